@@ -1,0 +1,14 @@
+/* Stopping early: handlers only set a flag; training loops look at it between steps, save, and return UM_E_STOPPED. */
+#ifndef UM_BASE_SIGNAL_H
+#define UM_BASE_SIGNAL_H
+
+#include <stdbool.h>
+
+void um_signal_install(void);             /* INT, TERM, USR1 set the flag; PIPE is ignored; a second INT ends the process */
+void um_stop_after(double seconds);       /* --limit-s: sets the flag that many seconds from now; 0 = never */
+bool um_stop_requested(void);
+void um_stop_clear(void);                 /* tests only */
+void um_stop_request(void);               /* tests, and failures that must end a loop */
+const char *um_stop_reason(void);         /* "signal SIGUSR1", "time limit of 600 s", "" when none */
+
+#endif
