@@ -1,0 +1,153 @@
+/* The ops: one kernel each, with a shape rule, an equation and an oracle in tests/ref. A backend fills a table op -> function; an
+ * empty slot means "not supported" and is reported at plan time by the node's name.
+ *
+ * "real" below is the float type of the graph (f32, or f64 on the CPU for tests); sums over the batch are always f64.
+ *
+ * Sums over the batch (flag S) follow DESIGN D8: the local images are cut into lanes (um_batch); within a lane the order is fixed
+ * by the shape alone; lanes are then added by one fixed binary tree (um_tree_sum). Everything else works image by image, and its
+ * bits do not depend on how images are grouped into calls, nor on the number of threads.
+ *
+ * accumulate (flag A): out += result instead of out = result, for every out.
+ *
+ * op                in                                          out
+ * CONV_FWD          x[N,H,W,C] w[kh,kw,C,K] (bias[K])           y[N,H',W',K]; y = b + sum w x, zero padding, cross-correlation
+ * CONV_BWD_DATA     dy[N,H',W',K] w                             dx[N,H,W,C]
+ * CONV_BWD_WEIGHT   x dy                                        dw[kh,kw,C,K], summed over the batch
+ * CONVT_FWD         x[N,h,w,C] w[C,2,2,O] (bias[O])             y[N,2h,2w,O]; y[2i+u,2j+v,o] = b[o] + sum_c x[i,j,c] w[c,u,v,o]
+ * CONVT_BWD_DATA    dy w                                        dx
+ * CONVT_BWD_WEIGHT  x dy                                        dw
+ * CHANNEL_SUM       dy[N,H,W,K]                                 db[K] = sum over all pixels (bias gradients)
+ * CDC_FOLD          wv[3,3,C,K] (wc[3,3,C,K])                   k: protectors.md 1.4. dual: k = wv + wc off centre, k(0) = wv(0) - sum_{d!=0} wc(d);
+ *                                                               theta (wc absent): k(d) = w(d), k(0) = w(0) - theta * sum_d w(d)
+ * CDC_UNFOLD        dk                                          dual: dwv = dk, dwc(d) = dk(d) - dk(0); theta (out[1] absent): dw(d) = dk(d) - theta*dk(0)
+ * BN_STATS          x[N,H,W,C]                                  s f64[1,1,2,C]: sum x, sum x^2 of the local images
+ * BN_COEF           (s over all ranks) gamma beta (mean, var)   coef real[1,1,4,C]: mean, r = 1/sqrt(var+eps), a = gamma*r, b = beta - mean*a
+ *                                                               attr.bn.eval: from the running statistics in[3], in[4], s absent; else from s and
+ *                                                               m = n_total*H*W (attr.bn.hw = H*W), and out[1], out[2] (running mean, var; absent = no update)
+ *                                                               become (1-momentum)*old + momentum*batch, the variance unbiased (x m/(m-1))
+ * BN_APPLY          x coef                                      y = a*x + b, attr.bn.relu: max(0, .)
+ * BN_BWD_SUMS       dy x coef                                   s f64[1,1,2,C]: sum g, sum g*xh with g = dy (masked by a*x+b > 0 under relu), xh = (x-mean)*r
+ * BN_BWD_PARAM      s (local)                                   dbeta = s[0], dgamma = s[1]: out[0] = dgamma, out[1] = dbeta
+ * BN_BWD_APPLY      dy x coef (s over all ranks)                dx = a*(g - s0/m - xh*s1/m); attr.bn.eval or s absent: dx = a*g
+ * ALL_REDUCE        s f64                                       the same, summed over the ranks of the cell (um_batch.reduce)
+ * MAXPOOL_FWD       x[N,H,W,C]                                  y[N,H/2,W/2,C] (floor), which u8: 0..3 = 2*dy+dx of the maximum, first wins; NaN wins
+ * MAXPOOL_BWD       dy which                                    dx (0 where nothing was chosen)
+ * UPSAMPLE_FWD      x[N,h,w,C]                                  y[N,2h,2w,C]: attr.upsample bilinear (align_corners) or nearest
+ * UPSAMPLE_BWD      dy                                          dx
+ * WINDOW            x[N,H,W,C]                                  y[N,H',W',C]: y[i,j] = x[i+top, j+left] inside x, else 0 (top, left may be negative):
+ *                                                               pads, crops, and is its own gradient with the signs turned
+ * ADD               a b                                         y = a + b
+ * COPY              x                                           y = x
+ * FILL              -                                           y = attr.fill
+ * BOUND_FWD         z[N,H,W,C] b[N,H,W,1]                       d: the perturbation under the bound map b >= 0 (um_bound_rule, protectors.md U6, 1.5)
+ * BOUND_BWD         z b dd                                      dz
+ * CLIP_FWD          v                                           y = min(max(v, lo), hi)
+ * CLIP_BWD          v dy                                        dv by um_clip_rule (protectors.md 1.5)
+ * SEG_SUMS          z[N,H,W,1|2] y[N,H,W,1]                     s f64[N,1,1,5] per image: sum CE, sum p*y, sum p, sum y, sum p*p; p = sigmoid(z) or, with two
+ *                                                               channels, softmax: p = sigmoid(z1 - z0)
+ * BATCH_SUM         s f64[N,1,1,K]                              t f64[1,1,1,K] over the local images
+ * SEG_LOSS          s (t over all ranks)                        l f64[1,1,1,3]: this rank's share of loss, CE, Dice (an ALL_REDUCE completes it); protectors.md 1.6
+ * SEG_BWD           z y s (t over all ranks)                    dz
+ * ADAM              g                                           value, m, v (updated): Kingma & Ba, bias-corrected, eps after the square root, L2 weight decay added to g
+ */
+#ifndef UM_KERNELS_OPS_H
+#define UM_KERNELS_OPS_H
+
+#include "kernels/view.h"
+
+#define UM_OPF_A 1u /* accumulate allowed */
+#define UM_OPF_I 2u /* out[0] may be in[0]'s memory */
+#define UM_OPF_U 4u /* outs are updated in place */
+#define UM_OPF_S 8u /* sums over the batch by lanes */
+
+typedef enum um_op {
+#define UM_OP(e, name, n_in, n_out, flags) UM_OP_##e,
+#include "kernels/ops.def"
+#undef UM_OP
+    UM_OP_COUNT
+} um_op;
+
+typedef struct um_op_info {
+    const char *name;
+    int n_in, n_out;
+    unsigned flags;
+} um_op_info;
+extern const um_op_info um_op_table[UM_OP_COUNT];
+
+enum { UM_OP_MAX_IN = 5, UM_OP_MAX_OUT = 3, UM_MAX_LANES = 64 };
+
+typedef enum um_conv_algo { UM_CONV_AUTO, UM_CONV_DIRECT, UM_CONV_WINOGRAD } um_conv_algo;
+typedef enum um_upsample_mode { UM_UPSAMPLE_BILINEAR, UM_UPSAMPLE_NEAREST } um_upsample_mode;
+
+/* How a raw generator output z becomes a perturbation inside [-b, b]; gain s scales z first (protectors.md U6, U7).
+ *   box_tanh       d = b*tanh(s*z)                  dz = s*b*(1 - tanh^2)*dd
+ *   clip_masked    d = clip(s*z, -b, b)             dz = s*dd where |s*z| < b, else 0
+ *   clip_ste       the same                         dz = s*dd where b > 0
+ *   clip_inward    the same                         dz = s*dd unless it pushes a saturated value further out (a descent step moves by -dd);
+ *                                                   0 where b = 0
+ *   tanh_then_clip d = clip(tanh(s*z), -b, b)       dz = s*(1 - tanh^2)*dd where |tanh(s*z)| < b, else 0
+ */
+typedef enum um_bound_rule {
+    UM_BOUND_BOX_TANH,
+    UM_BOUND_CLIP_MASKED,
+    UM_BOUND_CLIP_STE,
+    UM_BOUND_CLIP_INWARD,
+    UM_BOUND_TANH_THEN_CLIP
+} um_bound_rule;
+
+/* inward: g unless (v >= hi and g < 0) or (v <= lo and g > 0); masked: g inside [lo, hi]; ste: g. */
+typedef enum um_clip_rule { UM_CLIP_INWARD, UM_CLIP_MASKED, UM_CLIP_STE } um_clip_rule;
+
+/* L = w_ce * CE + w_dice * Dice (protectors.md 1.6). CE: mean over all pixels of the global batch. Dice per image, averaged over the
+ * global batch (dice_batch: one Dice over the whole batch): 1 - (2 sum p*y + smooth) / (sum p + sum y + smooth), with sum p*p for
+ * sum p when squared. Two-channel logits: the mean of the Dice of both classes. */
+typedef struct um_seg_attr {
+    double w_ce, w_dice, smooth;
+    bool dice_batch, squared;
+} um_seg_attr;
+
+typedef struct um_adam_attr {
+    double lr, b1, b2, eps, weight_decay;
+    int64_t step; /* 1 for the first update */
+} um_adam_attr;
+
+typedef union um_op_attr {
+    struct { int stride, pad; um_conv_algo algo; } conv;
+    struct { bool dual; double theta; } cdc;
+    struct { bool eval, relu; double eps, momentum; int64_t hw; } bn;
+    struct { um_upsample_mode mode; } upsample;
+    struct { int64_t top, left; } window;
+    struct { double value; } fill;
+    struct { um_bound_rule rule; double gain; } bound;
+    struct { um_clip_rule rule; double lo, hi; } clip;
+    um_seg_attr seg;
+    um_adam_attr adam;
+} um_op_attr;
+
+/* The images a call works on: which lanes they form and how many images the whole batch has over all ranks. */
+typedef struct um_batch {
+    int64_t n_total;                            /* images of the global batch */
+    int n_lanes;                                /* lanes held by this rank */
+    int64_t lane_begin[UM_MAX_LANES + 1];       /* local image index; lane l is [lane_begin[l], lane_begin[l+1]), may be empty */
+    /* Sum of n doubles over the ranks of the cell, in place, same bits everywhere; NULL with one rank. Returns a um_status. */
+    int (*reduce)(void *arg, double *data, int64_t n);
+    void *reduce_arg;
+} um_batch;
+
+/* One rank, n images in n_lanes lanes: lane l = [l*n/n_lanes, (l+1)*n/n_lanes). */
+void um_batch_set(um_batch *b, int64_t n, int n_lanes);
+
+typedef struct um_op_call {
+    um_view in[UM_OP_MAX_IN], out[UM_OP_MAX_OUT];
+    um_op_attr attr;
+    bool accumulate;
+    const um_batch *batch; /* needed by S ops, BN_COEF, BN_BWD_APPLY, SEG_*, ALL_REDUCE */
+    void *workspace;       /* at least the bytes that prepare asked for, 64-byte aligned */
+} um_op_call;
+
+/* Sums the `n_parts` vectors of length n at parts, parts + n, ... into parts[0..n) by the fixed binary tree: the left half is the
+ * largest power of two below n_parts. Ranks that hold aligned blocks of lanes continue the same tree. */
+void um_tree_sum_f64(double *parts, int n_parts, int64_t n);
+void um_tree_sum_f32(float *parts, int n_parts, int64_t n);
+
+#endif
