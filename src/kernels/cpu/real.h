@@ -1,0 +1,111 @@
+/* One source, six kernels. Every .c file beside this header is written once over `real` and compiled per float type and
+ * instruction set: -DUM_REAL_IS_F64=0|1 and -DUM_ISA=generic|avx2|avx512 with the compiler flags of that set. Public names carry
+ * the variant: UM_FN(um_cpu_conv_fwd) is um_cpu_conv_fwd_f32_avx2.
+ *
+ * vreal is the native vector of VL reals (64 bytes with AVX-512, 32 with AVX2, else 16; gcc vector extension, so +, * and
+ * comparisons work lane by lane and a scalar operand is broadcast). An expression a*b + c is one fused multiply-add where the set
+ * has it. Keep main loops and their tails in the same expression on the same type, or their last bits differ. */
+#ifndef UM_KERNELS_CPU_REAL_H
+#define UM_KERNELS_CPU_REAL_H
+
+#include <string.h>
+
+#include "base/status.h"
+#include "kernels/ops.h"
+
+#if !defined(UM_REAL_IS_F64) || !defined(UM_ISA)
+#error "compile with -DUM_REAL_IS_F64=0|1 -DUM_ISA=generic|avx2|avx512"
+#endif
+
+#if UM_REAL_IS_F64
+typedef double real;
+#define UM_REAL_TAG f64
+#define UM_REAL_DTYPE UM_F64
+#else
+typedef float real;
+#define UM_REAL_TAG f32
+#define UM_REAL_DTYPE UM_F32
+#endif
+
+#define UM_FN_PASTE(name, tag, isa) name##_##tag##_##isa
+#define UM_FN_EXPAND(name, tag, isa) UM_FN_PASTE(name, tag, isa)
+#define UM_FN(name) UM_FN_EXPAND(name, UM_REAL_TAG, UM_ISA)
+
+#if defined(__AVX512F__)
+enum { UM_VECTOR_BYTES = 64 };
+#elif defined(__AVX2__)
+enum { UM_VECTOR_BYTES = 32 };
+#else
+enum { UM_VECTOR_BYTES = 16 };
+#endif
+enum { VL = UM_VECTOR_BYTES / (int)sizeof(real) };
+
+typedef real vreal __attribute__((vector_size(UM_VECTOR_BYTES)));
+typedef real vreal_unaligned __attribute__((vector_size(UM_VECTOR_BYTES), aligned(sizeof(real)), may_alias));
+
+#define UM_INLINE static inline __attribute__((always_inline))
+
+UM_INLINE vreal v_load(const real *p)
+{
+    return *(const vreal_unaligned *)p;
+}
+UM_INLINE void v_store(real *p, vreal v)
+{
+    *(vreal_unaligned *)p = v;
+}
+UM_INLINE vreal v_set(real s)
+{
+    return s - (vreal){0};
+}
+/* The first n lanes (0 <= n <= VL); the others read as 0 and stay unwritten. */
+UM_INLINE vreal v_load_n(const real *p, int n)
+{
+    vreal v = {0};
+    memcpy(&v, p, (size_t)n * sizeof(real));
+    return v;
+}
+UM_INLINE void v_store_n(real *p, vreal v, int n)
+{
+    memcpy(p, &v, (size_t)n * sizeof(real));
+}
+
+/* Every op: run, and prepare where the op has a shape check or a workspace (see um_backend_iface). */
+#define UM_CPU_OP(op)                                                                                                          \
+    um_status UM_FN(um_cpu_##op)(const um_op_call *call);                                                                      \
+    um_status UM_FN(um_cpu_##op##_prepare)(const um_op_call *call, size_t *bytes)
+
+UM_CPU_OP(conv_fwd);
+UM_CPU_OP(conv_bwd_data);
+UM_CPU_OP(conv_bwd_weight);
+UM_CPU_OP(convt_fwd);
+UM_CPU_OP(convt_bwd_data);
+UM_CPU_OP(convt_bwd_weight);
+UM_CPU_OP(channel_sum);
+UM_CPU_OP(cdc_fold);
+UM_CPU_OP(cdc_unfold);
+UM_CPU_OP(bn_stats);
+UM_CPU_OP(bn_coef);
+UM_CPU_OP(bn_apply);
+UM_CPU_OP(bn_bwd_sums);
+UM_CPU_OP(bn_bwd_param);
+UM_CPU_OP(bn_bwd_apply);
+UM_CPU_OP(all_reduce);
+UM_CPU_OP(maxpool_fwd);
+UM_CPU_OP(maxpool_bwd);
+UM_CPU_OP(upsample_fwd);
+UM_CPU_OP(upsample_bwd);
+UM_CPU_OP(window);
+UM_CPU_OP(add);
+UM_CPU_OP(copy);
+UM_CPU_OP(fill);
+UM_CPU_OP(bound_fwd);
+UM_CPU_OP(bound_bwd);
+UM_CPU_OP(clip_fwd);
+UM_CPU_OP(clip_bwd);
+UM_CPU_OP(seg_sums);
+UM_CPU_OP(batch_sum);
+UM_CPU_OP(seg_loss);
+UM_CPU_OP(seg_bwd);
+UM_CPU_OP(adam);
+
+#endif
