@@ -104,6 +104,8 @@ typedef enum um_clip_rule { UM_CLIP_INWARD, UM_CLIP_MASKED, UM_CLIP_STE } um_cli
 typedef struct um_seg_attr {
     double w_ce, w_dice, smooth;
     bool dice_batch, squared;
+    int64_t hw;     /* pixels of one image: SEG_LOSS and SEG_BWD divide by n_total * hw (set by um_nn_seg_loss) */
+    bool two_class; /* the logits have two channels (set by um_nn_seg_loss) */
 } um_seg_attr;
 
 typedef struct um_adam_attr {
