@@ -1,7 +1,7 @@
 """U-Net and CDC U-Net in PyTorch, with umed's tensor names, and the segmentation loss: the oracle of the scripts beside this file.
 
-Widths are w * (1, 2, 4, 8, 16); `w` = 64 is full scale. Input [N, in_ch, H, W] with H and W multiples of 16; output [N, out_ch, H, W]
-logits. Every 3x3 convolution is padded by 1 and has no bias; BatchNorm has eps 1e-5 and momentum 0.1.
+Widths are w * (1, 2, 4, 8, 16); `w` = 64 is full scale. Input [N, in_ch, H, W] with H and W multiples of 16; output
+[N, out_ch, H, W] logits. Every 3x3 convolution is padded by 1 and has no bias; BatchNorm has eps 1e-5 and momentum 0.1.
 """
 
 import hashlib
@@ -26,8 +26,8 @@ FULL_SCALE_PARAMETERS = {
 
 class CdcConv(nn.Conv2d):
     """Central difference convolution with two kernels (UMed eq. 3), computed as one convolution with the merged kernel K:
-    K(d) = w_v(d) + w_c(d) off the centre, K(0) = w_v(0) - sum over d != 0 of w_c(d). `weight` = w_v, `weight_cd` = w_c; the centre of
-    w_c has no effect and zero gradient."""
+    K(d) = w_v(d) + w_c(d) off the centre, K(0) = w_v(0) - sum over d != 0 of w_c(d). `weight` = w_v, `weight_cd` = w_c; the
+    centre of w_c has no effect and zero gradient."""
 
     def __init__(self, in_ch, out_ch):
         super().__init__(in_ch, out_ch, 3, padding=1, bias=False)

@@ -21,14 +21,15 @@ FORMAT = """\
 PyTorch {torch} on the CPU, 1 thread; made by tests/ref/torch_parity.py.
 
 Networks: unet and cdc_unet (ten central difference convolutions in the encoder), w 8, side 32, 1 channel in, 1 out, batch 3, train
-mode, BatchNorm momentum 0.1 and eps 1e-5. Loss: mean BCE with logits + per-image Dice averaged over the batch, smooth 1e-5. Ten Adam
-steps (lr 1e-3, betas 0.9 and 0.999, eps 1e-8, no weight decay) on the same batch; loss, logits and gradients are those of step 1.
+mode, BatchNorm momentum 0.1 and eps 1e-5. Loss: mean BCE with logits + per-image Dice averaged over the batch, smooth 1e-5. Ten
+Adam steps (lr 1e-3, betas 0.9 and 0.999, eps 1e-8, no weight decay) on the same batch; loss, logits and gradients are those
+of step 1.
 
 Lines, fields separated by one space, numbers as %.17g (single elements of an f32 tensor as %.9g):
   full NET PREC KIND NAME NUMEL v0 v1 ...                   every element (NUMEL <= 64)
   tensor NET PREC KIND NAME NUMEL L2 P0 .. P11 S0 .. S15    a sketch of a larger tensor
-Elements are counted in C order of PyTorch's layout: convolution [out, in, kh, kw], transposed convolution [in, out, kh, kw], images,
-masks and logits [n, channel, row, column].
+Elements are counted in C order of PyTorch's layout: convolution [out, in, kh, kw], transposed convolution [in, out, kh, kw],
+images, masks and logits [n, channel, row, column].
   L2  = sqrt(sum t_i^2)
   P_k = sum_i s_k(i) t_i; s_k(i) = +1 where bit (i % 32) of word[(i / 32) % 4] of words(9, i / 128, k, 2) is 1, else -1
   S_j = t[(j * 2654435761 + 12345) mod NUMEL], 64-bit arithmetic

@@ -2,17 +2,19 @@
 """Checkpoints between umed and PyTorch, in both directions.
 
     torch_roundtrip.py load CKPT.h5 LOGITS.h5 DATA.h5
-        builds the network that CKPT's root attributes name, loads /state_dict strictly, computes eval-mode logits of DATA's images and
-        compares them with /logits of LOGITS. One line on stdout; exit 0 when the largest difference is below 1e-4 of the largest
-        logit, 1 when not or when a file is not as it must be.
+        builds the network that CKPT's root attributes name, loads /state_dict strictly, computes eval-mode logits of DATA's
+        images and compares them with /logits of LOGITS. One line on stdout; exit 0 when the largest difference is below 1e-4 of
+        the largest logit, 1 when not or when a file is not as it must be.
     torch_roundtrip.py save CKPT.h5 LOGITS.h5 DATA.h5 --arch unet --w 2 --seed 1
         trains a PyTorch-initialised network for a few steps on DATA, writes its checkpoint and its eval-mode logits.
     torch_roundtrip.py data DATA.h5 --n 4 --side 32 --seed 1
         writes a synthetic dataset: bright ellipses on noise, with their masks.
 
-Checkpoint: root attributes format "ckpt-1", arch, w, s, in_ch, out_ch, variant, epoch, seed, sha256 (over the tensors' bytes in name
-order), complete; one dataset per tensor in /state_dict under its PyTorch name, float32, num_batches_tracked an int64 scalar.
-Logits: /logits f32 [N,H,W]. Dataset: /images u8 or u16 [N,H,W,C], /masks u8 [N,H,W] of 0 and 1, /ids, /split; attribute format "dataset".
+Checkpoint: root attributes format "ckpt-1", format_version, arch, w, s, in_ch, out_ch, variant, epoch, seed, sha256 (over the
+tensors' bytes in name order), complete; one dataset per tensor in /state_dict under its PyTorch name, float32, num_batches_tracked
+an int64 scalar.
+Logits: /logits f32 [N,H,W]. Dataset: /images u8 or u16 [N,H,W,C], /masks u8 [N,H,W] of 0 and 1, /ids, /split; attribute
+format "umed-dataset".
 """
 
 import argparse
@@ -128,8 +130,10 @@ def save(args):
     state = {name: value.numpy() for name, value in net.state_dict().items()}
 
     def fill_checkpoint(file):
-        text = {"format": "ckpt-1", "format_version": "1.0", "arch": args.arch, "variant": VARIANT, "sha256": tensor_sha256(state)}
-        numbers = {"w": args.w, "s": images.shape[2], "in_ch": images.shape[1], "out_ch": 1, "epoch": TRAIN_STEPS, "seed": args.seed}
+        text = {"format": "ckpt-1", "format_version": "1.0", "arch": args.arch, "variant": VARIANT,
+                "sha256": tensor_sha256(state)}
+        numbers = {"w": args.w, "s": images.shape[2], "in_ch": images.shape[1], "out_ch": 1, "epoch": TRAIN_STEPS,
+                   "seed": args.seed}
         file.attrs.update(text)
         file.attrs.update({name: np.int64(value) for name, value in numbers.items()})
         for name, value in state.items():
@@ -161,7 +165,7 @@ def data(args):
     images, masks = (np.stack(list(arrays)) for arrays in zip(*(draw_blobs(rng, args.side) for _ in range(args.n))))
 
     def fill(file):
-        file.attrs.update({"format": "dataset", "format_version": "1.0"})
+        file.attrs.update({"format": "umed-dataset", "format_version": "1.0"})
         for name, value in (("images", images), ("masks", masks)):
             file.create_dataset(name, data=value, chunks=(1, *value.shape[1:]), fletcher32=True)
         ids = [f"blob-{i:04d}".encode() for i in range(args.n)]
