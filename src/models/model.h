@@ -1,0 +1,48 @@
+/* Segmentation networks by name. A network is one function that appends its layers to a graph; one line in models.def registers
+ * it. Names, shapes and counts follow models.md; a checkpoint loads into the PyTorch network of the same name. */
+#ifndef UM_MODELS_MODEL_H
+#define UM_MODELS_MODEL_H
+
+#include "base/opt.h"
+#include "nn/layers.h"
+
+typedef enum um_head { UM_HEAD_SIGMOID1, UM_HEAD_SOFTMAX2 } um_head;
+typedef enum um_up_mode { UM_UP_CONVT, UM_UP_BILINEAR } um_up_mode;
+
+/* Option group "model". */
+typedef struct um_model_options {
+    int head;           /* um_head: channels of the logits */
+    int64_t base_width; /* w; widths double at each of the 4 levels */
+    int up;             /* um_up_mode */
+    bool bias;          /* bias in the double convolutions (older reference) */
+} um_model_options;
+extern const um_opt_table um_model_table;
+
+/* What one instance needs to know. */
+typedef struct um_model_config {
+    int64_t width, in_ch, out_ch;
+    um_up_mode up;
+    bool bias;
+    um_cdc cdc;          /* encoder convolutions; used by cdc_unet */
+    bool cdc_bottleneck; /* also in the deepest level */
+} um_model_config;
+
+typedef struct um_model_def {
+    const char *name, *summary;
+    bool exploiter; /* offered as an exploiter (the others are generators) */
+    /* x: [N,H,W,in_ch], H and W at least 16. logits: [N,H,W,out_ch]. Errors: UM_E_DATA when the side is too small. */
+    um_status (*build)(const um_net *net, const um_model_config *config, um_tid x, um_tid *logits);
+} um_model_def;
+
+/* Errors: UM_E_CONFIG naming the nearest match. out: borrowed for ever. */
+um_status um_model_find(const um_model_def **out, const char *name);
+const um_model_def *const *um_model_all(int *n);
+
+/* Config from options: in_ch channels, out_ch from the head. */
+um_model_config um_model_configure(const um_model_options *o, int64_t in_ch);
+static inline int64_t um_head_channels(int head) { return head == UM_HEAD_SOFTMAX2 ? 2 : 1; }
+
+/* "convT,nobias", "bilinear,bias": the variant attribute of a checkpoint. */
+void um_model_variant(const um_model_config *c, char out[64]);
+
+#endif

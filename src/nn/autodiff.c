@@ -1,0 +1,125 @@
+#include "nn/autodiff.h"
+
+#include <string.h>
+
+#include "base/mem.h"
+
+/* Ops without a rule either carry no gradient (statistics, sums: their owner's rule covers them) or are gradients themselves. */
+static const um_grad_rule rules[UM_OP_COUNT] = {
+    [UM_OP_CONV_FWD] = um_grad_conv,         [UM_OP_CONVT_FWD] = um_grad_convt,       [UM_OP_CDC_FOLD] = um_grad_cdc_fold,
+    [UM_OP_BN_APPLY] = um_grad_bn_apply,     [UM_OP_MAXPOOL_FWD] = um_grad_maxpool,   [UM_OP_UPSAMPLE_FWD] = um_grad_upsample,
+    [UM_OP_WINDOW] = um_grad_window,         [UM_OP_ADD] = um_grad_add,               [UM_OP_COPY] = um_grad_copy,
+    [UM_OP_BOUND_FWD] = um_grad_bound,       [UM_OP_CLIP_FWD] = um_grad_clip,         [UM_OP_SEG_LOSS] = um_grad_seg_loss,
+};
+
+um_status um_grads_get(um_grads *gs, um_tid t, um_tid *out)
+{
+    um_tensor q = gs->graph->tensors[t];
+    if (q.parent < 0) {
+        *out = gs->of[t];
+        return UM_OK;
+    }
+    um_tid parent = UM_NONE;
+    um_status rc = um_grads_get(gs, q.parent, &parent);
+    if (rc != UM_OK || parent < 0) {
+        *out = UM_NONE;
+        return rc;
+    }
+    return um_graph_slice(gs->graph, out, parent, q.c_offset, q.c);
+}
+
+static um_status create_grad(um_grads *gs, um_tid t)
+{
+    um_graph *g = gs->graph;
+    um_tensor q = g->tensors[t];
+    if (q.kind == UM_T_PARAM)
+        return um_graph_param_grad(g, &gs->of[t], q.params, q.param_index);
+    char name[UM_GRAPH_NAME];
+    snprintf(name, sizeof name, "d %.60s", q.name);
+    return um_graph_act(g, &gs->of[t], name, q.dtype, q.batched, q.n, q.h, q.w, q.c);
+}
+
+um_status um_grads_target(um_grads *gs, um_tid t, um_tid *out, bool *accumulate)
+{
+    um_status rc = UM_OK;
+    um_tid root = um_graph_root(gs->graph, t);
+    bool fresh = gs->of[root] < 0;
+    if (fresh)
+        UM_TRY(create_grad(gs, root));
+    if (fresh && root != t) { /* the first contribution covers one slice only: the others start from zero */
+        um_op_attr zero = {.fill = {0}};
+        UM_TRY(um_graph_node(gs->graph, UM_OP_FILL, "zero", NULL, &gs->of[root], &zero, false));
+    }
+    UM_TRY(um_grads_get(gs, t, out));
+    *accumulate = !fresh || root != t;
+done:
+    return rc;
+}
+
+um_status um_grads_emit(um_grads *gs, um_tid t, um_op op, const char *name, const um_tid *in, const um_op_attr *attr)
+{
+    um_status rc = UM_OK;
+    um_tid to = UM_NONE;
+    bool accumulate = false;
+    if (!um_grads_wanted(gs, t))
+        return UM_OK;
+    UM_TRY(um_grads_target(gs, t, &to, &accumulate));
+    UM_TRY(um_graph_node(gs->graph, op, name, in, &to, attr, accumulate));
+done:
+    return rc;
+}
+
+/* A tensor wants a gradient when it is a trainable parameter, one of `wanted`, or computed from such a tensor. */
+static void mark_needs(um_graph *g, const um_tid *wanted, int n_wanted)
+{
+    for (um_tid t = 0; t < g->n_tensors; t++)
+        g->tensors[t].needs_grad = g->tensors[t].trainable;
+    for (int i = 0; i < n_wanted; i++)
+        g->tensors[wanted[i]].needs_grad = true;
+    for (int i = 0; i < g->n_nodes; i++) {
+        const um_node *node = &g->nodes[i];
+        bool needs = false;
+        for (int k = 0; k < UM_OP_MAX_IN; k++)
+            needs = needs || (node->in[k] >= 0 && g->tensors[node->in[k]].needs_grad);
+        for (int k = 0; needs && k < UM_OP_MAX_OUT; k++)
+            for (um_tid t = node->out[k]; t >= 0; t = g->tensors[t].parent)
+                if (g->tensors[t].kind == UM_T_ACT)
+                    g->tensors[t].needs_grad = true;
+    }
+}
+
+static um_status keep_wanted(um_grads *gs, const um_tid *wanted, int n_wanted, um_tid *wanted_grads)
+{
+    um_status rc = UM_OK;
+    for (int i = 0; i < n_wanted; i++) {
+        UM_TRY(um_grads_get(gs, wanted[i], &wanted_grads[i]));
+        UM_REQUIRE(wanted_grads[i] >= 0);
+        gs->graph->tensors[um_graph_root(gs->graph, wanted_grads[i])].keep = true;
+        gs->graph->tensors[wanted_grads[i]].keep = true;
+    }
+done:
+    return rc;
+}
+
+um_status um_graph_backward(um_graph *g, um_tid loss, const um_tid *wanted, int n_wanted, um_tid *wanted_grads)
+{
+    um_status rc = UM_OK;
+    um_grads gs = {.graph = g, .n = g->n_tensors};
+    UM_REQUIRE(g->n_forward == 0);
+    UM_TRY(UM_NEW_ARRAY(gs.of, g->n_tensors));
+    for (um_tid t = 0; t < g->n_tensors; t++)
+        gs.of[t] = UM_NONE;
+    mark_needs(g, wanted, n_wanted);
+    UM_REQUIRE(g->tensors[loss].needs_grad);
+    g->n_forward = g->n_nodes;
+    for (int i = g->n_forward - 1; i >= 0; i--) {
+        um_node node = g->nodes[i];
+        if (rules[node.op] && um_grads_wanted(&gs, node.out[0]))
+            UM_TRY(rules[node.op](&gs, &node));
+    }
+    UM_TRY(keep_wanted(&gs, wanted, n_wanted, wanted_grads));
+    UM_TRY(um_graph_check(g));
+done:
+    um_free(gs.of);
+    return rc;
+}

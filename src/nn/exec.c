@@ -1,0 +1,178 @@
+#include "nn/exec.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/mem.h"
+
+typedef struct op_time { double seconds, flops; int64_t calls; } op_time;
+
+struct um_exec {
+    um_graph *graph;
+    um_backend *backend;
+    um_plan *plan;
+    void *arena, *workspace;
+    um_op_call *calls;    /* [n_nodes], bound for the maximum batch */
+    uint16_t *batched;    /* [n_nodes]: bit k: in[k] is batched; bit 8 + k: out[k] is */
+    op_time times[UM_OP_COUNT];
+};
+
+void um_exec_free(um_exec *e)
+{
+    if (!e)
+        return;
+    e->backend->iface->free(e->backend, e->arena);
+    e->backend->iface->free(e->backend, e->workspace);
+    um_plan_free(e->plan);
+    um_free(e->calls);
+    um_free(e->batched);
+    um_free(e);
+}
+
+/* The address and extents of a tensor at the maximum batch. */
+static um_view bind(const um_exec *e, um_tid t)
+{
+    if (t < 0)
+        return (um_view){0};
+    const um_graph *g = e->graph;
+    const um_tensor *q = &g->tensors[t];
+    if (q->kind == UM_T_PARAM || q->kind == UM_T_GRAD)
+        return um_params_view(q->params, q->param_index, q->kind == UM_T_GRAD ? UM_BLOCK_GRAD : UM_BLOCK_VALUE);
+    um_tid root = um_graph_root(g, t);
+    int64_t at = 0;
+    for (um_tid s = t; g->tensors[s].parent >= 0; s = g->tensors[s].parent)
+        at += g->tensors[s].c_offset;
+    char *base = (char *)e->arena + e->plan->offset[root] + (size_t)at * um_dtype_bytes(q->dtype);
+    return (um_view){base, q->dtype, q->n, q->h, q->w, q->c, g->tensors[root].c};
+}
+
+static um_status allocate_params(const um_graph *g)
+{
+    um_status rc = UM_OK;
+    for (um_tid t = 0; t < g->n_tensors; t++)
+        if (g->tensors[t].kind == UM_T_PARAM)
+            UM_TRY(um_params_allocate(g->tensors[t].params));
+done:
+    return rc;
+}
+
+static void bind_node(um_exec *e, int i)
+{
+    const um_graph *g = e->graph;
+    const um_node *node = &g->nodes[i];
+    um_op_call *call = &e->calls[i];
+    *call = (um_op_call){.attr = node->attr, .accumulate = node->accumulate, .workspace = e->workspace};
+    for (int k = 0; k < UM_OP_MAX_IN; k++) {
+        call->in[k] = bind(e, node->in[k]);
+        if (node->in[k] >= 0 && g->tensors[node->in[k]].batched)
+            e->batched[i] |= (uint16_t)(1u << k);
+    }
+    for (int k = 0; k < UM_OP_MAX_OUT; k++) {
+        call->out[k] = bind(e, node->out[k]);
+        if (node->out[k] >= 0 && g->tensors[node->out[k]].batched)
+            e->batched[i] |= (uint16_t)(256u << k);
+    }
+}
+
+um_status um_exec_create(um_exec **out, um_graph *g, um_backend *backend)
+{
+    um_status rc = UM_OK;
+    um_exec *e = NULL;
+    UM_TRY(UM_NEW(e));
+    e->graph = g;
+    e->backend = backend;
+    UM_REQUIRE(g->real == backend->real);
+    UM_TRY(um_plan_create(&e->plan, g, backend));
+    UM_TRY(allocate_params(g));
+    UM_TRY(backend->iface->alloc(backend, &e->arena, e->plan->arena_bytes + 64));
+    UM_TRY(backend->iface->alloc(backend, &e->workspace, e->plan->workspace_bytes + 64));
+    UM_TRY(UM_NEW_ARRAY(e->calls, g->n_nodes));
+    UM_TRY(UM_NEW_ARRAY(e->batched, g->n_nodes));
+    for (int i = 0; i < g->n_nodes; i++)
+        bind_node(e, i);
+    *out = e;
+    e = NULL;
+done:
+    um_exec_free(e);
+    return rc;
+}
+
+static size_t image_bytes(const um_exec *e, um_tid t, int64_t n)
+{
+    const um_tensor *q = &e->graph->tensors[t];
+    return (size_t)((q->batched ? n : q->n) * q->h * q->w * q->c) * um_dtype_bytes(q->dtype);
+}
+
+um_status um_exec_upload(um_exec *e, um_tid t, const void *host, int64_t n)
+{
+    if (n > e->graph->max_batch)
+        return um_fail(UM_E_BUG, "%ld images for a graph of at most %ld", (long)n, (long)e->graph->max_batch);
+    return e->backend->iface->upload(e->backend, bind(e, t).data, host, image_bytes(e, t, n));
+}
+
+um_status um_exec_download(um_exec *e, um_tid t, void *host, int64_t n)
+{
+    const um_tensor *q = &e->graph->tensors[t];
+    if (q->parent >= 0 || !q->keep)
+        return um_fail(UM_E_BUG, "tensor %s is not kept after the run", q->name);
+    return e->backend->iface->download(e->backend, host, bind(e, t).data, image_bytes(e, t, n));
+}
+
+um_status um_exec_run(um_exec *e, const um_batch *batch, int first, int last)
+{
+    um_status rc = UM_OK;
+    int64_t n = batch->lane_begin[batch->n_lanes];
+    UM_REQUIRE(n >= 1 && n <= e->graph->max_batch);
+    for (int i = first; i < (last < 0 ? e->graph->n_nodes : last); i++) {
+        um_op_call call = e->calls[i];
+        um_op op = e->graph->nodes[i].op;
+        call.batch = batch;
+        for (int k = 0; k < UM_OP_MAX_IN; k++)
+            if (e->batched[i] >> k & 1)
+                call.in[k].n = n;
+        for (int k = 0; k < UM_OP_MAX_OUT; k++)
+            if (e->batched[i] >> (8 + k) & 1)
+                call.out[k].n = n;
+        double start = um_now();
+        rc = e->backend->iface->run(e->backend, op, &call);
+        if (rc != UM_OK) {
+            um_trace_at(__FILE__, __LINE__, e->graph->nodes[i].name);
+            goto done;
+        }
+        e->times[op].seconds += um_now() - start;
+        e->times[op].calls++;
+        e->times[op].flops += (double)n * um_graph_flops(e->graph, i, i + 1);
+    }
+done:
+    return rc;
+}
+
+const um_plan *um_exec_plan(const um_exec *e)
+{
+    return e->plan;
+}
+
+um_status um_exec_times(const um_exec *e, um_text *out)
+{
+    um_status rc = UM_OK;
+    bool shown[UM_OP_COUNT] = {false};
+    double total = 0;
+    for (int op = 0; op < UM_OP_COUNT; op++)
+        total += e->times[op].seconds;
+    UM_TRY(um_text_add(out, "%-18s %10s %8s %7s %9s\n", "op", "seconds", "calls", "share", "GFLOP/s"));
+    for (int k = 0; k < UM_OP_COUNT; k++) {
+        int best = -1;
+        for (int op = 0; op < UM_OP_COUNT; op++)
+            if (!shown[op] && e->times[op].calls > 0 && (best < 0 || e->times[op].seconds > e->times[best].seconds))
+                best = op;
+        if (best < 0)
+            break;
+        shown[best] = true;
+        const op_time *t = &e->times[best];
+        UM_TRY(um_text_add(out, "%-18s %10.4f %8ld %6.1f%% %9.1f\n", um_op_table[best].name, t->seconds, (long)t->calls,
+                           100 * t->seconds / (total > 0 ? total : 1), t->seconds > 0 ? t->flops / t->seconds * 1e-9 : 0));
+    }
+done:
+    return rc;
+}

@@ -1,0 +1,191 @@
+#include "nn/graph.h"
+
+#include <string.h>
+
+#include "base/mem.h"
+
+um_status um_graph_create(um_graph **out, um_dtype real, int64_t max_batch)
+{
+    um_status rc = UM_OK;
+    um_graph *g = NULL;
+    UM_TRY(UM_NEW(g));
+    g->real = real;
+    g->max_batch = max_batch;
+    *out = g;
+done:
+    return rc;
+}
+
+void um_graph_free(um_graph *g)
+{
+    if (!g)
+        return;
+    um_free(g->tensors);
+    um_free(g->nodes);
+    um_free(g);
+}
+
+static um_status append_tensor(um_graph *g, um_tid *out, const char *name, const um_tensor *t)
+{
+    um_status rc = UM_OK;
+    if (g->n_tensors == g->cap_tensors) {
+        UM_TRY(UM_GROW(g->tensors, g->cap_tensors, g->cap_tensors * 2 + 128));
+        g->cap_tensors = g->cap_tensors * 2 + 128;
+    }
+    um_tensor *q = &g->tensors[g->n_tensors];
+    *q = *t;
+    snprintf(q->name, sizeof q->name, "%s", name);
+    q->producer = -1;
+    *out = g->n_tensors++;
+done:
+    return rc;
+}
+
+um_status um_graph_input(um_graph *g, um_tid *out, const char *name, int64_t h, int64_t w, int64_t c)
+{
+    um_tensor t = {.kind = UM_T_INPUT, .dtype = g->real, .batched = true, .n = g->max_batch, .h = h, .w = w, .c = c,
+                   .parent = UM_NONE, .keep = true};
+    return append_tensor(g, out, name, &t);
+}
+
+um_status um_graph_act(um_graph *g, um_tid *out, const char *name, um_dtype dtype, bool batched, int64_t n, int64_t h, int64_t w,
+                       int64_t c)
+{
+    um_tensor t = {.kind = UM_T_ACT, .dtype = dtype, .batched = batched, .n = batched ? g->max_batch : n, .h = h, .w = w, .c = c,
+                   .parent = UM_NONE};
+    return append_tensor(g, out, name, &t);
+}
+
+static um_status append_param(um_graph *g, um_tid *out, um_tensor_kind kind, um_params *params, int index, bool trainable)
+{
+    um_view v = um_params_view(params, index, UM_BLOCK_VALUE);
+    um_tensor t = {.kind = kind, .dtype = g->real, .n = v.n, .h = v.h, .w = v.w, .c = v.c, .parent = UM_NONE, .params = params,
+                   .param_index = index, .trainable = trainable};
+    return append_tensor(g, out, params->list[index].name, &t);
+}
+
+um_status um_graph_param(um_graph *g, um_tid *out, um_params *params, int index, bool trainable)
+{
+    for (um_tid t = 0; t < g->n_tensors; t++) { /* a network used twice in one graph has one gradient */
+        const um_tensor *q = &g->tensors[t];
+        if (q->kind == UM_T_PARAM && q->params == params && q->param_index == index && (q->trainable || !trainable)) {
+            *out = t;
+            return UM_OK;
+        }
+    }
+    return append_param(g, out, UM_T_PARAM, params, index, trainable && params->list[index].kind != UM_PARAM_BUFFER);
+}
+
+um_status um_graph_param_grad(um_graph *g, um_tid *out, um_params *params, int index)
+{
+    return append_param(g, out, UM_T_GRAD, params, index, false);
+}
+
+um_status um_graph_slice(um_graph *g, um_tid *out, um_tid parent, int64_t c_offset, int64_t c)
+{
+    um_tensor t = g->tensors[parent];
+    t.parent = parent;
+    t.c_offset = c_offset;
+    t.c = c;
+    t.sliced = false;
+    t.keep = false;
+    um_status rc = append_tensor(g, out, t.name, &t);
+    if (rc == UM_OK)
+        g->tensors[parent].sliced = true;
+    return rc;
+}
+
+um_status um_graph_node(um_graph *g, um_op op, const char *name, const um_tid *in, const um_tid *out, const um_op_attr *attr,
+                        bool accumulate)
+{
+    um_status rc = UM_OK;
+    const um_op_info *info = &um_op_table[op];
+    if (g->n_nodes == g->cap_nodes) {
+        UM_TRY(UM_GROW(g->nodes, g->cap_nodes, g->cap_nodes * 2 + 128));
+        g->cap_nodes = g->cap_nodes * 2 + 128;
+    }
+    um_node *node = &g->nodes[g->n_nodes];
+    memset(node, 0, sizeof *node);
+    node->op = op;
+    node->accumulate = accumulate;
+    if (attr)
+        node->attr = *attr;
+    snprintf(node->name, sizeof node->name, "%s", name);
+    for (int i = 0; i < UM_OP_MAX_IN; i++)
+        node->in[i] = i < info->n_in ? in[i] : UM_NONE;
+    for (int i = 0; i < UM_OP_MAX_OUT; i++) {
+        node->out[i] = i < info->n_out ? out[i] : UM_NONE;
+        if (node->out[i] >= 0 && g->tensors[node->out[i]].producer < 0)
+            g->tensors[node->out[i]].producer = g->n_nodes;
+    }
+    g->n_nodes++;
+done:
+    return rc;
+}
+
+/* Makes `t` a slice of `cat` if its memory is still its own to move; else the caller copies. */
+static bool adopt(um_graph *g, um_tid t, um_tid cat, int64_t c_offset)
+{
+    um_tensor *q = &g->tensors[t];
+    if (q->kind != UM_T_ACT || q->parent >= 0 || q->sliced || q->keep)
+        return false;
+    q->parent = cat;
+    q->c_offset = c_offset;
+    g->tensors[cat].sliced = true;
+    return true;
+}
+
+um_status um_graph_concat(um_graph *g, um_tid *out, um_tid a, um_tid b, const char *name)
+{
+    um_status rc = UM_OK;
+    um_tensor ta = g->tensors[a], tb = g->tensors[b];
+    UM_REQUIRE(ta.batched && tb.batched && ta.dtype == tb.dtype && ta.h == tb.h && ta.w == tb.w);
+    um_tid cat = UM_NONE, part[2] = {a, b};
+    UM_TRY(um_graph_act(g, &cat, name, ta.dtype, true, 0, ta.h, ta.w, ta.c + tb.c));
+    for (int i = 0; i < 2; i++) {
+        int64_t at = i ? ta.c : 0;
+        if (adopt(g, part[i], cat, at))
+            continue;
+        um_tid slice = UM_NONE;
+        UM_TRY(um_graph_slice(g, &slice, cat, at, i ? tb.c : ta.c));
+        UM_TRY(um_graph_node(g, UM_OP_COPY, name, &part[i], &slice, NULL, false));
+    }
+    *out = cat;
+done:
+    return rc;
+}
+
+static um_status check_operand(const um_graph *g, int node, um_tid t, bool is_in)
+{
+    const um_node *q = &g->nodes[node];
+    if (t >= g->n_tensors)
+        return um_fail(UM_E_BUG, "node %d (%s %s) names tensor %d of %d", node, um_op_table[q->op].name, q->name, t, g->n_tensors);
+    const um_tensor *x = &g->tensors[t];
+    if (x->parent >= 0 && x->c_offset + x->c > g->tensors[x->parent].c)
+        return um_fail(UM_E_BUG, "tensor %d (%s) does not fit its parent", t, x->name);
+    bool written = x->producer >= 0 && x->producer < node;
+    for (um_tid i = 0; is_in && x->kind == UM_T_ACT && !written && i < g->n_tensors; i++) {
+        const um_tensor *s = &g->tensors[i]; /* a parent is written through its slices, a slice through its parent */
+        if ((s->parent == t || x->parent == i) && s->producer >= 0 && s->producer < node)
+            written = true;
+    }
+    if (is_in && x->kind == UM_T_ACT && !written)
+        return um_fail(UM_E_BUG, "node %d (%s %s) reads tensor %d (%s) before it is written", node, um_op_table[q->op].name, q->name,
+                       t, x->name);
+    return UM_OK;
+}
+
+um_status um_graph_check(const um_graph *g)
+{
+    um_status rc = UM_OK;
+    for (int i = 0; i < g->n_nodes; i++) {
+        for (int k = 0; k < UM_OP_MAX_IN; k++)
+            if (g->nodes[i].in[k] >= 0)
+                UM_TRY(check_operand(g, i, g->nodes[i].in[k], true));
+        for (int k = 0; k < UM_OP_MAX_OUT; k++)
+            if (g->nodes[i].out[k] >= 0)
+                UM_TRY(check_operand(g, i, g->nodes[i].out[k], false));
+    }
+done:
+    return rc;
+}

@@ -1,0 +1,54 @@
+/* Layers: append the nodes of one layer to a graph, creating its parameters under PyTorch's names on the first build.
+ * Every function: out = the layer's output; x: [N,H,W,C] of the graph's real type. Errors: UM_E_BUG (shapes), UM_E_MEMORY. */
+#ifndef UM_NN_LAYERS_H
+#define UM_NN_LAYERS_H
+
+#include "nn/graph.h"
+
+/* What BatchNorm does (protectors.md U14, U15). */
+typedef enum um_bn_mode {
+    UM_BN_TRAIN, /* batch statistics, running buffers updated */
+    UM_BN_BATCH, /* batch statistics, buffers untouched ("train_noupdate") */
+    UM_BN_EVAL,  /* running statistics */
+} um_bn_mode;
+
+/* A network inside a graph: where its parameters are, whether they learn here, and how its normalisation behaves. */
+typedef struct um_net {
+    um_graph *graph;
+    um_params *params;
+    bool trainable;
+    um_bn_mode bn;
+} um_net;
+
+typedef enum um_cdc_mode { UM_CDC_NONE, UM_CDC_DUAL, UM_CDC_THETA } um_cdc_mode;
+typedef struct um_cdc {
+    um_cdc_mode mode;
+    double theta;         /* UM_CDC_THETA */
+    double init_wc_scale; /* UM_CDC_DUAL: w_c ~ scale * the bound of w_v */
+} um_cdc;
+
+/* NAME.weight [O,C,k,k], NAME.bias [O] when bias; k = 1 or 3, stride 1, "same" padding. Init U(+-1/sqrt(C k k)). */
+um_status um_nn_conv(const um_net *net, um_tid *out, um_tid x, const char *name, int64_t out_ch, int k, bool bias);
+
+/* Central-difference convolution 3x3 (eq. 3; protectors.md 1.4): NAME.weight = w_v, NAME.weight_cd = w_c (dual). */
+um_status um_nn_cdc_conv(const um_net *net, um_tid *out, um_tid x, const char *name, int64_t out_ch, bool bias, const um_cdc *cdc);
+
+/* NAME.weight, NAME.bias, NAME.running_mean, NAME.running_var, NAME.num_batches_tracked; eps 1e-5, momentum 0.1. */
+um_status um_nn_batchnorm(const um_net *net, um_tid *out, um_tid x, const char *name, bool relu);
+
+/* Transposed convolution 2x2 stride 2 with bias: NAME.weight [C,O,2,2]. Init U(+-1/sqrt(O*4)) as the framework does. */
+um_status um_nn_conv_transpose(const um_net *net, um_tid *out, um_tid x, const char *name, int64_t out_ch);
+
+um_status um_nn_maxpool(um_graph *g, um_tid *out, um_tid x);                        /* 2x2, stride 2, floor */
+um_status um_nn_upsample(um_graph *g, um_tid *out, um_tid x, um_upsample_mode mode); /* x2 */
+/* Zero-pads or crops to h x w: left/top = floor(d/2). Returns x itself when nothing changes. */
+um_status um_nn_fit(um_graph *g, um_tid *out, um_tid x, int64_t h, int64_t w);
+um_status um_nn_add(um_graph *g, um_tid *out, um_tid a, um_tid b);
+/* Perturbation from the raw output z [N,H,W,C] under the bound map [N,H,W,1]. */
+um_status um_nn_bound(um_graph *g, um_tid *out, um_tid z, um_tid bound, um_bound_rule rule, double gain);
+um_status um_nn_clip(um_graph *g, um_tid *out, um_tid v, um_clip_rule rule, double lo, double hi);
+
+/* Segmentation loss of logits z [N,H,W,1|2] against the mask y [N,H,W,1]. out: f64 [3] = loss, CE, Dice over the global batch. */
+um_status um_nn_seg_loss(um_graph *g, um_tid *out, um_tid z, um_tid y, const um_seg_attr *attr);
+
+#endif
