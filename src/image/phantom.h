@@ -3,7 +3,7 @@
  * A picture is a map of echo strength in dB, times fully developed speckle, log-compressed to grey levels, as a B-mode scanner
  * forms it:
  *   tissue      wavy layers of different echo, slow variation within them, attenuation with depth
- *   lesions     one, sometimes two; 6 to 12 dB below their surround; the outline is an ellipse with random low Fourier terms, its
+ *   lesions     one, sometimes two; 9 to 13 dB below their surround; the outline is an ellipse with random low Fourier terms, its
  *               edge soft; behind it a shadow or an enhancement
  *   distractors of the same grey levels, not in the mask: shadows that run to the bottom, thin vessels, flat fat lobules, a dark
  *               region below the chest wall; bright spots and fascia

@@ -53,7 +53,7 @@ static void draw_lesion(scene_lesion *l, stream *r, double area, double u_lo, do
     const double ru = l->a * reach + 0.02, rv = (l->b + 0.3 * (l->a - l->b)) * reach;
     l->u = draw(r, fmin(u_lo + ru, 0.5 * (u_lo + u_hi)), fmax(u_hi - ru, 0.5 * (u_lo + u_hi)));
     l->v = draw(r, 0.12 + rv, fmax(0.13 + rv, 0.80 - rv));
-    l->contrast = draw(r, 8.0, 13.0);
+    l->contrast = draw(r, 9.0, 13.0);
     l->edge = draw(r, 0.004, 0.010);
     l->posterior = draw(r, 0, 1) < 0.5 ? draw(r, -7, -3) : draw(r, 2, 5);
 }
@@ -153,29 +153,6 @@ static void draw_layers(phantom_scene *s, stream *r)
     }
 }
 
-void phantom_scene_draw(phantom_scene *s, uint64_t seed, uint64_t index)
-{
-    stream r = {seed, index, 0, {0}};
-    *s = (phantom_scene){0};
-    s->range = draw(&r, 48, 58);
-    s->offset = s->range * draw(&r, 0.46, 0.58);
-    s->attenuation = draw(&r, 1, 7);
-    draw_layers(s, &r);
-    draw_noise(&s->wave, &r, 4, SCENE_GRID - 2);
-    draw_noise(&s->tissue, &r, 4, 5);
-    draw_noise(&s->streaks, &r, 4, 8.5);
-    draw_noise(&s->inner, &r, 8.5, 8.5);
-    draw_lesions(s, &r);
-    draw_shadows(s, &r);
-    draw_tubes(s, &r);
-    draw_spots(s, &r);
-    s->floor_at = draw(&r, 0.80, 1.05);
-    s->floor_depth = draw(&r, 9, 16);
-    s->tint[0] = 1.0;
-    s->tint[1] = draw(&r, 0.86, 0.95);
-    s->tint[2] = draw(&r, 0.68, 0.84);
-}
-
 static double smooth(double t)
 {
     t = fmin(1, fmax(0, t));
@@ -228,12 +205,52 @@ static double spot_echo(const scene_spot *p, double u, double v)
     return p->gain * exp(-0.5 * (0.4 * du * du + dv * dv)) + shadow;
 }
 
-static double lesion_echo(const phantom_scene *s, const scene_lesion *l, double u, double v)
+/* Mean echo of the tissue along an ellipse around the lesion. */
+static double surround_echo(const phantom_scene *s, const scene_lesion *l)
+{
+    enum { POINTS = 16 };
+    double sum = 0;
+    for (int i = 0; i < POINTS; i++) {
+        const double angle = 2 * M_PI * i / POINTS, x = 1.1 * l->a * cos(angle), y = 1.1 * l->b * sin(angle);
+        sum += tissue_echo(s, l->u + x * l->cos_t - y * l->sin_t, l->v + x * l->sin_t + y * l->cos_t);
+    }
+    return sum / POINTS;
+}
+
+/* `around`: the echo without the lesion. Inside, the layers fade towards the lesion's own level. */
+static double lesion_echo(const phantom_scene *s, const scene_lesion *l, double around, double u, double v)
 {
     const double inside = 1 / (1 + exp(fmin(40, lesion_distance(l, u, v) / l->edge)));
     const double lateral = (u - l->u) / (0.75 * l->a), below = v - l->v - 0.9 * l->b;
     const double behind = below > 0 ? smooth(below / 0.08) * exp(-below / 0.35 - pow(lateral, 4)) : 0;
-    return -inside * (l->contrast + 1.5 * noise_at(&s->inner, u, v)) + (1 - inside) * behind * l->posterior;
+    const double own = l->base - l->contrast + 1.5 * noise_at(&s->inner, u, v);
+    return inside * (0.7 * (own - around) - 0.3 * l->contrast) + (1 - inside) * behind * l->posterior;
+}
+
+void phantom_scene_draw(phantom_scene *s, uint64_t seed, uint64_t index)
+{
+    stream r = {seed, index, 0, {0}};
+    *s = (phantom_scene){0};
+    s->range = draw(&r, 48, 58);
+    s->offset = s->range * draw(&r, 0.46, 0.58);
+    s->attenuation = draw(&r, 1, 7);
+    draw_layers(s, &r);
+    draw_noise(&s->wave, &r, 4, SCENE_GRID - 2);
+    draw_noise(&s->tissue, &r, 4, 5);
+    draw_noise(&s->streaks, &r, 4, 8.5);
+    draw_noise(&s->inner, &r, 8.5, 8.5);
+    draw_lesions(s, &r);
+    draw_shadows(s, &r);
+    draw_tubes(s, &r);
+    draw_spots(s, &r);
+    s->floor_at = draw(&r, 0.80, 1.05);
+    s->floor_depth = draw(&r, 9, 16);
+    s->tint[0] = 1.0;
+    s->tint[1] = draw(&r, 0.86, 0.95);
+    s->tint[2] = draw(&r, 0.68, 0.84);
+    for (int i = 0; i < s->n_lesions; i++) {
+        s->lesions[i].base = surround_echo(s, &s->lesions[i]);
+    }
 }
 
 double phantom_scene_echo(const phantom_scene *s, double u, double v)
@@ -249,7 +266,7 @@ double phantom_scene_echo(const phantom_scene *s, double u, double v)
         echo += spot_echo(&s->spots[i], u, v);
     }
     for (int i = 0; i < s->n_lesions; i++) {
-        echo += lesion_echo(s, &s->lesions[i], u, v);
+        echo += lesion_echo(s, &s->lesions[i], echo, u, v);
     }
     const double wall = s->floor_at + 0.03 * noise_at(&s->wave, u, 1);
     return echo + 8 * exp(-pow((v - wall) / 0.012, 2)) - s->floor_depth * smooth((v - wall - 0.01) / 0.05);

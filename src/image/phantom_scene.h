@@ -16,7 +16,7 @@ typedef struct scene_noise {
 typedef struct scene_lesion {
     double u, v, a, b, cos_t, sin_t; /* centre, half axes, rotation */
     double amplitude[SCENE_HARMONICS], phase[SCENE_HARMONICS];
-    double contrast, edge; /* dB below the surround; width of the edge */
+    double base, contrast, edge; /* mean echo of the tissue around it, dB below that, width of the edge */
     double posterior;      /* dB behind it: negative shadow, positive enhancement */
 } scene_lesion;
 
