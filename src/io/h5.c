@@ -1,0 +1,280 @@
+#include "io/h5_internal.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "base/mem.h"
+
+static herr_t keep_innermost(unsigned n, const H5E_error2_t *error, void *payload)
+{
+    char *text = payload;
+    if (n == 0 && error->desc)
+        snprintf(text, 256, "%s", error->desc);
+    return 0;
+}
+
+um_status um_h5_fail_at(const char *file, int line, const um_h5 *f, const char *doing, const char *object)
+{
+    char reason[256] = "no reason given";
+    H5Ewalk2(H5E_DEFAULT, H5E_WALK_UPWARD, keep_innermost, reason);
+    um_status code = f->writing || strstr(reason, "errno = ") ? UM_E_IO : UM_E_DATA;
+    const char *space = object[0] ? " " : "";
+    const char *advice = strstr(reason, "errno = 28") ? "; free space there, then run again" : "";
+    return um_fail_at(file, line, code, "%s: cannot %s%s%s: %s%s", f->path, doing, space, object, reason, advice);
+}
+
+void um_h5_drop(hid_t id)
+{
+    if (id >= 0)
+        H5Idec_ref(id);
+}
+
+static um_status file_new(um_h5 **out, const char *path, bool writing)
+{
+    um_status rc = UM_OK;
+    um_h5 *f = NULL;
+    H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
+    UM_TRY(UM_NEW(f));
+    f->file = -1;
+    f->writing = writing;
+    UM_TRY(um_strdup(&f->path, path));
+    *out = f;
+    f = NULL;
+done:
+    um_h5_free(f);
+    return rc;
+}
+
+/* Low bound 1.10, not 1.8: the chunk index of 1.8 has no checksum, and a flipped bit in it made an image read as zeros. */
+static um_status create_part(um_h5 *f)
+{
+    um_status rc = UM_OK;
+    char *part = NULL;
+    hid_t access = H5Pcreate(H5P_FILE_ACCESS), creation = H5Pcreate(H5P_FILE_CREATE);
+    UM_TRY(um_file_part_name(&part, f->path));
+    UM_TRY_H5(f, "prepare", "", H5Pset_libver_bounds(access, H5F_LIBVER_V110, H5F_LIBVER_V110));
+    UM_TRY_H5(f, "prepare", "", H5Pset_fclose_degree(access, H5F_CLOSE_STRONG));
+    UM_TRY_H5(f, "prepare", "", H5Pset_obj_track_times(creation, false));
+    UM_TRY_H5(f, "create", "", f->file = H5Fcreate(part, H5F_ACC_TRUNC, creation, access));
+done:
+    um_h5_drop(creation);
+    um_h5_drop(access);
+    um_free(part);
+    return rc;
+}
+
+um_status um_h5_create(um_h5 **out, const char *path, const char *format, const char *version)
+{
+    um_status rc = UM_OK;
+    um_h5 *f = NULL;
+    UM_TRY(file_new(&f, path, true));
+    UM_TRY(create_part(f));
+    UM_TRY(um_strdup(&f->format, format));
+    UM_TRY(um_h5_set_text(f, "/", "format", format));
+    UM_TRY(um_h5_set_text(f, "/", "format_version", version));
+    *out = f;
+    f = NULL;
+done:
+    um_h5_free(f);
+    return rc;
+}
+
+static um_status open_file(um_h5 *f)
+{
+    um_status rc = UM_OK;
+    struct stat info;
+    hid_t access = -1;
+    if (stat(f->path, &info) != 0) {
+        rc = um_fail(UM_E_IO, "%s: cannot open: %s", f->path, strerror(errno));
+        goto done;
+    }
+    if (!S_ISREG(info.st_mode)) {
+        rc = um_fail(UM_E_DATA, "%s: not a file", f->path);
+        goto done;
+    }
+    access = H5Pcreate(H5P_FILE_ACCESS);
+    UM_TRY_H5(f, "prepare", "", H5Pset_fclose_degree(access, H5F_CLOSE_STRONG));
+    UM_TRY_H5(f, "open as HDF5", "", f->file = H5Fopen(f->path, H5F_ACC_RDONLY, access));
+done:
+    um_h5_drop(access);
+    return rc;
+}
+
+static um_status check_complete(um_h5 *f)
+{
+    um_status rc = UM_OK;
+    int64_t complete = 0;
+    if (!um_h5_has_attr(f, "/", "complete"))
+        return um_fail(UM_E_DATA, "%s: no root attribute 'complete': not a finished file of umed; make it again", f->path);
+    UM_TRY(um_h5_get_int(f, "/", "complete", &complete));
+    if (complete != 1)
+        rc = um_fail(UM_E_DATA, "%s: root attribute 'complete' is %lld, not 1: make the file again", f->path, (long long)complete);
+done:
+    return rc;
+}
+
+static um_status check_format(um_h5 *f, const char *format, const char *version)
+{
+    um_status rc = UM_OK;
+    um_text is = {0}, has = {0};
+    UM_TRY(um_h5_get_text(f, "/", "format", &is));
+    UM_TRY(um_h5_get_text(f, "/", "format_version", &has));
+    UM_TRY(um_strdup(&f->format, um_text_get(&is)));
+    if (format && strcmp(format, f->format) != 0) {
+        rc = um_fail(UM_E_DATA, "%s: format is '%s', expected '%s'", f->path, f->format, format);
+        goto done;
+    }
+    long major = strtol(um_text_get(&has), NULL, 10), known = strtol(version, NULL, 10);
+    if (major < 1 || major > known)
+        rc = um_fail(UM_E_DATA, "%s: format_version '%s' of '%s' is not readable by this umed (knows %s); use a newer one", f->path,
+                     um_text_get(&has), f->format, version);
+done:
+    um_text_free(&is);
+    um_text_free(&has);
+    return rc;
+}
+
+um_status um_h5_open(um_h5 **out, const char *path, const char *format, const char *version)
+{
+    um_status rc = UM_OK;
+    um_h5 *f = NULL;
+    UM_TRY(file_new(&f, path, false));
+    UM_TRY(open_file(f));
+    UM_TRY(check_complete(f));
+    UM_TRY(check_format(f, format, version));
+    *out = f;
+    f = NULL;
+done:
+    um_h5_free(f);
+    return rc;
+}
+
+um_status um_h5_commit(um_h5 **file)
+{
+    um_status rc = UM_OK;
+    um_h5 *f = *file;
+    *file = NULL;
+    UM_TRY(um_h5_set_int(f, "/", "complete", 1));
+    UM_TRY_H5(f, "flush", "", H5Fflush(f->file, H5F_SCOPE_GLOBAL));
+    UM_TRY_H5(f, "close", "", H5Fclose(f->file));
+    f->file = -1;
+    UM_TRY(um_file_commit(f->path));
+    f->writing = false;
+done:
+    um_h5_free(f);
+    return rc;
+}
+
+/* The library keeps a file that it could not flush, and tries again at exit. Emptying the part first gives a full disk the room
+ * for that last flush, so that the close succeeds and the part can go. */
+static void abandon(um_h5 *f)
+{
+    char *part = NULL;
+    if (um_file_part_name(&part, f->path) == UM_OK && f->file >= 0 && truncate(part, 0) == 0 && H5Fclose(f->file) < 0)
+        H5Fclose(f->file);
+    um_file_discard(f->path);
+    um_free(part);
+}
+
+void um_h5_free(um_h5 *f)
+{
+    if (!f)
+        return;
+    if (f->writing)
+        abandon(f);
+    else if (f->file >= 0)
+        H5Fclose(f->file);
+    um_free(f->path);
+    um_free(f->format);
+    um_free(f);
+}
+
+const char *um_h5_path(const um_h5 *f)
+{
+    return f->path;
+}
+
+const char *um_h5_format(const um_h5 *f)
+{
+    return f->format;
+}
+
+um_status um_h5_make_parents(um_h5 *f, const char *path)
+{
+    um_status rc = UM_OK;
+    char *parent = NULL;
+    UM_TRY(um_strdup(&parent, path));
+    for (char *slash = strchr(parent + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
+        *slash = 0;
+        UM_TRY(um_h5_make_group(f, parent));
+        *slash = '/';
+    }
+done:
+    um_free(parent);
+    return rc;
+}
+
+um_status um_h5_make_group(um_h5 *f, const char *path)
+{
+    um_status rc = UM_OK;
+    hid_t creation = -1, group = -1;
+    if (um_h5_exists(f, path))
+        return UM_OK;
+    UM_TRY(um_h5_make_parents(f, path));
+    creation = H5Pcreate(H5P_GROUP_CREATE);
+    UM_TRY_H5(f, "create group", path, H5Pset_obj_track_times(creation, false));
+    UM_TRY_H5(f, "create group", path, group = H5Gcreate2(f->file, path, H5P_DEFAULT, creation, H5P_DEFAULT));
+done:
+    um_h5_drop(group);
+    um_h5_drop(creation);
+    return rc;
+}
+
+bool um_h5_exists(um_h5 *f, const char *path)
+{
+    char prefix[1024];
+    if (strcmp(path, "/") == 0)
+        return true;
+    size_t n = strlen(path);
+    if (n >= sizeof prefix)
+        return false;
+    for (size_t i = 1; i <= n; i++) {
+        if (path[i] != '/' && path[i] != 0)
+            continue;
+        memcpy(prefix, path, i);
+        prefix[i] = 0;
+        if (H5Lexists(f->file, prefix, H5P_DEFAULT) <= 0)
+            return false;
+    }
+    return H5Oexists_by_name(f->file, path, H5P_DEFAULT) > 0;
+}
+
+um_status um_h5_list(um_h5 *f, const char *group, char ***out, size_t *n_out)
+{
+    um_status rc = UM_OK;
+    char **names = NULL;
+    size_t n = 0;
+    H5G_info_t info;
+    hid_t id = -1;
+    UM_TRY_H5(f, "open group", group, id = H5Gopen2(f->file, group, H5P_DEFAULT));
+    UM_TRY_H5(f, "list", group, H5Gget_info(id, &info));
+    UM_TRY(UM_NEW_ARRAY(names, info.nlinks));
+    for (; n < info.nlinks; n++) {
+        ssize_t bytes = H5Lget_name_by_idx(id, ".", H5_INDEX_NAME, H5_ITER_INC, n, NULL, 0, H5P_DEFAULT);
+        UM_TRY_H5(f, "list", group, bytes);
+        UM_TRY(UM_NEW_ARRAY(names[n], bytes + 1));
+        H5Lget_name_by_idx(id, ".", H5_INDEX_NAME, H5_ITER_INC, n, names[n], (size_t)bytes + 1, H5P_DEFAULT);
+    }
+    *out = names;
+    *n_out = n;
+    names = NULL;
+done:
+    if (names)
+        um_names_free(names, n);
+    um_h5_drop(id);
+    return rc;
+}
