@@ -1,0 +1,312 @@
+/* Files that are whole or absent, folders, and trees that are removed without following links. */
+#include "base/file.h"
+
+#include "base/mem.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static char folder[64];
+
+/* A path in this test's folder; the last four answers stay valid. */
+static const char *at(const char *name)
+{
+    static char ring[4][512];
+    static int next;
+    char *path = ring[next++ % 4];
+    snprintf(path, sizeof ring[0], "%s/%s", folder, name);
+    return path;
+}
+
+static int make_folder(void **state)
+{
+    (void)state;
+    snprintf(folder, sizeof folder, "/tmp/umed_file_XXXXXX");
+    um_error_clear();
+    return mkdtemp(folder) ? 0 : -1;
+}
+
+static int remove_folder(void **state)
+{
+    (void)state;
+    return um_dir_remove(folder) == UM_OK && !um_dir_exists(folder) ? 0 : -1;
+}
+
+static void put_raw(const char *path, const char *content)
+{
+    FILE *file = fopen(path, "w");
+    assert_non_null(file);
+    fputs(content, file);
+    fclose(file);
+}
+
+static void assert_content(const char *path, const char *expected)
+{
+    um_text t = {0};
+    assert_int_equal(um_file_read(&t, path, 100000), UM_OK);
+    assert_string_equal(um_text_get(&t), expected);
+    assert_int_equal(t.n, strlen(expected));
+    um_text_free(&t);
+}
+
+static void test_write_then_read(void **state)
+{
+    (void)state;
+    assert_int_equal(um_file_write(at("a.txt"), "first", 5), UM_OK);
+    assert_content(at("a.txt"), "first");
+    assert_false(um_file_exists(at("a.txt.part")));
+    assert_int_equal(um_file_write(at("a.txt"), "second", 6), UM_OK);
+    assert_content(at("a.txt"), "second");
+    assert_int_equal(um_file_write(at("empty"), "", 0), UM_OK);
+    assert_content(at("empty"), "");
+}
+
+static void test_part_is_invisible_until_commit(void **state)
+{
+    (void)state;
+    char *part = NULL;
+    assert_int_equal(um_file_part_name(&part, at("r.h5")), UM_OK);
+    assert_string_equal(part, at("r.h5.part"));
+    put_raw(part, "half");
+    assert_false(um_file_exists(at("r.h5")));
+    put_raw(part, "whole");
+    assert_int_equal(um_file_commit(at("r.h5")), UM_OK);
+    assert_content(at("r.h5"), "whole");
+    assert_false(um_file_exists(part));
+    um_free(part);
+}
+
+static void test_discard_keeps_the_old_file(void **state)
+{
+    (void)state;
+    assert_int_equal(um_file_write(at("r.h5"), "old", 3), UM_OK);
+    put_raw(at("r.h5.part"), "half");
+    um_file_discard(at("r.h5"));
+    um_file_discard(at("r.h5"));
+    assert_false(um_file_exists(at("r.h5.part")));
+    assert_content(at("r.h5"), "old");
+}
+
+static void test_commit_without_part_fails(void **state)
+{
+    (void)state;
+    assert_int_equal(um_file_write(at("r.h5"), "old", 3), UM_OK);
+    assert_int_equal(um_file_commit(at("r.h5")), UM_E_IO);
+    assert_non_null(strstr(um_error_text(), at("r.h5.part")));
+    assert_non_null(strstr(um_error_text(), strerror(ENOENT)));
+    assert_content(at("r.h5"), "old");
+}
+
+static void test_relative_path_commits(void **state)
+{
+    (void)state;
+    char before[4096];
+    assert_non_null(getcwd(before, sizeof before));
+    assert_int_equal(chdir(folder), 0);
+    um_status rc = um_file_write("plain.txt", "x", 1);
+    assert_int_equal(chdir(before), 0);
+    assert_int_equal(rc, UM_OK);
+    assert_content(at("plain.txt"), "x");
+}
+
+static void test_write_into_missing_folder_fails(void **state)
+{
+    (void)state;
+    assert_int_equal(um_file_write(at("no/a.txt"), "x", 1), UM_E_IO);
+    assert_non_null(strstr(um_error_text(), at("no/a.txt")));
+    assert_int_equal(um_file_write("/proc/umed.txt", "x", 1), UM_E_IO);
+}
+
+/* Root may write anywhere, so as root this acts as nobody for a moment. */
+static void test_unwritable_folder_fails(void **state)
+{
+    (void)state;
+    const uid_t nobody = 65534;
+    bool root = geteuid() == 0;
+    assert_int_equal(um_dir_make(at("locked"), 0500), UM_OK);
+    if (root && seteuid(nobody) != 0)
+        skip();
+    um_status rc = um_file_write(at("locked/a.txt"), "x", 1);
+    if (root)
+        assert_int_equal(seteuid(0), 0);
+    assert_int_equal(rc, UM_E_IO);
+    assert_non_null(strstr(um_error_text(), at("locked/a.txt.part")));
+    assert_non_null(strstr(um_error_text(), "check the permissions"));
+    assert_false(um_file_exists(at("locked/a.txt")));
+}
+
+static void test_full_disk_is_reported(void **state)
+{
+    (void)state;
+    if (access("/dev/full", W_OK) != 0)
+        skip();
+    assert_int_equal(symlink("/dev/full", at("a.txt.part")), 0);
+    assert_int_equal(um_file_write(at("a.txt"), "x", 1), UM_E_IO);
+    assert_non_null(strstr(um_error_text(), "No space left on device; free some space"));
+    assert_false(um_file_exists(at("a.txt")));
+    assert_int_equal(access(at("a.txt.part"), F_OK), -1);
+}
+
+static void test_folder_in_the_way_of_commit(void **state)
+{
+    (void)state;
+    assert_int_equal(um_dir_make(at("r.h5/sub"), 0777), UM_OK);
+    assert_int_equal(um_file_write(at("r.h5"), "x", 1), UM_E_IO);
+    assert_false(um_file_exists(at("r.h5.part")));
+}
+
+static void test_read_refusals(void **state)
+{
+    (void)state;
+    um_text t = {0};
+    assert_int_equal(um_text_add(&t, "kept"), UM_OK);
+    assert_int_equal(um_file_write(at("a"), "12345", 5), UM_OK);
+    assert_int_equal(um_file_read(&t, at("a"), 4), UM_E_DATA);
+    assert_non_null(strstr(um_error_text(), at("a")));
+    assert_int_equal(um_file_read(&t, at("none"), 4), UM_E_IO);
+    assert_int_equal(um_file_read(&t, folder, 1 << 20), UM_E_IO);
+    assert_int_equal(um_file_read(&t, "/dev/zero", 1000), UM_E_DATA);
+    assert_string_equal(um_text_get(&t), "kept");
+    assert_int_equal(um_file_read(&t, at("a"), 5), UM_OK);
+    assert_string_equal(um_text_get(&t), "12345");
+    um_text_free(&t);
+}
+
+static void test_large_file_round_trip(void **state)
+{
+    (void)state;
+    enum { BYTES = 1000003 };
+    char *data = NULL;
+    um_text t = {0};
+    assert_int_equal(UM_NEW_ARRAY(data, BYTES), UM_OK);
+    for (int i = 0; i < BYTES; i++)
+        data[i] = (char)(i * 31);
+    assert_int_equal(um_file_write(at("big"), data, BYTES), UM_OK);
+    assert_int_equal(um_file_read(&t, at("big"), BYTES), UM_OK);
+    assert_int_equal(t.n, BYTES);
+    assert_memory_equal(t.data, data, BYTES);
+    um_text_free(&t);
+    um_free(data);
+}
+
+static void test_dir_make(void **state)
+{
+    (void)state;
+    struct stat info;
+    assert_int_equal(um_dir_make(at("a/b/c"), 0700), UM_OK);
+    assert_int_equal(um_dir_make(at("a/b/c"), 0700), UM_OK);
+    assert_int_equal(um_dir_make(at("a//b/d/"), 0777), UM_OK);
+    assert_true(um_dir_exists(at("a/b/d")));
+    assert_int_equal(stat(at("a/b/c"), &info), 0);
+    assert_int_equal(info.st_mode & 0777, 0700);
+    assert_int_equal(um_file_write(at("file"), "x", 1), UM_OK);
+    assert_int_equal(um_dir_make(at("file"), 0777), UM_E_IO);
+    assert_non_null(strstr(um_error_text(), "a file of that name is in the way"));
+    assert_int_equal(um_dir_make(at("file/sub"), 0777), UM_E_IO);
+    assert_int_equal(um_dir_make("", 0777), UM_E_IO);
+}
+
+static void test_exists(void **state)
+{
+    (void)state;
+    put_raw(at("f"), "");
+    assert_true(um_file_exists(at("f")));
+    assert_false(um_dir_exists(at("f")));
+    assert_false(um_file_exists(folder));
+    assert_true(um_dir_exists(folder));
+    assert_false(um_file_exists(at("none")));
+}
+
+static void test_dir_list_is_sorted(void **state)
+{
+    (void)state;
+    static const char *const expected[] = {"A", "a", "b10", "b9"};
+    char **names = NULL;
+    size_t n = 9;
+    assert_int_equal(um_dir_make(at("e"), 0777), UM_OK);
+    assert_int_equal(um_dir_list(&names, &n, at("e")), UM_OK);
+    assert_int_equal(n, 0);
+    um_names_free(names, n);
+    put_raw(at("e/b9"), "");
+    put_raw(at("e/A"), "");
+    put_raw(at("e/b10"), "");
+    assert_int_equal(um_dir_make(at("e/a"), 0777), UM_OK);
+    assert_int_equal(um_dir_list(&names, &n, at("e")), UM_OK);
+    assert_int_equal(n, 4);
+    for (size_t i = 0; i < n; i++)
+        assert_string_equal(names[i], expected[i]);
+    um_names_free(names, n);
+    assert_int_equal(um_dir_list(&names, &n, at("none")), UM_E_IO);
+}
+
+static void test_dir_remove_never_follows_links(void **state)
+{
+    (void)state;
+    assert_int_equal(um_dir_make(at("keep"), 0777), UM_OK);
+    put_raw(at("keep/precious"), "x");
+    assert_int_equal(um_dir_make(at("tree/a/b"), 0777), UM_OK);
+    put_raw(at("tree/a/file"), "x");
+    for (int i = 0; i < 100; i++) {
+        char name[32];
+        snprintf(name, sizeof name, "tree/a/b/%d", i);
+        put_raw(at(name), "x");
+    }
+    assert_int_equal(symlink(at("keep"), at("tree/link")), 0);
+    assert_int_equal(symlink("nowhere", at("tree/dangling")), 0);
+    assert_int_equal(symlink(at("keep"), at("root_link")), 0);
+    assert_int_equal(um_dir_remove(at("tree")), UM_OK);
+    assert_false(um_dir_exists(at("tree")));
+    assert_int_equal(um_dir_remove(at("tree")), UM_OK);
+    assert_int_equal(um_dir_remove(at("root_link")), UM_E_IO);
+    assert_content(at("keep/precious"), "x");
+    assert_int_equal(um_dir_remove(at("keep/precious")), UM_E_IO);
+    assert_content(at("keep/precious"), "x");
+}
+
+static void test_path_join(void **state)
+{
+    (void)state;
+    static const char *const cases[][3] = {{"a", "b", "a/b"}, {"a/", "b", "a/b"}, {"", "b", "b"}, {"/", "b", "/b"}};
+    for (size_t i = 0; i < UM_COUNT(cases); i++) {
+        char *path = NULL;
+        assert_int_equal(um_path_join(&path, cases[i][0], cases[i][1]), UM_OK);
+        assert_string_equal(path, cases[i][2]);
+        um_free(path);
+    }
+}
+
+#define IN_FOLDER(f) cmocka_unit_test_setup_teardown(f, make_folder, remove_folder)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        IN_FOLDER(test_write_then_read),
+        IN_FOLDER(test_part_is_invisible_until_commit),
+        IN_FOLDER(test_discard_keeps_the_old_file),
+        IN_FOLDER(test_commit_without_part_fails),
+        IN_FOLDER(test_relative_path_commits),
+        IN_FOLDER(test_write_into_missing_folder_fails),
+        IN_FOLDER(test_unwritable_folder_fails),
+        IN_FOLDER(test_full_disk_is_reported),
+        IN_FOLDER(test_folder_in_the_way_of_commit),
+        IN_FOLDER(test_read_refusals),
+        IN_FOLDER(test_large_file_round_trip),
+        IN_FOLDER(test_dir_make),
+        IN_FOLDER(test_exists),
+        IN_FOLDER(test_dir_list_is_sorted),
+        IN_FOLDER(test_dir_remove_never_follows_links),
+        IN_FOLDER(test_path_join),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
