@@ -1,0 +1,59 @@
+/* Protectors: methods that perturb the images of a dataset within a bound so that networks trained on them fail on clean images.
+ *
+ * A protector is `fit` (learn whatever it needs from the training rows) and `apply` (the perturbation of one image). One file and
+ * one line in protectors.def add one. `none` is a protector too. */
+#ifndef UM_PROTECT_PROTECTOR_H
+#define UM_PROTECT_PROTECTOR_H
+
+#include "base/opt.h"
+#include "io/dataset.h"
+#include "kernels/backend.h"
+#include "train/curve.h"
+#include "train/rows.h"
+
+/* What a fit works on; everything borrowed. */
+typedef struct um_protect_job {
+    const um_settings *settings;
+    um_backend *backend;
+    const um_dataset *data;   /* clean */
+    const um_rows *rows;      /* rows to learn from */
+    uint64_t seed;
+    const char *checkpoint;   /* file for exact resume; NULL: none */
+    const char *label;        /* for progress lines */
+} um_protect_job;
+
+typedef struct um_protector_def {
+    const char *name, *summary;
+    const um_opt_table *table;  /* its option group; NULL: none */
+    const char *groups;         /* option groups that influence its result, space separated: what a protected file's key is made of */
+    bool unseen;                /* apply works on images that fit never saw */
+    /* State of a fit: owned by the caller, opaque. Saves to job->checkpoint and returns UM_E_STOPPED when a stop is asked for. */
+    um_status (*fit)(const um_protect_job *job, void **state, um_curves *curves);
+    /* delta: float [n][h][w][c] in [0,1] units for the n given rows of d (same h, w, c as in fit). */
+    um_status (*apply)(void *state, const um_dataset *d, const int64_t *rows, int64_t n, float *delta);
+    /* Largest |delta| this protector declares, in [0,1] units (the tests hold it to that); 0 = none declared. */
+    double (*bound)(const um_settings *settings);
+    um_status (*save)(void *state, const char *path);                         /* `--state`; NULL: nothing to keep */
+    um_status (*load)(const um_protect_job *job, const char *path, void **state); /* NULL likewise */
+    void (*free)(void *state);
+    double (*flops)(const um_protect_job *job); /* of a whole fit + apply, for plans; NULL: negligible */
+} um_protector_def;
+
+/* Errors: UM_E_CONFIG with the nearest name. */
+um_status um_protector_find(const um_protector_def **out, const char *name);
+const um_protector_def *const *um_protector_all(int *n);
+
+/* Group "export". */
+typedef struct um_export_options {
+    int dtype; /* 0 u8: what a released file holds (the input's integer type); 1 f32 is refused for files */
+    bool bn_recalibrate;
+    double eps_scale; /* scales the perturbation at application (1 = as fitted); the declared bound scales with it */
+} um_export_options;
+extern const um_opt_table um_export_table;
+
+/* Perturbs the given rows of `clean` (NULL rows: all): released = clean + round(max * delta), clamped to the pixel range, and never further than
+ * ceil(bound) grey levels from clean. Other rows stay as they are. out: owned by the caller. */
+um_status um_protect_apply(um_dataset **out, const um_protector_def *def, void *state, const um_settings *settings,
+                           const um_dataset *clean, const um_rows *rows);
+
+#endif

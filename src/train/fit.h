@@ -1,0 +1,25 @@
+/* Supervised training of a segmenter over rows of a dataset, with exact resume. */
+#ifndef UM_TRAIN_FIT_H
+#define UM_TRAIN_FIT_H
+
+#include "train/checkpoint.h"
+#include "train/rows.h"
+
+typedef struct um_fit_options {
+    int64_t epochs, batch;
+    uint64_t seed;
+    um_rng_purpose order;        /* purpose of the epoch orders */
+    const char *checkpoint;      /* path; NULL: none */
+    const char *fingerprint;
+    double checkpoint_s;         /* at most one checkpoint per so many seconds */
+    const char *label;           /* for progress lines */
+    /* Called after every epoch (1..epochs) to add curves; may be NULL. */
+    um_status (*after_epoch)(void *payload, um_segmenter *s, int64_t epoch, um_curves *curves);
+    void *payload;
+} um_fit_options;
+
+/* Trains from the segmenter's present weights, or resumes from the checkpoint. curves gets "loss", "loss_ce", "loss_dice" per
+ * epoch. The last partial batch is kept. Errors: UM_E_STOPPED after saving when a stop was asked for; UM_E_NUMERIC. */
+um_status um_fit_run(um_segmenter *s, const um_dataset *d, const um_rows *rows, const um_fit_options *o, um_curves *curves);
+
+#endif

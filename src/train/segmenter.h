@@ -1,0 +1,43 @@
+/* A segmentation network that can learn and predict: parameters, a training graph (forward, loss, backward) and an evaluation
+ * graph (running statistics, no gradients), on one backend. Exploiters, surrogates and `umed predict` all stand on it. */
+#ifndef UM_TRAIN_SEGMENTER_H
+#define UM_TRAIN_SEGMENTER_H
+
+#include "models/model.h"
+#include "nn/exec.h"
+#include "train/options.h"
+
+typedef struct um_segmenter_config {
+    const um_model_def *model;
+    um_model_config net;
+    int64_t h, w, max_batch;
+    int lanes;
+    um_seg_attr loss;
+    um_adam_attr adam;
+} um_segmenter_config;
+
+typedef struct um_segmenter {
+    um_segmenter_config config;
+    um_backend *backend; /* borrowed */
+    um_params *params;   /* owned */
+    um_graph *train_graph, *eval_graph;
+    um_exec *train, *eval;
+    um_tid x, y, loss, eval_x, eval_logits;
+} um_segmenter;
+
+/* The training graph is left out when config->adam.lr is 0 (prediction only). out: owned by the caller. */
+um_status um_segmenter_create(um_segmenter **out, um_backend *backend, const um_segmenter_config *config);
+void um_segmenter_free(um_segmenter *s);
+
+/* One Adam step. x: real [n][h][w][c], y: real [n][h][w]. loss: total, CE, Dice. Errors: UM_E_NUMERIC when the loss is no number. */
+um_status um_segmenter_step(um_segmenter *s, const void *x, const void *y, int64_t n, double loss[3]);
+
+/* logits: real [n][h][w][out_ch], n <= max_batch. */
+um_status um_segmenter_logits(um_segmenter *s, const void *x, int64_t n, void *logits);
+/* One margin per pixel as float: the logit, or z1 - z0 for two channels; foreground where >= 0. margin: [n][h][w]. */
+um_status um_segmenter_margin(um_segmenter *s, const void *x, int64_t n, float *margin);
+
+/* Forward FLOPs of one image. */
+double um_segmenter_flops(const um_segmenter *s);
+
+#endif
