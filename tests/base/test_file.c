@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 static char folder[64];
@@ -183,6 +184,40 @@ static void test_read_refusals(void **state)
     um_text_free(&t);
 }
 
+/* A pipe has no size to look at in advance. */
+static um_status read_from_pipe(um_text *out, size_t bytes, size_t max_bytes)
+{
+    int ends[2];
+    char path[64];
+    assert_int_equal(pipe(ends), 0);
+    snprintf(path, sizeof path, "/proc/self/fd/%d", ends[0]);
+    pid_t child = fork();
+    if (child == 0) {
+        close(ends[0]);
+        for (size_t i = 0; i < bytes; i++) {
+            if (write(ends[1], "x", 1) != 1)
+                _exit(1);
+        }
+        _exit(0);
+    }
+    close(ends[1]);
+    um_status rc = um_file_read(out, path, max_bytes);
+    close(ends[0]);
+    waitpid(child, NULL, 0);
+    return rc;
+}
+
+static void test_read_limit_without_a_size(void **state)
+{
+    (void)state;
+    um_text t = {0};
+    assert_int_equal(read_from_pipe(&t, 3000, 3000), UM_OK);
+    assert_int_equal(t.n, 3000);
+    assert_int_equal(read_from_pipe(&t, 3000, 2999), UM_E_DATA);
+    assert_int_equal(t.n, 3000);
+    um_text_free(&t);
+}
+
 static void test_large_file_round_trip(void **state)
 {
     (void)state;
@@ -301,6 +336,7 @@ int main(void)
         IN_FOLDER(test_full_disk_is_reported),
         IN_FOLDER(test_folder_in_the_way_of_commit),
         IN_FOLDER(test_read_refusals),
+        IN_FOLDER(test_read_limit_without_a_size),
         IN_FOLDER(test_large_file_round_trip),
         IN_FOLDER(test_dir_make),
         IN_FOLDER(test_exists),

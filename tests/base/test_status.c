@@ -94,7 +94,8 @@ static void test_trace_names_places_innermost_first(void **state)
     char *first = strstr(text, "  at base/test_status.c:"), *second = strstr(text, "decide(value)");
     assert_ptr_equal(first, text);
     assert_non_null(second);
-    assert_true(strstr(text, "data") < second);
+    assert_non_null(strstr(text, ": data\n"));
+    assert_true(strstr(text, ": data\n") < second);
     um_error_clear();
     memset(text, 0, sizeof text);
     trace_of(text, sizeof text);

@@ -97,6 +97,8 @@ static void test_nearest(void **state)
     memset(longer, 'u', sizeof longer - 1);
     longer[sizeof longer - 1] = 0;
     assert_null(um_text_nearest(longer, names, 4));
+    static const char *const short_names[] = {"em", "tap", "ar"};
+    assert_string_equal(um_text_nearest("ra", short_names, 3), "ar"); /* a swap is one step */
     const char *const with_longer[] = {longer, "unet"};
     assert_string_equal(um_text_nearest("unt", with_longer, 2), "unet");
 }
