@@ -1,0 +1,36 @@
+/* Adam (Kingma & Ba, arXiv:1412.6980, algorithm 1), L2 weight decay added to the gradient. */
+#include <math.h>
+
+#include "kernels/cpu/pattern.h"
+#include "kernels/cpu/span.h"
+
+UM_INLINE real real_sqrt(real x)
+{
+#if UM_REAL_IS_F64
+    return sqrt(x);
+#else
+    return sqrtf(x);
+#endif
+}
+
+static void adam_span(const um_op_call *call, int64_t begin, int64_t end)
+{
+    const um_adam_attr *o = &call->attr.adam;
+    real b1 = (real)o->b1, b2 = (real)o->b2, rest1 = (real)(1 - o->b1), rest2 = (real)(1 - o->b2), decay = (real)o->weight_decay;
+    real rate = (real)(o->lr / (1 - pow(o->b1, (double)o->step))), eps = (real)o->eps;
+    real v_scale = (real)(1 / sqrt(1 - pow(o->b2, (double)o->step)));
+    const real *restrict g = call->in[0].data;
+    real *restrict value = call->out[0].data, *restrict m = call->out[1].data, *restrict v = call->out[2].data;
+    for (int64_t k = begin; k < end; k++) {
+        real d = g[k] + decay * value[k];
+        m[k] = b1 * m[k] + rest1 * d;
+        v[k] = b2 * v[k] + rest2 * d * d;
+        value[k] -= rate * m[k] / (real_sqrt(v[k]) * v_scale + eps);
+    }
+}
+
+um_status UM_FN(um_cpu_adam)(const um_op_call *call)
+{
+    um_span_run(call, um_view_count(&call->in[0]), 4, adam_span);
+    return UM_OK;
+}

@@ -1,0 +1,255 @@
+/* Batch normalisation (layers.md section 2). Statistics in f64 by fixed blocks; apply and its gradient pixel by pixel. */
+#include <math.h>
+
+#include "kernels/cpu/blocks.h"
+#include "kernels/cpu/pattern.h"
+#include "kernels/cpu/span.h"
+
+/* Rows of coef. */
+enum { COEF_MEAN, COEF_R, COEF_A, COEF_B };
+
+static const real *coef_row(const um_view *coef, int row)
+{
+    return (const real *)coef->data + row * coef->c;
+}
+
+/* Without relu nothing lies below the floor. */
+static real relu_floor(const um_op_call *call)
+{
+    return call->attr.bn.relu ? 0 : (real)-INFINITY;
+}
+
+um_status UM_FN(um_cpu_bn_stats_prepare)(const um_op_call *call, size_t *bytes)
+{
+    *bytes = um_block_bytes(&call->in[0], 2 * call->in[0].c);
+    return UM_OK;
+}
+
+/* Adds n values to their sums, and their squares. */
+static void stats_add(double *restrict s, double *restrict q, const real *restrict x, int64_t n)
+{
+    for (int64_t k = 0; k < n; k++) {
+        double v = (double)x[k];
+        s[k] += v;
+        q[k] += v * v;
+    }
+}
+
+/* The same for four runs that lie `distance` apart: a quarter of the traffic on the sums. */
+static void stats_add4(double *restrict s, double *restrict q, const real *restrict x, int64_t distance, int64_t n)
+{
+    for (int64_t k = 0; k < n; k++) {
+        double v0 = (double)x[k], v1 = (double)x[k + distance];
+        double v2 = (double)x[k + 2 * distance], v3 = (double)x[k + 3 * distance];
+        s[k] += (v0 + v1) + (v2 + v3);
+        q[k] += (v0 * v0 + v1 * v1) + (v2 * v2 + v3 * v3);
+    }
+}
+
+static void stats_block(const um_op_call *call, int64_t begin, int64_t end, double *part)
+{
+    const um_view *x = &call->in[0];
+    int64_t c = x->c, pixels = pattern_pixels(c, um_view_dense(x)), p = begin;
+    double buffer[2 * PATTERN] = {0};
+    double *s = pixels == 1 ? part : buffer, *q = pixels == 1 ? part + c : buffer + PATTERN;
+    if (pixels == 1)
+        memset(part, 0, (size_t)(2 * c) * sizeof *part);
+    for (; p + 4 * pixels <= end; p += 4 * pixels)
+        stats_add4(s, q, pixel_at(x, p), pixels * x->ld, pixels * c);
+    for (; p < end; p += pixels)
+        stats_add(s, q, pixel_at(x, p), min64(pixels, end - p) * c);
+    if (pixels > 1) {
+        pattern_fold(part, s, c, pixels);
+        pattern_fold(part + c, q, c, pixels);
+    }
+}
+
+static um_status lane_tree(const um_op_call *call, const um_view *shape, um_block_fn fn)
+{
+    int64_t width = 2 * shape->c;
+    double *lanes = um_block_lane_sums(call, shape, width, fn);
+    um_tree_sum_f64(lanes, call->batch->n_lanes, width);
+    memcpy(call->out[0].data, lanes, (size_t)width * sizeof *lanes);
+    return UM_OK;
+}
+
+um_status UM_FN(um_cpu_bn_stats)(const um_op_call *call)
+{
+    return lane_tree(call, &call->in[0], stats_block);
+}
+
+static void update_running(real *running, double batch, double momentum)
+{
+    *running = (real)((1 - momentum) * (double)*running + momentum * batch);
+}
+
+um_status UM_FN(um_cpu_bn_coef)(const um_op_call *call)
+{
+    const double *s = call->in[0].data;
+    const real *gamma = call->in[1].data, *beta = call->in[2].data;
+    const real *mean_in = call->in[3].data, *var_in = call->in[4].data;
+    real *coef = call->out[0].data, *run_mean = call->out[1].data, *run_var = call->out[2].data;
+    bool eval = call->attr.bn.eval;
+    double m = (double)(call->batch->n_total * call->attr.bn.hw), momentum = call->attr.bn.momentum;
+    int64_t c = call->out[0].c;
+    for (int64_t k = 0; k < c; k++) {
+        double mean = eval ? (double)mean_in[k] : s[k] / m;
+        double var = eval ? (double)var_in[k] : fmax(s[c + k] / m - mean * mean, 0);
+        double r = 1 / sqrt(var + call->attr.bn.eps), a = (double)gamma[k] * r;
+        coef[COEF_MEAN * c + k] = (real)mean;
+        coef[COEF_R * c + k] = (real)r;
+        coef[COEF_A * c + k] = (real)a;
+        coef[COEF_B * c + k] = (real)((double)beta[k] - mean * a);
+        if (!eval && run_mean)
+            update_running(&run_mean[k], mean, momentum);
+        if (!eval && run_var)
+            update_running(&run_var[k], m > 1 ? var * m / (m - 1) : var, momentum);
+    }
+    return UM_OK;
+}
+
+/* y and x may be the same memory: element k is read before it is written. */
+static void apply_run(real *y, const real *x, const real *a, const real *b, int64_t n, real lowest)
+{
+#pragma GCC ivdep
+    for (int64_t k = 0; k < n; k++) {
+        real v = a[k] * x[k] + b[k];
+        y[k] = v < lowest ? lowest : v;
+    }
+}
+
+static void apply_span(const um_op_call *call, int64_t begin, int64_t end)
+{
+    const um_view *x = &call->in[0], *coef = &call->in[1], *y = &call->out[0];
+    int64_t c = x->c, pixels = pattern_pixels(c, um_view_dense(x) && um_view_dense(y));
+    real buffer_a[PATTERN], buffer_b[PATTERN];
+    const real *a = pattern_fill(buffer_a, coef_row(coef, COEF_A), c, pixels);
+    const real *b = pattern_fill(buffer_b, coef_row(coef, COEF_B), c, pixels);
+    for (int64_t p = begin; p < end; p += pixels)
+        apply_run(pixel_at(y, p), pixel_at(x, p), a, b, min64(pixels, end - p) * c, relu_floor(call));
+}
+
+um_status UM_FN(um_cpu_bn_apply)(const um_op_call *call)
+{
+    um_span_run(call, um_view_pixels(&call->in[0]), call->in[0].c, apply_span);
+    return UM_OK;
+}
+
+um_status UM_FN(um_cpu_bn_bwd_sums_prepare)(const um_op_call *call, size_t *bytes)
+{
+    *bytes = um_block_bytes(&call->in[0], 2 * call->in[0].c);
+    return UM_OK;
+}
+
+/* Adds g and g*(x - mean); the factor r of xh follows once per block. */
+static void bwd_sums_run(double *restrict s0, double *restrict s1, const real *dy, const real *x, const real *mean, const real *a,
+                         const real *b, int64_t n, real lowest)
+{
+    for (int64_t k = 0; k < n; k++) {
+        real y = a[k] * x[k] + b[k];
+        double g = (double)(y <= lowest ? 0 : dy[k]);
+        s0[k] += g;
+        s1[k] += g * ((double)x[k] - (double)mean[k]);
+    }
+}
+
+static void bwd_sums_block(const um_op_call *call, int64_t begin, int64_t end, double *part)
+{
+    const um_view *dy = &call->in[0], *x = &call->in[1], *coef = &call->in[2];
+    int64_t c = x->c, pixels = pattern_pixels(c, um_view_dense(x) && um_view_dense(dy));
+    real buffer_mean[PATTERN], buffer_a[PATTERN], buffer_b[PATTERN];
+    const real *mean = pattern_fill(buffer_mean, coef_row(coef, COEF_MEAN), c, pixels);
+    const real *a = pattern_fill(buffer_a, coef_row(coef, COEF_A), c, pixels);
+    const real *b = pattern_fill(buffer_b, coef_row(coef, COEF_B), c, pixels);
+    double buffer[2 * PATTERN] = {0};
+    double *s0 = pixels == 1 ? part : buffer, *s1 = pixels == 1 ? part + c : buffer + PATTERN;
+    if (pixels == 1)
+        memset(part, 0, (size_t)(2 * c) * sizeof *part);
+    for (int64_t p = begin; p < end; p += pixels)
+        bwd_sums_run(s0, s1, pixel_at(dy, p), pixel_at(x, p), mean, a, b, min64(pixels, end - p) * c, relu_floor(call));
+    if (pixels > 1) {
+        pattern_fold(part, s0, c, pixels);
+        pattern_fold(part + c, s1, c, pixels);
+    }
+    const real *r = coef_row(coef, COEF_R);
+    for (int64_t k = 0; k < c; k++)
+        part[c + k] *= (double)r[k];
+}
+
+um_status UM_FN(um_cpu_bn_bwd_sums)(const um_op_call *call)
+{
+    return lane_tree(call, &call->in[0], bwd_sums_block);
+}
+
+um_status UM_FN(um_cpu_bn_bwd_param)(const um_op_call *call)
+{
+    const double *s = call->in[0].data;
+    real *dgamma = call->out[0].data, *dbeta = call->out[1].data;
+    int64_t c = call->in[0].c;
+    for (int64_t k = 0; k < c; k++) {
+        dgamma[k] = (call->accumulate ? dgamma[k] : 0) + (real)s[c + k];
+        dbeta[k] = (call->accumulate ? dbeta[k] : 0) + (real)s[k];
+    }
+    return UM_OK;
+}
+
+um_status UM_FN(um_cpu_bn_bwd_apply_prepare)(const um_op_call *call, size_t *bytes)
+{
+    *bytes = 2 * (size_t)call->in[1].c * sizeof(real);
+    return UM_OK;
+}
+
+/* dx = a*g + k1*(x - mean) + k0 with k1 = -a*r*s1/m, k0 = -a*s0/m; both rows go to the workspace. */
+static void bwd_apply_coef(const um_op_call *call)
+{
+    const um_view *x = &call->in[1], *coef = &call->in[2];
+    const double *s = call->attr.bn.eval ? NULL : call->in[3].data;
+    const real *a = coef_row(coef, COEF_A), *r = coef_row(coef, COEF_R);
+    double m = (double)(call->batch->n_total * x->h * x->w);
+    real *k1 = call->workspace, *k0 = k1 + x->c;
+    for (int64_t k = 0; k < x->c; k++) {
+        k1[k] = s ? (real)(-(double)a[k] * (double)r[k] * s[x->c + k] / m) : 0;
+        k0[k] = s ? (real)(-(double)a[k] * s[k] / m) : 0;
+    }
+}
+
+typedef struct bwd_rows {
+    const real *mean, *a, *b, *k1, *k0;
+} bwd_rows;
+
+static void bwd_apply_run(real *dx, const real *dy, const real *x, bwd_rows rows, int64_t n, real lowest, bool accumulate)
+{
+#pragma GCC ivdep
+    for (int64_t k = 0; k < n; k++) {
+        real y = rows.a[k] * x[k] + rows.b[k];
+        real g = y <= lowest ? 0 : dy[k];
+        real d = rows.k1[k] * (x[k] - rows.mean[k]) + rows.k0[k];
+        d = rows.a[k] * g + d;
+        dx[k] = accumulate ? dx[k] + d : d;
+    }
+}
+
+static void bwd_apply_span(const um_op_call *call, int64_t begin, int64_t end)
+{
+    const um_view *dy = &call->in[0], *x = &call->in[1], *coef = &call->in[2], *dx = &call->out[0];
+    int64_t c = x->c, pixels = pattern_pixels(c, um_view_dense(x) && um_view_dense(dy) && um_view_dense(dx));
+    const real *k1 = call->workspace;
+    real buffer[5][PATTERN];
+    bwd_rows rows = {
+        .mean = pattern_fill(buffer[0], coef_row(coef, COEF_MEAN), c, pixels),
+        .a = pattern_fill(buffer[1], coef_row(coef, COEF_A), c, pixels),
+        .b = pattern_fill(buffer[2], coef_row(coef, COEF_B), c, pixels),
+        .k1 = pattern_fill(buffer[3], k1, c, pixels),
+        .k0 = pattern_fill(buffer[4], k1 + c, c, pixels),
+    };
+    for (int64_t p = begin; p < end; p += pixels)
+        bwd_apply_run(pixel_at(dx, p), pixel_at(dy, p), pixel_at(x, p), rows, min64(pixels, end - p) * c, relu_floor(call),
+                      call->accumulate);
+}
+
+um_status UM_FN(um_cpu_bn_bwd_apply)(const um_op_call *call)
+{
+    bwd_apply_coef(call);
+    um_span_run(call, um_view_pixels(&call->in[1]), call->in[1].c, bwd_apply_span);
+    return UM_OK;
+}

@@ -1,0 +1,189 @@
+/* The CPU backend: memory is plain host memory, kernels come from the table of the variant that fits this machine. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "base/text.h"
+#include "base/threads.h"
+#include "kernels/backend_impl.h"
+#include "kernels/cpu/table.h"
+
+#include <cblas.h>
+
+typedef struct cpu_impl {
+    um_backend_base base;
+    const um_cpu_op *table;
+    const char *isa;
+    char line[192];
+} cpu_impl;
+
+typedef struct isa_entry {
+    const char *name;
+    const um_cpu_op *f32, *f64;
+} isa_entry;
+
+/* Narrowest first. */
+static const isa_entry isas[] = {
+    {"generic", um_cpu_table_f32_generic, um_cpu_table_f64_generic},
+#ifdef UM_CPU_X86
+    {"avx2", um_cpu_table_f32_avx2, um_cpu_table_f64_avx2},
+    {"avx512", um_cpu_table_f32_avx512, um_cpu_table_f64_avx512},
+#endif
+};
+
+static bool machine_has(size_t i)
+{
+#ifdef UM_CPU_X86
+    __builtin_cpu_init();
+    bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+    bool avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
+                  __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq");
+    return i == 0 || (i == 1 && avx2) || (i == 2 && avx512);
+#else
+    return i == 0;
+#endif
+}
+
+/* The widest set of the machine, not above UMED_ISA. An unknown UMED_ISA is refused when a backend is created. */
+static const isa_entry *pick_isa(void)
+{
+    const char *limit = getenv("UMED_ISA");
+    size_t best = 0;
+    for (size_t i = 0; i < UM_COUNT(isas); i++) {
+        if (machine_has(i))
+            best = i;
+        if (limit && strcmp(limit, isas[i].name) == 0)
+            break;
+    }
+    return &isas[best];
+}
+
+static um_status check_isa_name(void)
+{
+    static const char *const names[] = {"generic", "avx2", "avx512"};
+    const char *limit = getenv("UMED_ISA");
+    if (!limit || !*limit)
+        return UM_OK;
+    for (size_t i = 0; i < UM_COUNT(names); i++)
+        if (strcmp(limit, names[i]) == 0)
+            return UM_OK;
+    const char *near = um_text_nearest(limit, names, UM_COUNT(names));
+    return um_fail(UM_E_CONFIG, "environment variable UMED_ISA is '%s'; did you mean '%s'? (generic, avx2, avx512)", limit,
+                   near ? near : "generic");
+}
+
+const char *um_cpu_isa(void)
+{
+    return pick_isa()->name;
+}
+
+static bool cpu_supports(const um_backend *b, um_op op)
+{
+    const cpu_impl *impl = b->impl;
+    return op >= 0 && op < UM_OP_COUNT && impl->table[op].run != NULL;
+}
+
+static um_status cpu_prepare(um_backend *b, um_op op, const um_op_call *call, size_t *workspace_bytes)
+{
+    um_status rc = UM_OK;
+    const cpu_impl *impl = b->impl;
+    size_t bytes = 0;
+    if (!cpu_supports(b, op))
+        return um_fail(UM_E_UNSUPPORTED, "backend %s has no kernel for op %d", b->name, (int)op);
+    UM_TRY(um_shape_check(op, call, b->real));
+    if (impl->table[op].prepare)
+        UM_TRY(impl->table[op].prepare(call, &bytes));
+    *workspace_bytes = bytes;
+done:
+    return rc;
+}
+
+static bool needs_batch(um_op op)
+{
+    return (um_op_table[op].flags & UM_OPF_S) || op == UM_OP_BN_COEF || op == UM_OP_BN_BWD_APPLY || op == UM_OP_SEG_BWD ||
+           op == UM_OP_ALL_REDUCE;
+}
+
+/* Sums over the batch walk the lanes: they must cover exactly the images of the call. */
+static bool lanes_fit(um_op op, const um_op_call *call)
+{
+    const um_batch *b = call->batch;
+    if (!(um_op_table[op].flags & UM_OPF_S))
+        return true;
+    return b->n_lanes >= 1 && b->n_lanes <= UM_MAX_LANES && b->lane_begin[0] == 0 && b->lane_begin[b->n_lanes] == call->in[0].n;
+}
+
+static um_status cpu_run(um_backend *b, um_op op, const um_op_call *call)
+{
+    const cpu_impl *impl = b->impl;
+    if (needs_batch(op) && !call->batch)
+        return um_fail(UM_E_BUG, "%s: the call names no batch", um_op_table[op].name);
+    if (!lanes_fit(op, call))
+        return um_fail(UM_E_BUG, "%s: the lanes of the batch do not cover its %lld images", um_op_table[op].name,
+                       (long long)call->in[0].n);
+    return impl->table[op].run(call);
+}
+
+static um_status cpu_alloc(um_backend *b, void **out, size_t bytes)
+{
+    (void)b;
+    return um_alloc(out, bytes, 1);
+}
+
+static void cpu_free(um_backend *b, void *p)
+{
+    (void)b;
+    um_free(p);
+}
+
+static um_status cpu_copy(um_backend *b, void *to, const void *from, size_t bytes)
+{
+    (void)b;
+    memcpy(to, from, bytes);
+    return UM_OK;
+}
+
+static void cpu_destroy(um_backend *b)
+{
+    um_free(b->impl);
+    um_free(b);
+}
+
+static const char *cpu_describe(const um_backend *b)
+{
+    cpu_impl *impl = b->impl;
+    snprintf(impl->line, sizeof impl->line, "cpu: %s, %s, %d threads, %.80s", b->real == UM_F64 ? "f64" : "f32", impl->isa,
+             um_threads(), openblas_get_config());
+    return impl->line;
+}
+
+static const um_backend_iface cpu_iface = {
+    .supports = cpu_supports,
+    .prepare = cpu_prepare,
+    .run = cpu_run,
+    .alloc = cpu_alloc,
+    .free = cpu_free,
+    .upload = cpu_copy,
+    .download = cpu_copy,
+    .destroy = cpu_destroy,
+};
+
+um_status um_cpu_backend_create(um_backend **out, um_dtype real)
+{
+    um_status rc = UM_OK;
+    um_backend *b = NULL;
+    cpu_impl *impl = NULL;
+    UM_TRY(check_isa_name());
+    UM_TRY(UM_NEW(b));
+    UM_TRY(UM_NEW(impl));
+    const isa_entry *isa = pick_isa();
+    *impl = (cpu_impl){.base = {cpu_describe}, .table = real == UM_F64 ? isa->f64 : isa->f32, .isa = isa->name};
+    *b = (um_backend){.iface = &cpu_iface, .name = "cpu", .real = real, .impl = impl};
+    *out = b;
+    b = NULL;
+    impl = NULL;
+done:
+    um_free(impl);
+    um_free(b);
+    return rc;
+}

@@ -1,0 +1,189 @@
+#include <ctype.h>
+#include <stdlib.h>
+
+#include "base/text.h"
+#include "kernels/backend_impl.h"
+
+/* One rule per op: "ins > outs", operands separated by commas, each "[?]type n h w c". ?: may be absent. Types: r real, d f64,
+ * u u8, a real or f64; a capital asks for ld == c. Extents: a number, a letter that stands for the same extent everywhere in the
+ * rule, a multiple (2H) or a floored half (H/2) of one. */
+static const char *const rules[UM_OP_COUNT] = {
+    [UM_OP_CONV_FWD] = "r N H W C, R I J C K, ?R 1 1 1 K > r N P Q K",
+    [UM_OP_CONV_BWD_DATA] = "r N P Q K, R I J C K > r N H W C",
+    [UM_OP_CONV_BWD_WEIGHT] = "r N H W C, r N P Q K > R I J C K",
+    [UM_OP_CONVT_FWD] = "r N H W C, R C 2 2 K, ?R 1 1 1 K > r N 2H 2W K",
+    [UM_OP_CONVT_BWD_DATA] = "r N 2H 2W K, R C 2 2 K > r N H W C",
+    [UM_OP_CONVT_BWD_WEIGHT] = "r N H W C, r N 2H 2W K > R C 2 2 K",
+    [UM_OP_CHANNEL_SUM] = "r N H W K > R 1 1 1 K",
+    [UM_OP_CDC_FOLD] = "R 3 3 C K, ?R 3 3 C K > R 3 3 C K",
+    [UM_OP_CDC_UNFOLD] = "R 3 3 C K > R 3 3 C K, ?R 3 3 C K",
+    [UM_OP_BN_STATS] = "r N H W C > D 1 1 2 C",
+    [UM_OP_BN_COEF] = "?D 1 1 2 C, R 1 1 1 C, R 1 1 1 C, ?R 1 1 1 C, ?R 1 1 1 C > R 1 1 4 C, ?R 1 1 1 C, ?R 1 1 1 C",
+    [UM_OP_BN_APPLY] = "r N H W C, R 1 1 4 C > r N H W C",
+    [UM_OP_BN_BWD_SUMS] = "r N H W C, r N H W C, R 1 1 4 C > D 1 1 2 C",
+    [UM_OP_BN_BWD_PARAM] = "D 1 1 2 C > R 1 1 1 C, R 1 1 1 C",
+    [UM_OP_BN_BWD_APPLY] = "r N H W C, r N H W C, R 1 1 4 C, ?D 1 1 2 C > r N H W C",
+    [UM_OP_ALL_REDUCE] = "D N H W C > D N H W C",
+    [UM_OP_MAXPOOL_FWD] = "r N H W C > r N H/2 W/2 C, u N H/2 W/2 C",
+    [UM_OP_MAXPOOL_BWD] = "r N H/2 W/2 C, u N H/2 W/2 C > r N H W C",
+    [UM_OP_UPSAMPLE_FWD] = "r N H W C > r N 2H 2W C",
+    [UM_OP_UPSAMPLE_BWD] = "r N 2H 2W C > r N H W C",
+    [UM_OP_WINDOW] = "r N H W C > r N P Q C",
+    [UM_OP_ADD] = "r N H W C, r N H W C > r N H W C",
+    [UM_OP_COPY] = "r N H W C > r N H W C",
+    [UM_OP_FILL] = "> a N H W C",
+    [UM_OP_BOUND_FWD] = "r N H W C, r N H W 1 > r N H W C",
+    [UM_OP_BOUND_BWD] = "r N H W C, r N H W 1, r N H W C > r N H W C",
+    [UM_OP_CLIP_FWD] = "r N H W C > r N H W C",
+    [UM_OP_CLIP_BWD] = "r N H W C, r N H W C > r N H W C",
+    [UM_OP_SEG_SUMS] = "r N H W C, r N H W 1 > D N 1 1 5",
+    [UM_OP_BATCH_SUM] = "D N 1 1 K > D 1 1 1 K",
+    [UM_OP_SEG_LOSS] = "D N 1 1 5, ?D 1 1 1 5 > D 1 1 1 3",
+    [UM_OP_SEG_BWD] = "r N H W C, r N H W 1, D N 1 1 5, ?D 1 1 1 5 > r N H W C",
+    [UM_OP_ADAM] = "R N H W C > R N H W C, R N H W C, R N H W C",
+};
+
+typedef struct rule_reader {
+    um_op op;
+    um_dtype real;
+    const char *at;
+    int64_t bound[26]; /* extent of each letter, -1 while unknown */
+    bool check;        /* first pass: bind bare letters; second: compare everything */
+} rule_reader;
+
+static char next_char(rule_reader *r)
+{
+    while (*r->at == ' ')
+        r->at++;
+    return *r->at;
+}
+
+/* The value that an extent token asks for; -1 when its letter is not bound yet. A bare letter is bound to `actual` first. */
+static int64_t read_extent(rule_reader *r, int64_t actual)
+{
+    int64_t factor = 1;
+    char first = next_char(r);
+    if (isdigit((unsigned char)first))
+        factor = strtol(r->at, (char **)&r->at, 10);
+    if (!isupper((unsigned char)*r->at))
+        return factor;
+    int64_t *slot = &r->bound[*r->at++ - 'A'];
+    bool halved = *r->at == '/';
+    if (halved)
+        r->at += 2;
+    else if (*slot < 0 && isupper((unsigned char)first))
+        *slot = actual;
+    return *slot < 0 ? -1 : halved ? *slot / 2 : *slot * factor;
+}
+
+static bool type_fits(char type, um_dtype real, um_dtype t)
+{
+    switch (tolower((unsigned char)type)) {
+    case 'r': return t == real;
+    case 'd': return t == UM_F64;
+    case 'u': return t == UM_U8;
+    default: return t == real || t == UM_F64;
+    }
+}
+
+static const char *type_name(um_dtype t)
+{
+    return t == UM_F64 ? "f64" : t == UM_F32 ? "f32" : "u8";
+}
+
+static um_status refuse(const rule_reader *r, const char *operand, const um_view *v, const char *why)
+{
+    return um_fail(UM_E_UNSUPPORTED, "%s: %s is %s [%lld,%lld,%lld,%lld] (ld %lld), %s; the rule is \"%s\" (real = %s)",
+                   um_op_table[r->op].name, operand, type_name(v->dtype), (long long)v->n, (long long)v->h, (long long)v->w,
+                   (long long)v->c, (long long)v->ld, why, rules[r->op], type_name(r->real));
+}
+
+static um_status read_operand(rule_reader *r, const um_view *v, const char *side, int index)
+{
+    char name[16];
+    snprintf(name, sizeof name, "%s[%d]", side, index);
+    bool optional = next_char(r) == '?';
+    if (optional)
+        r->at++;
+    char type = *r->at++;
+    if (v->c == 0 && optional) {
+        while (*r->at && *r->at != ',' && *r->at != '>')
+            r->at++;
+        return UM_OK;
+    }
+    const int64_t actual[4] = {v->n, v->h, v->w, v->c};
+    bool fits = true;
+    for (int d = 0; d < 4; d++)
+        if (read_extent(r, actual[d]) != actual[d] || actual[d] < 1)
+            fits = false;
+    if (!r->check)
+        return UM_OK;
+    if (!fits)
+        return refuse(r, name, v, "its extents do not fit");
+    if (!type_fits(type, r->real, v->dtype))
+        return refuse(r, name, v, "its type does not fit");
+    if (v->ld < v->c || (isupper((unsigned char)type) && v->ld != v->c))
+        return refuse(r, name, v, "its pixel distance does not fit");
+    return UM_OK;
+}
+
+static um_status read_side(rule_reader *r, const um_view *v, const char *side, int n)
+{
+    um_status rc = UM_OK;
+    for (int i = 0; i < n; i++) {
+        UM_TRY(read_operand(r, &v[i], side, i));
+        if (next_char(r) == ',')
+            r->at++;
+    }
+done:
+    return rc;
+}
+
+static um_status check_attr(um_op op, const um_op_call *call)
+{
+    const um_op_attr *a = &call->attr;
+    const char *why = NULL;
+    if (op == UM_OP_BN_COEF && a->bn.eval && (call->in[3].c == 0 || call->in[4].c == 0))
+        why = "evaluation needs the running mean and variance (in[3], in[4])";
+    else if (op == UM_OP_BN_COEF && !a->bn.eval && (call->in[0].c == 0 || a->bn.hw < 1))
+        why = "batch statistics need the sums (in[0]) and attr.bn.hw = H*W";
+    else if (op == UM_OP_CDC_FOLD && a->cdc.dual != (call->in[1].c != 0))
+        why = "attr.cdc.dual goes with the second kernel (in[1])";
+    else if (op == UM_OP_CDC_UNFOLD && a->cdc.dual != (call->out[1].c != 0))
+        why = "attr.cdc.dual goes with the second gradient (out[1])";
+    else if ((op == UM_OP_CLIP_FWD || op == UM_OP_CLIP_BWD) && !(a->clip.lo <= a->clip.hi))
+        why = "attr.clip.lo must not exceed attr.clip.hi";
+    else if ((op == UM_OP_SEG_SUMS || op == UM_OP_SEG_BWD) && call->in[0].c > 2)
+        why = "logits have one or two channels";
+    else if (op == UM_OP_SEG_LOSS && a->seg.hw < 1)
+        why = "attr.seg.hw must be the number of pixels per image";
+    else if ((op == UM_OP_SEG_LOSS || op == UM_OP_SEG_BWD) && a->seg.dice_batch && call->in[op == UM_OP_SEG_LOSS ? 1 : 3].c == 0)
+        why = "attr.seg.dice_batch needs the sums over the whole batch (t)";
+    else if (op == UM_OP_ADAM && a->adam.step < 1)
+        why = "attr.adam.step counts from 1";
+    else if ((op == UM_OP_BOUND_FWD || op == UM_OP_BOUND_BWD) && call->in[0].c > 256)
+        why = "perturbations have at most 256 channels";
+    return why ? um_fail(UM_E_UNSUPPORTED, "%s: %s", um_op_table[op].name, why) : UM_OK;
+}
+
+um_status um_shape_check(um_op op, const um_op_call *call, um_dtype real)
+{
+    um_status rc = UM_OK;
+    const um_op_info *info = &um_op_table[op];
+    rule_reader r = {.op = op, .real = real};
+    for (size_t i = 0; i < sizeof r.bound / sizeof r.bound[0]; i++)
+        r.bound[i] = -1;
+    for (int pass = 0; pass < 2; pass++) {
+        r.check = pass == 1;
+        r.at = rules[op];
+        UM_TRY(read_side(&r, call->in, "in", info->n_in));
+        if (next_char(&r) == '>')
+            r.at++;
+        UM_TRY(read_side(&r, call->out, "out", info->n_out));
+    }
+    if (call->accumulate && !(info->flags & UM_OPF_A))
+        return um_fail(UM_E_UNSUPPORTED, "%s: cannot accumulate into its output", info->name);
+    UM_TRY(check_attr(op, call));
+done:
+    return rc;
+}
