@@ -1,0 +1,30 @@
+/* Which files make up a dataset. Private to src/io. */
+#ifndef UM_IO_IMPORT_INTERNAL_H
+#define UM_IO_IMPORT_INTERNAL_H
+
+#include <stdbool.h>
+
+#include "io/import.h"
+
+enum { UM_IMPORT_NAMES_SHOWN = 5 };
+
+typedef struct um_import_item {
+    char *id, *image;
+    char **masks;
+    int64_t n_masks;
+} um_import_item;
+
+typedef struct um_import_list {
+    um_import_item *items; /* sorted by id */
+    int64_t n, cap;
+} um_import_list;
+
+/* out: zeroed by the caller, released with um_import_list_free also after a failure. */
+um_status um_import_scan(um_import_list *out, const um_data_options *o, const char *path);
+void um_import_list_free(um_import_list *list);
+
+/* Adds "a, b, c and 4 more": the k-th of n names, the first UM_IMPORT_NAMES_SHOWN of them. */
+um_status um_import_add_name(um_text *t, const char *name, int64_t k);
+um_status um_import_end_names(um_text *t, int64_t n);
+
+#endif
