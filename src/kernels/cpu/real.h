@@ -32,6 +32,7 @@ typedef float real;
 #define UM_FN(name) UM_FN_EXPAND(name, UM_REAL_TAG, UM_ISA)
 
 #if defined(__AVX512F__)
+#define UM_VECTOR_IS_512 1
 enum { UM_VECTOR_BYTES = 64 };
 #elif defined(__AVX2__)
 enum { UM_VECTOR_BYTES = 32 };

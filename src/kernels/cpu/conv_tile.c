@@ -1,0 +1,160 @@
+#include "kernels/cpu/conv_tile.h"
+
+#define UNROLL _Pragma("GCC unroll 16")
+
+/* One column, one pixel per vector. */
+UM_INLINE void store_plain(const um_conv_tile *t, real *y, const vreal *acc, const int nv)
+{
+    UNROLL
+    for (int j = 0; j < nv; j++) {
+        int n = (int)i_min(VL, t->channels - j * VL);
+        if (n == VL) {
+            v_store(y + j * VL, t->accumulate ? v_load(y + j * VL) + acc[j] : acc[j]);
+        } else {
+            v_store_n(y + j * VL, t->accumulate ? v_load_n(y + j * VL, n) + acc[j] : acc[j], n);
+        }
+    }
+}
+
+/* Lanes [k][p] to [p][k]. */
+UM_INLINE vreal lanes_by_pixel(vreal v, const int g)
+{
+#if UM_REAL_IS_F64
+    typedef int64_t v_index __attribute__((vector_size(UM_VECTOR_BYTES)));
+#else
+    typedef int32_t v_index __attribute__((vector_size(UM_VECTOR_BYTES)));
+#endif
+    v_index from;
+    UNROLL
+    for (int l = 0; l < VL; l++) {
+        from[l] = (l % (VL / g)) * g + l / (VL / g);
+    }
+    return __builtin_shuffle(v, from);
+}
+
+/* One column of g stretches; the last stretch may end before it. */
+UM_INLINE void store_grouped(const um_conv_tile *t, real *y, vreal acc, const int g, bool last_inside)
+{
+    real lanes[VL] __attribute__((aligned(UM_VECTOR_BYTES)));
+    v_store(lanes, lanes_by_pixel(acc, g));
+    int n = (int)t->channels;
+    for (int p = 0; p < g - !last_inside; p++) {
+        real *out = y + p * t->y_part;
+        const real *in = lanes + p * (VL / g);
+        if (n == VL / g && !t->accumulate) {
+            memcpy(out, in, sizeof(real) * (VL / g));
+            continue;
+        }
+        for (int k = 0; k < n; k++) {
+            out[k] = t->accumulate ? out[k] + in[k] : in[k];
+        }
+    }
+}
+
+UM_INLINE void tile_run(const um_conv_tile *t, const int mr, const int nv, const int g)
+{
+    vreal acc[UM_MAX_MR][UM_MAX_NV];
+    UNROLL
+    for (int i = 0; i < mr; i++) {
+        UNROLL
+        for (int j = 0; j < nv; j++) {
+            acc[i][j] = v_load(t->bias + j * VL);
+        }
+    }
+    const real *b = t->b;
+    for (int r = 0; r < 3; r++) {
+        const real *a = t->a + r * t->a_row;
+        for (int64_t d = 0; d < t->depth; d++, a += g, b += nv * VL) {
+            UNROLL
+            for (int i = 0; i < mr; i++) {
+                vreal s = v_repeat(a + i * t->a_col, g);
+                UNROLL
+                for (int j = 0; j < nv; j++) {
+                    acc[i][j] += s * v_load(b + j * VL);
+                }
+            }
+        }
+    }
+    UNROLL
+    for (int i = 0; i < mr; i++) {
+        if (g == 1) {
+            store_plain(t, t->y + i * t->y_col, acc[i], nv);
+        } else {
+            store_grouped(t, t->y + i * t->y_col, acc[i][0], g, i < t->parts_cut);
+        }
+    }
+}
+
+UM_INLINE void weight_run(const um_weight_tile *t, const int mr, const int nv, const int g)
+{
+    vreal acc[UM_MAX_MR][UM_MAX_NV];
+    UNROLL
+    for (int i = 0; i < mr; i++) {
+        UNROLL
+        for (int j = 0; j < nv; j++) {
+            acc[i][j] = (vreal){0};
+        }
+    }
+    for (int64_t r = 0; r < t->rows; r++) {
+        const real *a = t->a + r * t->a_row, *d = t->d + r * t->d_row;
+        for (int64_t c = 0; c < t->cols; c++, a += t->a_col, d += t->d_col) {
+            UNROLL
+            for (int i = 0; i < mr; i++) {
+                vreal s = v_repeat(a + i * g, g);
+                UNROLL
+                for (int j = 0; j < nv; j++) {
+                    acc[i][j] += s * v_load(d + j * VL);
+                }
+            }
+        }
+    }
+    UNROLL
+    for (int i = 0; i < mr; i++) {
+        UNROLL
+        for (int j = 0; j < nv; j++) {
+            real *out = t->out + (i * nv + j) * VL;
+            v_store(out, v_load(out) + acc[i][j]);
+        }
+    }
+}
+
+/* One pair of functions per shape; LIST_n names the shapes with mr = 1..n. */
+#define DEFINE(mr, nv, g)                                                                                                      \
+    static void tile_##mr##_##nv##_##g(const um_conv_tile *t)                                                                  \
+    {                                                                                                                          \
+        tile_run(t, mr, nv, g);                                                                                                \
+    }                                                                                                                          \
+    static void weight_##mr##_##nv##_##g(const um_weight_tile *t)                                                              \
+    {                                                                                                                          \
+        weight_run(t, mr, nv, g);                                                                                              \
+    }
+#define LIST_4(X, nv, g) X(1, nv, g) X(2, nv, g) X(3, nv, g) X(4, nv, g)
+#define LIST_6(X, nv, g) LIST_4(X, nv, g) X(5, nv, g) X(6, nv, g)
+#define LIST_8(X, nv, g) LIST_6(X, nv, g) X(7, nv, g) X(8, nv, g)
+#define LIST_12(X, nv, g) LIST_8(X, nv, g) X(9, nv, g) X(10, nv, g) X(11, nv, g) X(12, nv, g)
+#define LIST_14(X, nv, g) LIST_12(X, nv, g) X(13, nv, g) X(14, nv, g)
+
+/* Follows um_tile_rows(); grouped pixels come with one vector of channels. */
+#if UM_VECTOR_IS_512
+#define SHAPES(X) LIST_14(X, 1, 1) LIST_14(X, 2, 1) LIST_8(X, 3, 1) LIST_6(X, 4, 1) LIST_14(X, 1, 2) LIST_14(X, 1, 4)
+#else
+#define SHAPES(X) LIST_12(X, 1, 1) LIST_6(X, 2, 1) LIST_4(X, 3, 1) LIST_12(X, 1, 2) LIST_12(X, 1, 4)
+#endif
+
+SHAPES(DEFINE)
+
+um_conv_tile_fn UM_FN(um_conv_tile_find)(int mr, int nv, int g)
+{
+#define ENTRY(m, n, q) [q / 2][n][m] = tile_##m##_##n##_##q,
+    static const um_conv_tile_fn table[3][UM_MAX_NV + 1][UM_MAX_MR + 1] = {SHAPES(ENTRY)};
+#undef ENTRY
+    return table[g / 2][nv][mr];
+}
+
+um_weight_tile_fn UM_FN(um_weight_tile_find)(int mr, int nv, int g)
+{
+#define ENTRY(m, n, q) [q / 2][n][m] = weight_##m##_##n##_##q,
+    static const um_weight_tile_fn table[3][UM_MAX_NV + 1][UM_MAX_MR + 1] = {SHAPES(ENTRY)};
+#undef ENTRY
+    return table[g / 2][nv][mr];
+}
