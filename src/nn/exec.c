@@ -148,6 +148,13 @@ done:
     return rc;
 }
 
+void um_exec_set_bn_momentum(um_exec *e, double momentum)
+{
+    for (int i = 0; i < e->graph->n_nodes; i++)
+        if (e->graph->nodes[i].op == UM_OP_BN_COEF)
+            e->calls[i].attr.bn.momentum = momentum;
+}
+
 const um_plan *um_exec_plan(const um_exec *e)
 {
     return e->plan;

@@ -38,6 +38,9 @@ um_status um_exec_download(um_exec *e, um_tid t, void *host, int64_t n);
 /* Runs nodes [first, last) for the batch; last < 0: to the end. Errors: of the backend, with the node's name. */
 um_status um_exec_run(um_exec *e, const um_batch *batch, int first, int last);
 
+/* Momentum of every BatchNorm of this executor from now on (1/k for the k-th batch makes the running statistics a plain mean). */
+void um_exec_set_bn_momentum(um_exec *e, double momentum);
+
 const um_plan *um_exec_plan(const um_exec *e);
 /* Seconds per op since creation, most expensive first, with calls and GFLOP/s. */
 um_status um_exec_times(const um_exec *e, um_text *out);

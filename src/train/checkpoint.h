@@ -27,7 +27,7 @@ um_status um_training_save(const um_training_state *s, const char *path);
 /* found: false when there is no file or it belongs to another run (then nothing changed). Errors: UM_E_DATA for a broken file. */
 um_status um_training_load(um_training_state *s, const char *path, bool *found);
 
-/* A model file (`--save-model`, FORMAT.md "ckpt-1"): weights under PyTorch names. fold: CDC kernels merged into plain ones. */
+/* A model file (`--save-model`, FORMAT.md "ckpt-1"): weights under PyTorch names. */
 um_status um_model_save(const um_segmenter *s, const char *path, int64_t epoch, uint64_t seed);
 /* Reads arch, width, channels and variant, builds the network for images of h x w and loads the weights strictly. */
 um_status um_model_load(um_segmenter **out, um_backend *backend, const char *path, int64_t h, int64_t w, int64_t max_batch);

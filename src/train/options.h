@@ -29,6 +29,4 @@ const char *um_run_backend_name(const um_run_options *o);
 /* UM_E_UNSUPPORTED naming the key for what this build lacks: reduce=fast, bn=lane (one rank only), tf32, bf16. */
 um_status um_run_check(const um_run_options *o);
 
-/* Group "data", the part used in training: limit. Import's keys are in io/import. */
-
 #endif

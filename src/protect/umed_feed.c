@@ -1,0 +1,113 @@
+/* Bound maps and batches for UMed's networks. */
+#include <string.h>
+
+#include "base/mem.h"
+#include "image/luma.h"
+#include "protect/umed.h"
+
+um_status um_umed_bounds(const um_umed_options *o, const um_dataset *d, int64_t row, float *contour, float *texture)
+{
+    um_status rc = UM_OK;
+    int64_t hw = d->h * d->w;
+    const uint8_t *mask = um_dataset_mask(d, row);
+    uint8_t *band = NULL, *inside = NULL;
+    float *luma = NULL;
+    UM_TRY(UM_NEW_ARRAY(band, hw));
+    UM_TRY(UM_NEW_ARRAY(inside, hw));
+    UM_TRY(UM_NEW_ARRAY(luma, hw));
+    UM_TRY(um_contour_map(band, mask, d->h, d->w, &o->contour));
+    um_contour_interior(inside, mask, band, hw);
+    um_luma(luma, um_dataset_image(d, row), hw, d->c, d->bits, (um_luma_mode)o->lbp.gray);
+    UM_TRY(um_lbp_texture(texture, luma, mask, d->h, d->w, &o->lbp));
+    for (int64_t i = 0; i < hw; i++) {
+        contour[i] = o->parts == UM_UMED_TEXTURE ? 0 : (float)(o->eps * band[i]);
+        texture[i] = o->parts == UM_UMED_CONTOUR ? 0 : (float)(o->eps * inside[i]) * texture[i];
+    }
+done:
+    um_free(luma);
+    um_free(inside);
+    um_free(band);
+    return rc;
+}
+
+um_status um_umed_feed_create(um_umed_feed **out, const um_umed *u, const um_dataset *d, const int64_t *rows, int64_t n_rows,
+                              int64_t max_batch)
+{
+    um_status rc = UM_OK;
+    um_umed_feed *f = NULL;
+    size_t hw = (size_t)(d->h * d->w), plane = hw * um_dtype_bytes(u->backend->real), n = (size_t)max_batch;
+    UM_TRY(UM_NEW(f));
+    f->data = d, f->rows = rows, f->n_rows = n_rows, f->max_batch = max_batch;
+    UM_TRY(UM_NEW_ARRAY(f->contour, (size_t)n_rows * hw));
+    UM_TRY(UM_NEW_ARRAY(f->texture, (size_t)n_rows * hw));
+    for (int64_t i = 0; i < n_rows; i++)
+        UM_TRY(um_umed_bounds(&u->o, d, rows[i], f->contour + (size_t)i * hw, f->texture + (size_t)i * hw));
+    UM_TRY(um_alloc((void **)&f->x, n, plane * (size_t)d->c));
+    UM_TRY(um_alloc((void **)&f->xy, n, plane * (size_t)(d->c + 1)));
+    UM_TRY(um_alloc((void **)&f->y, n, plane));
+    UM_TRY(um_alloc((void **)&f->bc, n, plane));
+    UM_TRY(um_alloc((void **)&f->bt, n, plane));
+    *out = f;
+    f = NULL;
+done:
+    um_umed_feed_free(f);
+    return rc;
+}
+
+void um_umed_feed_free(um_umed_feed *f)
+{
+    if (!f)
+        return;
+    um_free(f->contour);
+    um_free(f->texture);
+    um_free(f->x);
+    um_free(f->xy);
+    um_free(f->y);
+    um_free(f->bc);
+    um_free(f->bt);
+    um_free(f);
+}
+
+static void widen(const float *from, um_dtype real, void *to, int64_t n)
+{
+    if (real == UM_F32)
+        memcpy(to, from, (size_t)n * sizeof *from);
+    else
+        for (int64_t i = 0; i < n; i++)
+            ((double *)to)[i] = from[i];
+}
+
+/* xy = [x, y] along channels. */
+static void join(const um_umed *u, const char *x, const char *y, char *xy)
+{
+    size_t size = um_dtype_bytes(u->backend->real), c = (size_t)u->c;
+    for (int64_t p = 0; p < u->h * u->w; p++) {
+        memcpy(xy + (size_t)p * (c + 1) * size, x + (size_t)p * c * size, c * size);
+        memcpy(xy + ((size_t)p * (c + 1) + c) * size, y + (size_t)p * size, size);
+    }
+}
+
+um_status um_umed_feed_upload(um_umed_feed *f, const um_umed *u, const um_umed_graph *g, const int64_t *pick, int64_t n)
+{
+    um_status rc = UM_OK;
+    um_dtype real = u->backend->real;
+    int64_t hw = u->h * u->w;
+    size_t plane = (size_t)hw * um_dtype_bytes(real), c = (size_t)u->c;
+    for (int64_t i = 0; i < n; i++) {
+        size_t k = (size_t)i;
+        int64_t at = pick ? pick[i] : i, row = f->rows[at];
+        um_row_image(f->data, row, real, f->x + k * plane * c);
+        um_row_mask(f->data, row, real, f->y + k * plane);
+        widen(f->contour + at * hw, real, f->bc + k * plane, hw);
+        widen(f->texture + at * hw, real, f->bt + k * plane, hw);
+        if (g->xy >= 0)
+            join(u, f->x + k * plane * c, f->y + k * plane, f->xy + k * plane * (c + 1));
+    }
+    const um_tid to[] = {g->x, g->xy, g->y, g->contour, g->texture};
+    const char *from[] = {f->x, f->xy, f->y, f->bc, f->bt};
+    for (int k = 0; k < 5; k++)
+        if (to[k] >= 0)
+            UM_TRY(um_exec_upload(g->exec, to[k], from[k], n));
+done:
+    return rc;
+}

@@ -1,0 +1,259 @@
+/* The alternating optimisation of UMed (algorithm 1 of the paper; protectors.md 1.2), resumable at every step. */
+#include <math.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/signal.h"
+#include "protect/umed.h"
+#include "train/options.h"
+
+typedef struct fit {
+    um_umed *u;
+    const um_protect_job *job;
+    um_umed_graph surrogate, generators[2]; /* joint: generators[0] only */
+    int n_generators;
+    um_umed_feed *feed;
+    int64_t *order;
+    um_training_state state; /* progress.sums: surrogate loss and images, generator loss and images */
+    char fingerprint[UM_SHA256_HEX];
+    double saved_at, checkpoint_s;
+} fit;
+
+/* Who learns in turn t (an epoch or a batch, from 0). */
+static bool surrogates_turn(const um_umed_options *o, int64_t t)
+{
+    int64_t period = o->g_per_s + 1;
+    return o->order == 0 ? t % period == 0 : (t + 1) % period == 0;
+}
+
+static um_status update(um_umed *u, um_params *p)
+{
+    p->bn_batches++;
+    return um_params_adam(p, &u->o.adam);
+}
+
+/* One pass of a graph over a batch. loss: total over the batch. */
+static um_status pass(fit *f, const um_umed_graph *g, const int64_t *pick, int64_t n, double *loss)
+{
+    um_status rc = UM_OK;
+    um_batch batch;
+    double all[3];
+    um_batch_set(&batch, n, f->u->lanes);
+    UM_TRY(um_umed_feed_upload(f->feed, f->u, g, pick, n));
+    UM_TRY(um_exec_run(g->exec, &batch, 0, -1));
+    UM_TRY(um_exec_download(g->exec, g->loss, all, 1));
+    if (!isfinite(all[0]))
+        rc = um_fail(UM_E_NUMERIC, "UMed's loss is not a number in epoch %ld; lower umed.adam.lr", (long)f->state.progress.epoch + 1);
+    *loss = all[0];
+done:
+    return rc;
+}
+
+static um_status surrogate_step(fit *f, const int64_t *pick, int64_t n, double *loss)
+{
+    um_status rc = UM_OK;
+    UM_TRY(pass(f, &f->surrogate, pick, n, loss));
+    UM_TRY(update(f->u, f->u->surrogate));
+done:
+    return rc;
+}
+
+static um_status generator_step(fit *f, const int64_t *pick, int64_t n, double *loss)
+{
+    um_status rc = UM_OK;
+    um_umed *u = f->u;
+    bool both = f->n_generators == 1;
+    for (int k = 0; k < f->n_generators; k++) {
+        UM_TRY(pass(f, &f->generators[k], pick, n, loss));
+        if (u->o.parts != UM_UMED_TEXTURE && (both || k == 0))
+            UM_TRY(update(u, u->contour));
+        if (u->o.parts != UM_UMED_CONTOUR && (both || k == 1))
+            UM_TRY(update(u, u->texture));
+    }
+    if (u->o.surrogate_bn_in_g == 2)
+        u->surrogate->bn_batches++;
+done:
+    return rc;
+}
+
+static um_status save(fit *f)
+{
+    f->saved_at = um_now();
+    return f->job->checkpoint ? um_training_save(&f->state, f->job->checkpoint) : UM_OK;
+}
+
+static um_status pause_point(fit *f)
+{
+    um_status rc = UM_OK;
+    bool stop = um_stop_requested();
+    if (stop || (f->job->checkpoint && um_now() - f->saved_at >= f->checkpoint_s))
+        UM_TRY(save(f));
+    if (stop)
+        rc = um_fail(UM_E_STOPPED, "stopped by %s in epoch %ld of %s; the same command goes on from here", um_stop_reason(),
+                     (long)f->state.progress.epoch + 1, f->job->label);
+done:
+    return rc;
+}
+
+static um_status close_epoch(fit *f, int64_t n_epochs)
+{
+    um_status rc = UM_OK;
+    um_progress_state *p = &f->state.progress;
+    static const char *const names[] = {"surrogate_loss", "generator_loss"};
+    char note[96];
+    double loss = 0;
+    for (int k = 0; k < 2; k++) {
+        if (p->sums[2 * k + 1] <= 0)
+            continue;
+        loss = p->sums[2 * k] / p->sums[2 * k + 1];
+        UM_TRY(um_curves_add(f->state.curves, names[k], (double)p->epoch + 1, loss));
+        snprintf(note, sizeof note, "%s %.4f", names[k], loss);
+    }
+    *p = (um_progress_state){.epoch = p->epoch + 1};
+    um_progress(f->job->label, (long)p->epoch, (long)n_epochs, note);
+done:
+    return rc;
+}
+
+static um_status run_epoch(fit *f, int64_t n_epochs)
+{
+    um_status rc = UM_OK;
+    const um_umed_options *o = &f->u->o;
+    const um_rows *rows = f->job->rows;
+    um_progress_state *p = &f->state.progress;
+    int64_t steps = (rows->n + o->batch - 1) / o->batch;
+    bool by_batch = o->unit == 1, surrogate = surrogates_turn(o, p->epoch);
+    UM_TRY(um_rows_order(f->order, rows, f->job->seed, surrogate && !by_batch ? UM_RNG_SURROGATE_ORDER : UM_RNG_GENERATOR_ORDER, p->epoch));
+    while (p->step < steps) {
+        UM_TRY(pause_point(f));
+        int64_t first = p->step * o->batch, n = rows->n - first < o->batch ? rows->n - first : o->batch;
+        if (by_batch)
+            surrogate = surrogates_turn(o, p->epoch * steps + p->step);
+        double loss = 0;
+        UM_TRY((surrogate ? surrogate_step : generator_step)(f, f->order + first, n, &loss));
+        p->sums[surrogate ? 0 : 2] += loss * (double)n;
+        p->sums[surrogate ? 1 : 3] += (double)n;
+        p->step++;
+    }
+    UM_TRY(close_epoch(f, n_epochs));
+done:
+    return rc;
+}
+
+/* Share of the perturbable pixels where |delta| is within 1 % of its bound. */
+static void count_saturated(const fit *f, const float *delta, const int64_t *pick, int64_t n, double counts[2])
+{
+    const um_umed *u = f->u;
+    int64_t hw = u->h * u->w;
+    for (int64_t i = 0; i < n; i++)
+        for (int64_t p = 0; p < hw; p++) {
+            float b = f->feed->contour[pick[i] * hw + p] + f->feed->texture[pick[i] * hw + p];
+            for (int64_t k = 0; b > 0 && k < u->c; k++) {
+                counts[0] += fabsf(delta[(i * hw + p) * u->c + k]) >= 0.99f * b;
+                counts[1]++;
+            }
+        }
+}
+
+
+/* The generators' running statistics under their final weights: the mean over one pass of the training images. */
+static um_status recalibrate(fit *f)
+{
+    um_status rc = UM_OK;
+    um_umed *u = f->u;
+    um_umed_graph g = {0};
+    double counts[2] = {0, 0};
+    float *delta = NULL;
+    bool narrow = u->backend->real == UM_F32;
+    UM_TRY(um_umed_graph_build(&g, u, UM_UMED_RECALIBRATE, u->o.batch));
+    UM_TRY(um_umed_graph_ready(&g, u));
+    UM_TRY(UM_NEW_ARRAY(delta, u->o.batch * u->h * u->w * u->c));
+    UM_TRY(um_rows_order(f->order, f->job->rows, f->job->seed, UM_RNG_GENERATOR_ORDER, f->state.progress.epoch));
+    for (int64_t first = 0, k = 1; first < f->job->rows->n; first += u->o.batch, k++) {
+        int64_t n = f->job->rows->n - first < u->o.batch ? f->job->rows->n - first : u->o.batch;
+        um_batch batch;
+        um_batch_set(&batch, n, u->lanes);
+        um_exec_set_bn_momentum(g.exec, 1.0 / (double)k); /* the k-th batch of a running mean */
+        UM_TRY(um_umed_feed_upload(f->feed, u, &g, f->order + first, n));
+        UM_TRY(um_exec_run(g.exec, &batch, 0, -1));
+        if (narrow) {
+            UM_TRY(um_exec_download(g.exec, g.delta, delta, n));
+            count_saturated(f, delta, f->order + first, n, counts);
+        }
+    }
+    if (counts[1] > 0)
+        um_log(UM_LOG_INFO, "%s: %.1f %% of the perturbable pixels are at their bound", f->job->label, 100 * counts[0] / counts[1]);
+done:
+    um_free(delta);
+    um_umed_graph_free(&g);
+    return rc;
+}
+
+static um_status make_fingerprint(fit *f)
+{
+    um_status rc = UM_OK;
+    um_text text = {0};
+    char data[UM_SHA256_HEX];
+    um_dataset_sha256(f->job->data, data);
+    UM_TRY(um_settings_changes(f->job->settings, "umed model loss run", &text));
+    UM_TRY(um_text_add(&text, "data %s rows %ld seed %llu\n", data, (long)f->job->rows->n, (unsigned long long)f->job->seed));
+    um_sha256_of(um_text_get(&text), text.n, f->fingerprint);
+done:
+    um_text_free(&text);
+    return rc;
+}
+
+static um_status prepare(fit *f)
+{
+    um_status rc = UM_OK;
+    um_umed *u = f->u;
+    bool joint = u->o.joint || u->o.parts != UM_UMED_BOTH;
+    f->n_generators = joint ? 1 : 2;
+    UM_TRY(um_umed_graph_build(&f->surrogate, u, UM_UMED_SURROGATE, u->o.batch));
+    UM_TRY(um_umed_graph_build(&f->generators[0], u, joint ? UM_UMED_GENERATORS : UM_UMED_CONTOUR_ONLY, u->o.batch));
+    if (!joint)
+        UM_TRY(um_umed_graph_build(&f->generators[1], u, UM_UMED_TEXTURE_ONLY, u->o.batch));
+    UM_TRY(um_umed_graph_ready(&f->surrogate, u));
+    for (int k = 0; k < f->n_generators; k++)
+        UM_TRY(um_umed_graph_ready(&f->generators[k], u));
+    UM_TRY(um_umed_feed_create(&f->feed, u, f->job->data, f->job->rows->index, f->job->rows->n, u->o.batch));
+    UM_TRY(UM_NEW_ARRAY(f->order, f->job->rows->n));
+    UM_TRY(um_params_init(u->contour, f->job->seed, UM_RNG_CONTOUR_INIT));
+    UM_TRY(um_params_init(u->texture, f->job->seed, UM_RNG_TEXTURE_INIT));
+    UM_TRY(um_params_init(u->surrogate, f->job->seed, UM_RNG_SURROGATE_INIT));
+    UM_TRY(make_fingerprint(f));
+done:
+    return rc;
+}
+
+um_status um_umed_fit(um_umed *u, const um_protect_job *job, um_curves *curves)
+{
+    um_status rc = UM_OK;
+    const um_run_options *run = um_settings_get(job->settings, "run");
+    const um_export_options *export = um_settings_get(job->settings, "export");
+    fit f = {.u = u, .job = job, .saved_at = um_now(), .checkpoint_s = run->checkpoint_s};
+    int64_t n_epochs = u->o.cycles * (u->o.g_per_s + 1);
+    bool found = false;
+    if (job->rows->n == 0)
+        return um_fail(UM_E_DATA, "%s: there are no images to learn from", job->label);
+    UM_TRY(prepare(&f));
+    f.state = (um_training_state){.fingerprint = f.fingerprint, .n_nets = 3, .net_name = {"contour", "texture", "surrogate"},
+                                  .net = {u->contour, u->texture, u->surrogate}, .curves = curves};
+    if (job->checkpoint)
+        UM_TRY(um_training_load(&f.state, job->checkpoint, &found));
+    if (found)
+        um_log(UM_LOG_INFO, "%s: resumed after %ld epochs and %ld steps", job->label, (long)f.state.progress.epoch, (long)f.state.progress.step);
+    while (f.state.progress.epoch < n_epochs)
+        UM_TRY(run_epoch(&f, n_epochs));
+    UM_TRY(save(&f));
+    if (export->bn_recalibrate)
+        UM_TRY(recalibrate(&f));
+done:
+    um_free(f.order);
+    um_umed_feed_free(f.feed);
+    um_umed_graph_free(&f.surrogate);
+    um_umed_graph_free(&f.generators[0]);
+    um_umed_graph_free(&f.generators[1]);
+    return rc;
+}

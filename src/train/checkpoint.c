@@ -1,0 +1,157 @@
+#include "train/checkpoint.h"
+
+#include <string.h>
+
+#include "base/file.h"
+#include "base/mem.h"
+#include "io/checkpoint.h"
+#include "train/net_tensors.h"
+
+/* Counters of a training: epoch, step, four sums as bits, then Adam steps and BatchNorm batches of each network. */
+enum { N_COUNTERS = 6 + 2 * 4 };
+
+static um_status gather(um_net_tensors *t, const um_training_state *s, bool filled)
+{
+    um_status rc = UM_OK;
+    for (int i = 0; i < s->n_nets; i++)
+        UM_TRY(um_net_tensors_add(t, s->net[i], s->net_name[i], UM_NET_TENSORS_STATE, filled));
+done:
+    return rc;
+}
+
+static void counters_out(const um_training_state *s, int64_t c[N_COUNTERS])
+{
+    memset(c, 0, N_COUNTERS * sizeof *c);
+    c[0] = s->progress.epoch;
+    c[1] = s->progress.step;
+    memcpy(&c[2], s->progress.sums, sizeof s->progress.sums);
+    for (int i = 0; i < s->n_nets; i++) {
+        c[6 + 2 * i] = s->net[i]->adam_step;
+        c[7 + 2 * i] = s->net[i]->bn_batches;
+    }
+}
+
+static void counters_in(um_training_state *s, const int64_t c[N_COUNTERS])
+{
+    s->progress.epoch = c[0];
+    s->progress.step = c[1];
+    memcpy(s->progress.sums, &c[2], sizeof s->progress.sums);
+    for (int i = 0; i < s->n_nets; i++) {
+        s->net[i]->adam_step = c[6 + 2 * i];
+        s->net[i]->bn_batches = c[7 + 2 * i];
+    }
+}
+
+/* All curves as one array [points][2] and a text "name:points,name:points". */
+static um_status flatten_curves(const um_curves *c, double **out, int64_t *n, um_text *names)
+{
+    um_status rc = UM_OK;
+    *n = 0;
+    for (int i = 0; i < c->n; i++)
+        *n += c->list[i].n;
+    UM_TRY(UM_NEW_ARRAY(*out, *n * 2 + 2));
+    int64_t at = 0;
+    for (int i = 0; i < c->n; i++) {
+        UM_TRY(um_text_add(names, "%s%s:%d", i ? "," : "", c->list[i].name, c->list[i].n));
+        for (int k = 0; k < c->list[i].n; k++, at++) {
+            (*out)[2 * at] = c->list[i].x[k];
+            (*out)[2 * at + 1] = c->list[i].y[k];
+        }
+    }
+done:
+    return rc;
+}
+
+static um_status unflatten_curves(um_curves *c, char *names, const double *data, int64_t n, const char *path)
+{
+    um_status rc = UM_OK;
+    int64_t at = 0;
+    char *rest = NULL;
+    um_curves_free(c);
+    for (char *item = strtok_r(names, ",", &rest); item; item = strtok_r(NULL, ",", &rest)) {
+        char *colon = strrchr(item, ':');
+        int64_t points = 0;
+        if (!colon || !um_text_parse_int(colon + 1, &points) || points < 0 || at + points > n)
+            return um_fail(UM_E_DATA, "%s: the list of curves \"%s\" does not fit its data", path, item);
+        *colon = 0;
+        for (int64_t k = 0; k < points; k++, at++)
+            UM_TRY(um_curves_add(c, item, data[2 * at], data[2 * at + 1]));
+    }
+done:
+    return rc;
+}
+
+um_status um_training_save(const um_training_state *s, const char *path)
+{
+    um_status rc = UM_OK;
+    um_net_tensors t = {0};
+    um_text names = {0};
+    double *points = NULL;
+    int64_t counters[N_COUNTERS], n_points = 0;
+    counters_out(s, counters);
+    UM_TRY(gather(&t, s, true));
+    UM_TRY(flatten_curves(s->curves, &points, &n_points, &names));
+    um_named_tensor history[] = {
+        {.name = "counters", .dtype = UM_H5_I64, .ndim = 1, .shape = {N_COUNTERS}, .data = counters},
+        {.name = "curves", .dtype = UM_H5_F64, .ndim = 2, .shape = {n_points + 1, 2}, .data = points},
+    };
+    um_checkpoint_attr attrs[] = {{"arch", "training", 0}, {"fingerprint", s->fingerprint, 0}, {"curves", um_text_get(&names), 0}};
+    um_checkpoint c = {.state = t.list, .n_state = t.n, .adam_m = t.m, .adam_v = t.v, .n_adam = t.n_adam, .history = history,
+                       .n_history = UM_COUNT(history), .attrs = attrs, .n_attrs = UM_COUNT(attrs)};
+    UM_TRY(um_checkpoint_save(path, &c));
+done:
+    um_free(points);
+    um_text_free(&names);
+    um_net_tensors_free(&t);
+    return rc;
+}
+
+static um_status same_run(const um_training_state *s, const char *path, bool *same)
+{
+    um_status rc = UM_OK;
+    um_text fingerprint = {0};
+    *same = false;
+    if (um_file_exists(path)) {
+        UM_TRY(um_checkpoint_text(path, "fingerprint", &fingerprint));
+        *same = !strcmp(um_text_get(&fingerprint), s->fingerprint);
+    }
+done:
+    um_text_free(&fingerprint);
+    return rc;
+}
+
+um_status um_training_load(um_training_state *s, const char *path, bool *found)
+{
+    um_status rc = UM_OK;
+    um_net_tensors t = {0};
+    um_text names = {0};
+    char *list = NULL;
+    int64_t *counters = NULL, n_counters = 0, shape[UM_H5_DIMS] = {0};
+    double *points = NULL;
+    UM_TRY(same_run(s, path, found));
+    if (!*found)
+        return UM_OK;
+    UM_TRY(gather(&t, s, false));
+    um_checkpoint c = {.state = t.list, .n_state = t.n, .adam_m = t.m, .adam_v = t.v, .n_adam = t.n_adam};
+    UM_TRY(um_checkpoint_load(path, &c, NULL));
+    UM_TRY(um_checkpoint_history(path, "counters", UM_H5_I64, 1, (void **)&counters, &n_counters));
+    if (n_counters != N_COUNTERS) {
+        rc = um_fail(UM_E_DATA, "%s: /history/counters has %ld entries instead of %d", path, (long)n_counters, N_COUNTERS);
+        goto done;
+    }
+    UM_TRY(um_checkpoint_history(path, "curves", UM_H5_F64, 2, (void **)&points, shape));
+    UM_TRY(um_checkpoint_text(path, "curves", &names));
+    UM_TRY(um_strdup(&list, um_text_get(&names)));
+    UM_TRY(unflatten_curves(s->curves, list, points, shape[0], path));
+    size_t at = 0, at_adam = 0;
+    for (int i = 0; i < s->n_nets; i++)
+        UM_TRY(um_net_tensors_store(&t, &at, &at_adam, s->net[i]));
+    counters_in(s, counters);
+done:
+    um_free(list);
+    um_free(points);
+    um_free(counters);
+    um_text_free(&names);
+    um_net_tensors_free(&t);
+    return rc;
+}

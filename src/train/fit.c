@@ -1,0 +1,108 @@
+#include "train/fit.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/signal.h"
+
+typedef struct fit {
+    um_segmenter *s;
+    const um_dataset *d;
+    const um_rows *rows;
+    const um_fit_options *o;
+    um_training_state state;
+    int64_t *order;
+    char *x, *y;              /* one batch of inputs */
+    size_t x_bytes, y_bytes;  /* of one image */
+    double saved_at;
+} fit;
+
+static um_status save(fit *f)
+{
+    f->saved_at = um_now();
+    return f->o->checkpoint ? um_training_save(&f->state, f->o->checkpoint) : UM_OK;
+}
+
+/* Saves when it is time to; returns UM_E_STOPPED after saving when somebody asked for a stop. */
+static um_status pause_point(fit *f)
+{
+    um_status rc = UM_OK;
+    bool stop = um_stop_requested();
+    if (stop || (f->o->checkpoint && um_now() - f->saved_at >= f->o->checkpoint_s))
+        UM_TRY(save(f));
+    if (stop)
+        rc = um_fail(UM_E_STOPPED, "stopped by %s in epoch %ld of %s; the same command goes on from here", um_stop_reason(),
+                     (long)f->state.progress.epoch + 1, f->o->label);
+done:
+    return rc;
+}
+
+static um_status run_step(fit *f, int64_t first)
+{
+    um_status rc = UM_OK;
+    um_dtype real = f->s->backend->real;
+    int64_t n = f->rows->n - first < f->o->batch ? f->rows->n - first : f->o->batch;
+    for (int64_t i = 0; i < n; i++) {
+        int64_t row = f->rows->index[f->order[first + i]];
+        um_row_image(f->d, row, real, f->x + (size_t)i * f->x_bytes);
+        um_row_mask(f->d, row, real, f->y + (size_t)i * f->y_bytes);
+    }
+    double loss[3];
+    UM_TRY(um_segmenter_step(f->s, f->x, f->y, n, loss));
+    for (int k = 0; k < 3; k++)
+        f->state.progress.sums[k] += loss[k] * (double)n;
+done:
+    return rc;
+}
+
+static um_status run_epoch(fit *f)
+{
+    um_status rc = UM_OK;
+    um_progress_state *p = &f->state.progress;
+    UM_TRY(um_rows_order(f->order, f->rows, f->o->seed, f->o->order, p->epoch));
+    while (p->step * f->o->batch < f->rows->n) {
+        UM_TRY(pause_point(f));
+        UM_TRY(run_step(f, p->step * f->o->batch));
+        p->step++;
+    }
+    static const char *const names[] = {"loss", "loss_ce", "loss_dice"};
+    for (int k = 0; k < 3; k++)
+        UM_TRY(um_curves_add(f->state.curves, names[k], (double)p->epoch + 1, p->sums[k] / (double)f->rows->n));
+    double loss = p->sums[0] / (double)f->rows->n;
+    *p = (um_progress_state){.epoch = p->epoch + 1};
+    if (f->o->after_epoch)
+        UM_TRY(f->o->after_epoch(f->o->payload, f->s, p->epoch, f->state.curves));
+    char note[64];
+    snprintf(note, sizeof note, "loss %.4f", loss);
+    um_progress(f->o->label, (long)p->epoch, (long)f->o->epochs, note);
+done:
+    return rc;
+}
+
+um_status um_fit_run(um_segmenter *s, const um_dataset *d, const um_rows *rows, const um_fit_options *o, um_curves *curves)
+{
+    um_status rc = UM_OK;
+    fit f = {.s = s, .d = d, .rows = rows, .o = o, .saved_at = um_now()};
+    size_t size = um_dtype_bytes(s->backend->real);
+    f.state = (um_training_state){.fingerprint = o->fingerprint, .n_nets = 1, .net_name = {"model"}, .net = {s->params}, .curves = curves};
+    f.y_bytes = (size_t)(d->h * d->w) * size;
+    f.x_bytes = f.y_bytes * (size_t)d->c;
+    if (rows->n == 0)
+        return um_fail(UM_E_DATA, "%s: there are no training images", o->label);
+    UM_TRY(UM_NEW_ARRAY(f.order, rows->n));
+    UM_TRY(um_alloc((void **)&f.x, (size_t)o->batch, f.x_bytes));
+    UM_TRY(um_alloc((void **)&f.y, (size_t)o->batch, f.y_bytes));
+    bool found = false;
+    if (o->checkpoint)
+        UM_TRY(um_training_load(&f.state, o->checkpoint, &found));
+    if (found)
+        um_log(UM_LOG_INFO, "%s: resumed after %ld epochs and %ld steps", o->label, (long)f.state.progress.epoch, (long)f.state.progress.step);
+    while (f.state.progress.epoch < o->epochs)
+        UM_TRY(run_epoch(&f));
+    UM_TRY(save(&f));
+done:
+    um_free(f.y);
+    um_free(f.x);
+    um_free(f.order);
+    return rc;
+}

@@ -1,0 +1,49 @@
+#include "train/options.h"
+
+static const um_opt loss_rows[] = {
+    UM_OPT_REAL_ROW(um_loss_options, w_ce, "w_ce", "1", 0, 1e6, "", "weight of the cross entropy"),
+    UM_OPT_REAL_ROW(um_loss_options, w_dice, "w_dice", "1", 0, 1e6, "", "weight of the Dice loss"),
+    UM_OPT_ENUM_ROW(um_loss_options, dice_reduction, "dice.reduction", "image", "image batch",
+                    "one Dice per image, averaged, or one over the whole batch"),
+    UM_OPT_REAL_ROW(um_loss_options, dice_smooth, "dice.smooth", "1e-5", 0, 1e6, "pixels", "added to numerator and denominator of Dice"),
+    UM_OPT_BOOL_ROW(um_loss_options, dice_squared, "dice.squared", "false", "squared probabilities in the denominator of Dice"),
+};
+const um_opt_table um_loss_table = UM_OPT_TABLE("loss", um_loss_options, loss_rows);
+
+um_seg_attr um_loss_attr(const um_loss_options *o)
+{
+    return (um_seg_attr){.w_ce = o->w_ce, .w_dice = o->w_dice, .smooth = o->dice_smooth, .dice_batch = o->dice_reduction == 1,
+                         .squared = o->dice_squared};
+}
+
+#define RUN_ONLY true
+static const um_opt run_rows[] = {
+    {"threads", UM_OPT_T_INT, offsetof(um_run_options, threads), "0", 0, 4096, NULL, "",
+     "CPU threads of a rank; 0: cores in the affinity mask divided by the ranks that share them", RUN_ONLY},
+    UM_OPT_INT_ROW(um_run_options, lanes, "lanes", "4", 1, UM_MAX_LANES, "", "fixed slices of a batch; sums are formed per lane (docs/architecture.md)"),
+    UM_OPT_ENUM_ROW(um_run_options, reduce, "reduce", "ordered", "ordered fast", "ordered: the same bits for any number of ranks and threads"),
+    UM_OPT_ENUM_ROW(um_run_options, bn, "bn", "sync", "sync lane", "BatchNorm statistics over the whole batch or per lane"),
+    {"backend", UM_OPT_T_ENUM, offsetof(um_run_options, backend), "auto", 0, 0, "auto cpu cuda check:cpu", "", "where to compute", RUN_ONLY},
+    UM_OPT_ENUM_ROW(um_run_options, precision, "precision", "fp32", "fp32 tf32 bf16", "arithmetic of the networks"),
+    {"checkpoint_s", UM_OPT_T_REAL, offsetof(um_run_options, checkpoint_s), "300", 0, 1e9, NULL, "s", "time between checkpoints", RUN_ONLY},
+    {"progress_s", UM_OPT_T_REAL, offsetof(um_run_options, progress_s), "10", 0, 1e9, NULL, "s", "time between progress lines", RUN_ONLY},
+};
+const um_opt_table um_run_table = UM_OPT_TABLE("run", um_run_options, run_rows);
+
+const char *um_run_backend_name(const um_run_options *o)
+{
+    static const char *const names[] = {"auto", "cpu", "cuda", "check:cpu"};
+    return names[o->backend];
+}
+
+um_status um_run_check(const um_run_options *o)
+{
+    if (o->reduce != 0)
+        return um_fail(UM_E_UNSUPPORTED, "run.reduce = fast needs several ranks, which this version does not train on");
+    if (o->bn != 0)
+        return um_fail(UM_E_UNSUPPORTED, "run.bn = lane is not in this version; use \"sync\"");
+    if (o->precision != 0)
+        return um_fail(UM_E_UNSUPPORTED, "run.precision = %s needs the CUDA backend, which this build does not have; use \"fp32\"",
+                       o->precision == 1 ? "tf32" : "bf16");
+    return UM_OK;
+}

@@ -1,0 +1,124 @@
+#include "train/segmenter.h"
+
+#include <math.h>
+
+#include "base/mem.h"
+
+static um_status build_train(um_segmenter *s)
+{
+    um_status rc = UM_OK;
+    const um_segmenter_config *c = &s->config;
+    um_tid logits = UM_NONE;
+    UM_TRY(um_graph_create(&s->train_graph, s->backend->real, c->max_batch));
+    um_graph *g = s->train_graph;
+    um_net net = {g, s->params, true, UM_BN_TRAIN};
+    UM_TRY(um_graph_input(g, &s->x, "image", c->h, c->w, c->net.in_ch));
+    UM_TRY(um_graph_input(g, &s->y, "mask", c->h, c->w, 1));
+    UM_TRY(c->model->build(&net, &c->net, s->x, &logits));
+    UM_TRY(um_nn_seg_loss(g, &s->loss, logits, s->y, &c->loss));
+    UM_TRY(um_graph_backward(g, s->loss, NULL, 0, NULL));
+    UM_TRY(um_exec_create(&s->train, g, s->backend));
+done:
+    return rc;
+}
+
+static um_status build_eval(um_segmenter *s)
+{
+    um_status rc = UM_OK;
+    const um_segmenter_config *c = &s->config;
+    UM_TRY(um_graph_create(&s->eval_graph, s->backend->real, c->max_batch));
+    um_graph *g = s->eval_graph;
+    um_net net = {g, s->params, false, UM_BN_EVAL};
+    UM_TRY(um_graph_input(g, &s->eval_x, "image", c->h, c->w, c->net.in_ch));
+    UM_TRY(c->model->build(&net, &c->net, s->eval_x, &s->eval_logits));
+    g->tensors[s->eval_logits].keep = true;
+    UM_TRY(um_exec_create(&s->eval, g, s->backend));
+done:
+    return rc;
+}
+
+um_status um_segmenter_create(um_segmenter **out, um_backend *backend, const um_segmenter_config *config)
+{
+    um_status rc = UM_OK;
+    um_segmenter *s = NULL;
+    UM_TRY(UM_NEW(s));
+    s->config = *config;
+    s->backend = backend;
+    UM_TRY(um_params_create(&s->params, backend));
+    if (config->adam.lr > 0)
+        UM_TRY(build_train(s));
+    UM_TRY(build_eval(s));
+    *out = s;
+    s = NULL;
+done:
+    um_segmenter_free(s);
+    return rc;
+}
+
+void um_segmenter_free(um_segmenter *s)
+{
+    if (!s)
+        return;
+    um_exec_free(s->train);
+    um_exec_free(s->eval);
+    um_graph_free(s->train_graph);
+    um_graph_free(s->eval_graph);
+    um_params_free(s->params);
+    um_free(s);
+}
+
+um_status um_segmenter_step(um_segmenter *s, const void *x, const void *y, int64_t n, double loss[3])
+{
+    um_status rc = UM_OK;
+    um_batch batch;
+    um_batch_set(&batch, n, s->config.lanes);
+    UM_TRY(um_exec_upload(s->train, s->x, x, n));
+    UM_TRY(um_exec_upload(s->train, s->y, y, n));
+    UM_TRY(um_exec_run(s->train, &batch, 0, -1));
+    UM_TRY(um_exec_download(s->train, s->loss, loss, 1));
+    if (!isfinite(loss[0])) {
+        rc = um_fail(UM_E_NUMERIC, "the loss of %s is not a number at step %ld; lower the learning rate", s->config.model->name,
+                     (long)s->params->adam_step + 1);
+        goto done;
+    }
+    UM_TRY(um_params_adam(s->params, &s->config.adam));
+    s->params->bn_batches++;
+done:
+    return rc;
+}
+
+um_status um_segmenter_logits(um_segmenter *s, const void *x, int64_t n, void *logits)
+{
+    um_status rc = UM_OK;
+    um_batch batch;
+    um_batch_set(&batch, n, 1);
+    UM_TRY(um_exec_upload(s->eval, s->eval_x, x, n));
+    UM_TRY(um_exec_run(s->eval, &batch, 0, -1));
+    UM_TRY(um_exec_download(s->eval, s->eval_logits, logits, n));
+done:
+    return rc;
+}
+
+um_status um_segmenter_margin(um_segmenter *s, const void *x, int64_t n, float *margin)
+{
+    um_status rc = UM_OK;
+    int64_t c = s->config.net.out_ch, pixels = n * s->config.h * s->config.w;
+    void *logits = NULL;
+    UM_TRY(um_alloc(&logits, (size_t)(pixels * c), um_dtype_bytes(s->backend->real)));
+    UM_TRY(um_segmenter_logits(s, x, n, logits));
+    for (int64_t i = 0; i < pixels; i++) {
+        const double *d = logits;
+        const float *f = logits;
+        bool wide = s->backend->real == UM_F64;
+        double z = wide ? d[i * c] : f[i * c];
+        margin[i] = (float)(c == 1 ? z : (wide ? d[i * c + 1] : f[i * c + 1]) - z);
+    }
+done:
+    um_free(logits);
+    return rc;
+}
+
+double um_segmenter_flops(const um_segmenter *s)
+{
+    return um_graph_flops(s->eval_graph, 0, s->eval_graph->n_nodes);
+}
