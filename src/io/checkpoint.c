@@ -180,8 +180,8 @@ static um_status check_hash(um_h5 *f, const char *sha256)
     um_text recorded = {0};
     UM_TRY(um_h5_get_text(f, "/", "sha256", &recorded));
     if (strcmp(sha256, um_text_get(&recorded)) != 0)
-        rc = um_fail(UM_E_DATA, "%s: tensors of /state_dict have sha256 %s, recorded is %s: the file was changed", um_h5_path(f), sha256,
-                     um_text_get(&recorded));
+        rc = um_fail(UM_E_DATA, "%s: tensors of /state_dict have sha256 %s, recorded is %s: the file was changed", um_h5_path(f),
+                     sha256, um_text_get(&recorded));
 done:
     um_text_free(&recorded);
     return rc;

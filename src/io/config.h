@@ -50,8 +50,8 @@ typedef struct um_grid_config {
     um_config_ints seeds;
 } um_grid_config;
 
-/* Sets what the file says in `settings` (on failure some of it may be set). grid: receives the sweep, owned by the caller; NULL when
- * a sweep is not wanted (its lists are then checked and dropped). UM_E_CONFIG, UM_E_IO. */
+/* Sets what the file says in `settings` (on failure some of it may be set). grid: receives the sweep, owned by the caller; NULL
+ * when a sweep is not wanted (its lists are then checked and dropped). UM_E_CONFIG, UM_E_IO. */
 um_status um_config_load(const char *path, um_settings *settings, um_grid_config **grid);
 void um_grid_config_free(um_grid_config *g);
 

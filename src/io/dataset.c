@@ -11,14 +11,17 @@ um_status um_dataset_create(um_dataset **out, int64_t n, int64_t h, int64_t w, i
     um_status rc = UM_OK;
     um_dataset *d = NULL;
     if (n < 1 || h < 1 || w < 1 || (c != 1 && c != 3) || (bits != 8 && bits != 16)) {
-        rc = um_fail(UM_E_DATA, "a dataset of %lld images %lldx%lld with %lld channels of %d bits is not possible: at least one image "
-                                "and pixel, 1 or 3 channels, 8 or 16 bits", (long long)n, (long long)h, (long long)w, (long long)c, bits);
+        rc = um_fail(UM_E_DATA,
+                     "a dataset of %lld images %lldx%lld with %lld channels of %d bits is not possible: at least one image and "
+                     "pixel, 1 or 3 channels, 8 or 16 bits",
+                     (long long)n, (long long)h, (long long)w, (long long)c, bits);
         goto done;
     }
     int64_t bytes;
     if (__builtin_mul_overflow(n, h, &bytes) || __builtin_mul_overflow(bytes, w, &bytes) ||
         __builtin_mul_overflow(bytes, c * bits / 8, &bytes)) {
-        rc = um_fail(UM_E_MEMORY, "a dataset of %lld images %lldx%lld does not fit any memory", (long long)n, (long long)h, (long long)w);
+        rc = um_fail(UM_E_MEMORY, "a dataset of %lld images %lldx%lld does not fit any memory", (long long)n, (long long)h,
+                     (long long)w);
         goto done;
     }
     UM_TRY(UM_NEW(d));

@@ -11,8 +11,9 @@ static const struct {
     const char *name;
     size_t bytes;
 } types[] = {
-    [UM_H5_U8] = {"u8", 1},   [UM_H5_U16] = {"u16", 2}, [UM_H5_I8] = {"i8", 1},   [UM_H5_I16] = {"i16", 2}, [UM_H5_I32] = {"i32", 4},
-    [UM_H5_I64] = {"i64", 8}, [UM_H5_U64] = {"u64", 8}, [UM_H5_F32] = {"f32", 4}, [UM_H5_F64] = {"f64", 8},
+    [UM_H5_U8] = {"u8", 1},   [UM_H5_U16] = {"u16", 2}, [UM_H5_I8] = {"i8", 1},
+    [UM_H5_I16] = {"i16", 2}, [UM_H5_I32] = {"i32", 4}, [UM_H5_I64] = {"i64", 8},
+    [UM_H5_U64] = {"u64", 8}, [UM_H5_F32] = {"f32", 4}, [UM_H5_F64] = {"f64", 8},
 };
 
 size_t um_h5_type_bytes(um_h5_type type)

@@ -12,8 +12,8 @@
 #define PRIVATE_VERSION "1.0"
 #define PRIVATE_NAME "private.h5"
 
-static const um_h5_array delta_array = {.name = "/delta", .ndim = 4, .deflate = 1, .description = "released image minus clean image",
-                                        .axes = "sample,y,x,channel", .unit = "grey level"};
+static const um_h5_array delta_array = {.name = "/delta", .ndim = 4, .deflate = 1, .axes = "sample,y,x,channel",
+                                        .description = "released image minus clean image", .unit = "grey level"};
 
 um_status um_private_folder(char **out, const char *released_path)
 {
@@ -105,7 +105,8 @@ um_status um_private_write(const char *dir, const um_dataset *clean, const um_da
     UM_TRY(check_pair(clean, released));
     UM_TRY(um_path_join(&path, dir, PRIVATE_NAME));
     if (um_file_exists(path)) {
-        rc = um_fail(UM_E_USAGE, "%s: already there; it is the only way back to the clean images of another run: move it away", path);
+        rc = um_fail(UM_E_USAGE, "%s: already there; it is the only way back to the clean images of another run: move it away",
+                     path);
         goto done;
     }
     UM_TRY(um_dir_make(dir, 0700));

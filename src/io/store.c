@@ -118,8 +118,8 @@ um_status um_store_verify(um_h5 *f)
     UM_TRY(um_h5_get_text(f, "/", "science_sha256", &recorded));
     UM_TRY(um_store_science(f, sha256));
     if (strcmp(sha256, um_text_get(&recorded)) != 0)
-        rc = um_fail(UM_E_DATA, "%s: metrics and curves have sha256 %s, science_sha256 says %s: the file was changed", um_h5_path(f),
-                     sha256, um_text_get(&recorded));
+        rc = um_fail(UM_E_DATA, "%s: metrics and curves have sha256 %s, science_sha256 says %s: the file was changed",
+                     um_h5_path(f), sha256, um_text_get(&recorded));
 done:
     um_text_free(&recorded);
     return rc;

@@ -214,8 +214,8 @@ static void check_finds_every_bad_file(void **state)
 static void write_lying_dataset(const char *path, const um_dataset *d)
 {
     um_h5 *f = NULL;
-    const um_h5_array images = {.name = "/images", .type = UM_H5_U8, .ndim = 4, .shape = {d->n, d->h, d->w, d->c}, .description = "",
-                                .axes = "", .unit = ""};
+    const um_h5_array images = {.name = "/images", .type = UM_H5_U8, .ndim = 4, .shape = {d->n, d->h, d->w, d->c},
+                                .description = "", .axes = "", .unit = ""};
     const um_h5_array masks = {.name = "/masks", .type = UM_H5_U8, .ndim = 3, .shape = {d->n, d->h, d->w}, .description = "",
                                .axes = "", .unit = ""};
     const um_h5_array split = {.name = "/split", .type = UM_H5_U8, .ndim = 1, .shape = {d->n}, .description = "", .axes = "",

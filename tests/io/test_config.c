@@ -127,8 +127,8 @@ static void refusals_name_file_and_line(void **state)
     refuse("grid = 3;\n", "t.cfg:1");
     refuse("grid: {\n seeds = [\"a\"]; };\n", "t.cfg:2: expected integers");
     refuse("grid: {\n seeds = 1; };\n", "t.cfg:2: expected a list of integers");
-    refuse("grid: {\n blocks = ( { protector = [\"em\"]; } ); };\n", "t.cfg:2: unknown key 'protector' in an entry of grid.blocks, did "
-                                                                  "you mean 'protectors'?");
+    refuse("grid: {\n blocks = ( { protector = [\"em\"]; } ); };\n",
+           "t.cfg:2: unknown key 'protector' in an entry of grid.blocks, did you mean 'protectors'?");
     refuse("grid: {\n blocks = ( { protectors = \"em\"; } ); };\n", "t.cfg:2: expected a list of quoted texts");
     refuse("grid: {\n blocks = [ 1 ]; };\n", "t.cfg:2: expected a list of groups");
     refuse("grid: {\n blocks = ( 1 ); };\n", "t.cfg:2: an entry of grid.blocks must be a group");

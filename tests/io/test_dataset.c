@@ -166,8 +166,8 @@ static void flipped_byte_names_the_array(void **state)
 static void write_claim(const char *path, int64_t claim, um_h5_type type, int ndim)
 {
     um_h5 *f = NULL;
-    const um_h5_array images = {.name = "/images", .type = type, .ndim = ndim, .shape = {claim, 8, 8, 1}, .description = "", .axes = "",
-                                .unit = ""};
+    const um_h5_array images = {.name = "/images", .type = type, .ndim = ndim, .shape = {claim, 8, 8, 1}, .description = "",
+                                .axes = "", .unit = ""};
     const um_h5_array masks = {.name = "/masks", .type = UM_H5_U8, .ndim = 3, .shape = {claim, 8, 8}, .description = "", .axes = "",
                                .unit = ""};
     OK(um_h5_create(&f, path, "umed-dataset", "1.0"));

@@ -1,6 +1,7 @@
 /* io/h5.h: rows, scalars, strings, attributes, refusals, and a full disk. */
 #include "io_fixture.h"
 
+#include <sched.h>
 #include <sys/mount.h>
 
 #include "io/h5.h"
@@ -201,7 +202,8 @@ static void verify_names_the_object(void **state)
     free(bytes);
 }
 
-/* 1 MiB of disk, files of 256 KiB steps: wherever the disk ends, there is an UM_E_IO, no file, and the library goes on working. */
+/* 1 MiB of disk and growing files: wherever the disk ends, there is an UM_E_IO, no file, and the library goes on working. In a mount
+ * namespace of our own, so that nothing stays mounted whatever happens. */
 static void full_disk(void **state)
 {
     (void)state;
@@ -210,7 +212,8 @@ static void full_disk(void **state)
     uint8_t *data = calloc(1, 1 << 21);
     snprintf(dir, sizeof dir, "%s/disk", fixture_dir);
     OK(um_dir_make(dir, 0777));
-    if (mount("umed-test", dir, "tmpfs", 0, "size=1m") != 0) {
+    if (unshare(CLONE_NEWNS) != 0 || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0 ||
+        mount("umed-test", dir, "tmpfs", 0, "size=1m") != 0) {
         print_message("skipped: mounting a 1 MiB tmpfs needs root\n");
         free(data);
         skip();
