@@ -126,14 +126,35 @@ done:
     return rc;
 }
 
-static void nearest(uint8_t *out, int64_t h_out, int64_t w_out, const uint8_t *in, int64_t h, int64_t w, size_t pixel_bytes)
+/* Byte offset of the source pixel (or row) of every output: centres are accumulated in double precision, as Pillow does, so that ties
+ * (a centre on the border of two pixels) fall to the same side. */
+static void nearest_offsets(size_t *offset, int64_t n_out, int64_t n_in, size_t bytes)
 {
+    const double step = (double)n_in / (double)n_out;
+    double centre = 0.5 * step;
+    for (int64_t i = 0; i < n_out; i++, centre += step) {
+        const int64_t k = (int64_t)centre;
+        offset[i] = (size_t)(k < n_in ? k : n_in - 1) * bytes;
+    }
+}
+
+static um_status nearest(uint8_t *out, int64_t h_out, int64_t w_out, const uint8_t *in, int64_t h, int64_t w, size_t pixel_bytes)
+{
+    um_status rc = UM_OK;
+    size_t *rows = NULL, *cols = NULL;
+    UM_TRY(UM_NEW_ARRAY(rows, h_out));
+    UM_TRY(UM_NEW_ARRAY(cols, w_out));
+    nearest_offsets(rows, h_out, h, (size_t)w * pixel_bytes);
+    nearest_offsets(cols, w_out, w, pixel_bytes);
     for (int64_t y = 0; y < h_out; y++) {
-        const uint8_t *row = in + (size_t)((2 * y + 1) * h / (2 * h_out) * w) * pixel_bytes;
         for (int64_t x = 0; x < w_out; x++, out += pixel_bytes) {
-            memcpy(out, row + (size_t)((2 * x + 1) * w / (2 * w_out)) * pixel_bytes, pixel_bytes);
+            memcpy(out, in + rows[y] + cols[x], pixel_bytes);
         }
     }
+done:
+    um_free(cols);
+    um_free(rows);
+    return rc;
 }
 
 um_status um_resize(void *out, int64_t h_out, int64_t w_out, const void *in, int64_t h, int64_t w, int64_t c, int bits,
@@ -145,8 +166,7 @@ um_status um_resize(void *out, int64_t h_out, int64_t w_out, const void *in, int
         return UM_OK;
     }
     if (filter == UM_RESIZE_NEAREST) {
-        nearest(out, h_out, w_out, in, h, w, pixel_bytes);
-        return UM_OK;
+        return nearest(out, h_out, w_out, in, h, w, pixel_bytes);
     }
     return bilinear(out, h_out, w_out, in, h, w, c, bits);
 }

@@ -9,7 +9,7 @@
 /* bilinear: triangle filter; when shrinking its support grows with the scale (antialias). Pixel centres at (i + 0.5) * in / out,
  *           weights normalised to 1, separable; results are rounded once, half up (Pillow also rounds between the two passes, so
  *           it may differ by one level). The arithmetic is in integers and the same on every machine.
- * nearest:  source index floor((i + 0.5) * in / out); for masks. */
+ * nearest:  source index floor((i + 0.5) * in / out); for masks. The same pixels as Pillow, ties included. */
 typedef enum um_resize_filter { UM_RESIZE_BILINEAR, UM_RESIZE_NEAREST } um_resize_filter;
 #define UM_RESIZE_FILTERS "bilinear nearest"
 
