@@ -1,38 +1,25 @@
 #include "kernels/cpu/conv_strip.h"
 
 /* The largest group whose channels fit one vector; stretches below 4 columns gain nothing. */
-static int group_of(int64_t w, int64_t co)
+static int group_of(int64_t w, int64_t channels)
 {
     int g = 16 / (int)sizeof(real);
-    while (g > 1 && (g * co > VL || w < 4 * g)) {
+    while (g > 1 && (g * channels > VL || w < 4 * g)) {
         g /= 2;
     }
     return g;
 }
 
-/* Narrow rows leave accumulators idle in tall tiles, so they get wide panels; panels are made equal. */
-static int panel_width(int64_t cols, int64_t n_vec)
+void UM_FN(um_strip_plan_set)(um_strip_plan *p, int64_t n, int64_t h, int64_t w, int64_t c, int64_t channels, int64_t strip_bytes)
 {
-    int nv = 2;
-    while (nv < UM_MAX_NV && um_tile_rows(nv + 1) > 0 && cols <= um_tile_rows(nv + 1)) {
-        nv++;
-    }
-    return (int)i_ceil_div(n_vec, i_ceil_div(n_vec, nv));
-}
-
-void UM_FN(um_strip_plan_set)(um_strip_plan *p, int64_t n, int64_t h, int64_t w, int64_t ci, int64_t co, int64_t strip_bytes)
-{
+    int g = group_of(w, channels);
     p->n = n;
     p->h = h;
     p->w = w;
-    p->ci = ci;
-    p->co = co;
-    p->g = group_of(w, co);
-    p->cols = i_ceil_div(w, p->g);
-    p->pitch = (p->cols + 2) * ci * p->g;
-    p->n_vec = i_ceil_div(co * p->g, VL);
-    p->nv = panel_width(p->cols, p->n_vec);
-    p->panels = i_ceil_div(p->n_vec, p->nv);
+    p->c = c;
+    p->cols = i_ceil_div(w, g);
+    p->pitch = (p->cols + 2) * c * g;
+    UM_FN(um_panels_set)(&p->out, channels, g, p->cols);
     int64_t fit = strip_bytes / (p->pitch * (int64_t)sizeof(real)) - 2;
     p->strips = i_ceil_div(h, i_max(1, i_min(h, fit)));
     p->rows = i_ceil_div(h, p->strips);
@@ -64,7 +51,7 @@ void UM_FN(um_strip_interleave)(real *restrict out, const real *restrict in, int
 /* One padded row, pixel after pixel: `out` takes g*cols + 2 pixels. */
 static void row_fill(const um_strip_plan *p, const um_view *x, const real *in, real *out)
 {
-    int64_t c = p->ci;
+    int64_t c = p->c;
     memset(out, 0, (size_t)c * sizeof(real));
     if (um_view_dense(x)) {
         memcpy(out + c, in, (size_t)(p->w * c) * sizeof(real));
@@ -73,7 +60,7 @@ static void row_fill(const um_strip_plan *p, const um_view *x, const real *in, r
             memcpy(out + (j + 1) * c, in + j * x->ld, (size_t)c * sizeof(real));
         }
     }
-    memset(out + (p->w + 1) * c, 0, (size_t)((p->g * p->cols + 1 - p->w) * c) * sizeof(real));
+    memset(out + (p->w + 1) * c, 0, (size_t)((p->out.g * p->cols + 1 - p->w) * c) * sizeof(real));
 }
 
 void UM_FN(um_strip_fill)(const um_strip_plan *p, const um_view *x, int64_t image, int64_t row0, int64_t rows, real *strip)
@@ -87,11 +74,11 @@ void UM_FN(um_strip_fill)(const um_strip_plan *p, const um_view *x, int64_t imag
             continue;
         }
         const real *in = (const real *)x->data + (image * p->h + row) * p->w * x->ld;
-        if (p->g == 1) {
+        if (p->out.g == 1) {
             row_fill(p, x, in, out);
         } else {
             row_fill(p, x, in, plain);
-            UM_FN(um_strip_interleave)(out, plain, (p->cols + 2) * p->ci, p->cols * p->ci, p->g);
+            UM_FN(um_strip_interleave)(out, plain, (p->cols + 2) * p->c, p->cols * p->c, p->out.g);
         }
     }
 }

@@ -1,6 +1,31 @@
 #include "kernels/cpu/conv_tile.h"
 
+#if defined(__AVX512F__) || defined(__AVX2__)
+#include <immintrin.h>
+#endif
+
 #define UNROLL _Pragma("GCC unroll 16")
+
+/* p[0..g) repeated through the vector. g * sizeof(real) is sizeof(real), 8 or 16 bytes. */
+UM_INLINE vreal v_repeat(const real *p, const int g)
+{
+    if (g == 1) {
+        return v_set(*p);
+    }
+    if (g * sizeof(real) == 8) {
+        typedef long long v_long __attribute__((vector_size(UM_VECTOR_BYTES)));
+        long long pair;
+        memcpy(&pair, p, sizeof pair);
+        return (vreal)(pair + (v_long){0});
+    }
+#if defined(__AVX512F__)
+    return (vreal)_mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i *)p));
+#elif defined(__AVX2__)
+    return (vreal)_mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)p));
+#else
+    return v_load(p);
+#endif
+}
 
 /* One column, one pixel per vector. */
 UM_INLINE void store_plain(const um_conv_tile *t, real *y, const vreal *acc, const int nv)
@@ -62,15 +87,15 @@ UM_INLINE void tile_run(const um_conv_tile *t, const int mr, const int nv, const
         }
     }
     const real *b = t->b;
-    for (int r = 0; r < 3; r++) {
-        const real *a = t->a + r * t->a_row;
+    for (int64_t s = 0; s < t->rows * t->segments; s++) {
+        const real *a = t->a + s / t->segments * t->a_row + s % t->segments * t->a_seg;
         for (int64_t d = 0; d < t->depth; d++, a += g, b += nv * VL) {
             UNROLL
             for (int i = 0; i < mr; i++) {
-                vreal s = v_repeat(a + i * t->a_col, g);
+                vreal x = v_repeat(a + i * t->a_col, g);
                 UNROLL
                 for (int j = 0; j < nv; j++) {
-                    acc[i][j] += s * v_load(b + j * VL);
+                    acc[i][j] += x * v_load(b + j * VL);
                 }
             }
         }
@@ -80,12 +105,12 @@ UM_INLINE void tile_run(const um_conv_tile *t, const int mr, const int nv, const
         if (g == 1) {
             store_plain(t, t->y + i * t->y_col, acc[i], nv);
         } else {
-            store_grouped(t, t->y + i * t->y_col, acc[i][0], g, i < t->parts_cut);
+            store_grouped(t, t->y + i * t->y_col, acc[i][0], g, i < t->last_cols);
         }
     }
 }
 
-UM_INLINE void weight_run(const um_weight_tile *t, const int mr, const int nv, const int g)
+UM_INLINE void outer_run(const um_outer_tile *t, real *to, const int mr, const int nv, const int g)
 {
     vreal acc[UM_MAX_MR][UM_MAX_NV];
     UNROLL
@@ -100,10 +125,10 @@ UM_INLINE void weight_run(const um_weight_tile *t, const int mr, const int nv, c
         for (int64_t c = 0; c < t->cols; c++, a += t->a_col, d += t->d_col) {
             UNROLL
             for (int i = 0; i < mr; i++) {
-                vreal s = v_repeat(a + i * g, g);
+                vreal x = v_repeat(a + i * g, g);
                 UNROLL
                 for (int j = 0; j < nv; j++) {
-                    acc[i][j] += s * v_load(d + j * VL);
+                    acc[i][j] += x * v_load(d + j * VL);
                 }
             }
         }
@@ -112,7 +137,7 @@ UM_INLINE void weight_run(const um_weight_tile *t, const int mr, const int nv, c
     for (int i = 0; i < mr; i++) {
         UNROLL
         for (int j = 0; j < nv; j++) {
-            real *out = t->out + (i * nv + j) * VL;
+            real *out = to + (i * nv + j) * VL;
             v_store(out, v_load(out) + acc[i][j]);
         }
     }
@@ -124,9 +149,9 @@ UM_INLINE void weight_run(const um_weight_tile *t, const int mr, const int nv, c
     {                                                                                                                          \
         tile_run(t, mr, nv, g);                                                                                                \
     }                                                                                                                          \
-    static void weight_##mr##_##nv##_##g(const um_weight_tile *t)                                                              \
+    static void outer_##mr##_##nv##_##g(const um_outer_tile *t, real *to)                                                      \
     {                                                                                                                          \
-        weight_run(t, mr, nv, g);                                                                                              \
+        outer_run(t, to, mr, nv, g);                                                                                           \
     }
 #define LIST_4(X, nv, g) X(1, nv, g) X(2, nv, g) X(3, nv, g) X(4, nv, g)
 #define LIST_6(X, nv, g) LIST_4(X, nv, g) X(5, nv, g) X(6, nv, g)
@@ -135,7 +160,7 @@ UM_INLINE void weight_run(const um_weight_tile *t, const int mr, const int nv, c
 #define LIST_14(X, nv, g) LIST_12(X, nv, g) X(13, nv, g) X(14, nv, g)
 
 /* Follows um_tile_rows(); grouped pixels come with one vector of channels. */
-#if UM_VECTOR_IS_512
+#if defined(UM_VECTOR_IS_512)
 #define SHAPES(X) LIST_14(X, 1, 1) LIST_14(X, 2, 1) LIST_8(X, 3, 1) LIST_6(X, 4, 1) LIST_14(X, 1, 2) LIST_14(X, 1, 4)
 #else
 #define SHAPES(X) LIST_12(X, 1, 1) LIST_6(X, 2, 1) LIST_4(X, 3, 1) LIST_12(X, 1, 2) LIST_12(X, 1, 4)
@@ -143,18 +168,39 @@ UM_INLINE void weight_run(const um_weight_tile *t, const int mr, const int nv, c
 
 SHAPES(DEFINE)
 
-um_conv_tile_fn UM_FN(um_conv_tile_find)(int mr, int nv, int g)
-{
-#define ENTRY(m, n, q) [q / 2][n][m] = tile_##m##_##n##_##q,
-    static const um_conv_tile_fn table[3][UM_MAX_NV + 1][UM_MAX_MR + 1] = {SHAPES(ENTRY)};
+typedef void (*tile_fn)(const um_conv_tile *t);
+typedef void (*outer_fn)(const um_outer_tile *t, real *to);
+
+/* By group (1, 2, 4 at 0, 1, 2), panel width and rows. */
+#define ENTRY(mr, nv, g) [g / 2][nv][mr] = tile_##mr##_##nv##_##g,
+static const tile_fn tiles[3][UM_MAX_NV + 1][UM_MAX_MR + 1] = {SHAPES(ENTRY)};
 #undef ENTRY
-    return table[g / 2][nv][mr];
+#define ENTRY(mr, nv, g) [g / 2][nv][mr] = outer_##mr##_##nv##_##g,
+static const outer_fn outers[3][UM_MAX_NV + 1][UM_MAX_MR + 1] = {SHAPES(ENTRY)};
+#undef ENTRY
+
+void UM_FN(um_conv_row)(const um_conv_tile *t, int64_t cols, int nv, int g)
+{
+    um_conv_tile part = *t;
+    int64_t n = i_ceil_div(cols, um_tile_rows(nv));
+    for (int64_t i = 0, begin = 0; i < n; i++) {
+        int64_t end = cols * (i + 1) / n;
+        part.a = t->a + begin * t->a_col;
+        part.y = t->y + begin * t->y_col;
+        part.last_cols = t->last_cols - begin;
+        tiles[g / 2][nv][end - begin](&part);
+        begin = end;
+    }
 }
 
-um_weight_tile_fn UM_FN(um_weight_tile_find)(int mr, int nv, int g)
+void UM_FN(um_conv_outer)(const um_outer_tile *t, int64_t depth, int nv, int g, real *out)
 {
-#define ENTRY(m, n, q) [q / 2][n][m] = weight_##m##_##n##_##q,
-    static const um_weight_tile_fn table[3][UM_MAX_NV + 1][UM_MAX_MR + 1] = {SHAPES(ENTRY)};
-#undef ENTRY
-    return table[g / 2][nv][mr];
+    um_outer_tile part = *t;
+    int64_t n = i_ceil_div(depth, um_tile_rows(nv));
+    for (int64_t i = 0, begin = 0; i < n; i++) {
+        int64_t end = depth * (i + 1) / n;
+        part.a = t->a + begin * g;
+        outers[g / 2][nv][end - begin](&part, out + begin * nv * VL);
+        begin = end;
+    }
 }
