@@ -1,0 +1,235 @@
+#include "kernels/op_cases.h"
+
+#include "ref/ref_ops.h"
+
+#define IMG(n, h, w, c, gap, fill) {n, h, w, c, gap, 'r', fill, true}
+#define PAR(n, h, w, c, fill) {n, h, w, c, 0, 'r', fill, false}
+#define VEC(c, fill) PAR(1, 1, 1, c, fill)
+#define SUMS(h, w, c, fill) {1, h, w, c, 0, 'd', fill, false}
+#define PER_IMAGE(n, c, fill) {n, 1, 1, c, 0, 'd', fill, true}
+#define PLACE(n, h, w, c, gap) {n, h, w, c, gap, 'u', FILL_PLACE, true}
+#define NONE {0}
+
+/* BN_COEF: sums of a batch whose mean is in[0] row 0 and whose variance is row 1, as filled. */
+static void derive_bn_sums(um_op_call *call)
+{
+    const um_view *s = &call->in[0];
+    double m = (double)(call->batch->n_total * call->attr.bn.hw);
+    for (int64_t k = 0; k < s->c; k++) {
+        double mean = *ref_at(s, 0, 0, 0, k), var = *ref_at(s, 0, 0, 1, k);
+        *ref_at(s, 0, 0, 0, k) = m * mean;
+        *ref_at(s, 0, 0, 1, k) = m * (mean * mean + var);
+    }
+}
+
+/* SEG_BWD: s and t from the logits and masks of the call. */
+static void derive_seg_sums(um_op_call *call)
+{
+    um_op_call sums = {.in = {call->in[0], call->in[1]}, .out = {call->in[2]}, .batch = call->batch};
+    um_ref_seg_sums(&sums);
+    if (call->in[3].data) {
+        um_op_call total = {.in = {call->in[2]}, .out = {call->in[3]}, .batch = call->batch};
+        um_ref_batch_sum(&total);
+    }
+}
+
+/* SEG_LOSS: in[0] holds plausible sums over hw = 100 pixels; t is their total. */
+static void derive_seg_total(um_op_call *call)
+{
+    const um_view *s = &call->in[0];
+    for (int64_t i = 0; i < s->n; i++) {
+        static const double share[5] = {70, 12, 40, 30, 25};
+        for (int64_t k = 0; k < 5; k++)
+            *ref_at(s, i, 0, 0, k) *= share[k] / 1.5;
+    }
+    if (call->in[1].data) {
+        um_op_call total = {.in = {*s}, .out = {call->in[1]}, .batch = call->batch};
+        um_ref_batch_sum(&total);
+    }
+}
+
+#define CONV3 {.conv = {1, 1, UM_CONV_AUTO}}
+#define CONV1 {.conv = {1, 0, UM_CONV_AUTO}}
+
+/* The three convolution ops of one shape. k: taps per axis; gx, gy: gaps of input and output. */
+#define CONV_CASES(n, h, w, c, m, k, attr_, gx, gy)                                                                            \
+    {"conv " #k "x" #k " fwd " #n " " #h "x" #w " " #c "->" #m, UM_OP_CONV_FWD,                                                \
+     {IMG(n, h, w, c, gx, FILL_ANY), PAR(k, k, c, m, FILL_ANY), VEC(m, FILL_ANY)}, {IMG(n, h, w, m, gy, FILL_ANY)}, attr_},    \
+        {"conv " #k "x" #k " fwd no bias " #n " " #h "x" #w " " #c "->" #m, UM_OP_CONV_FWD,                                    \
+         {IMG(n, h, w, c, gx, FILL_ANY), PAR(k, k, c, m, FILL_ANY), NONE}, {IMG(n, h, w, m, gy, FILL_ANY)}, attr_},            \
+        {"conv " #k "x" #k " bwd data " #n " " #h "x" #w " " #c "->" #m, UM_OP_CONV_BWD_DATA,                                  \
+         {IMG(n, h, w, m, gy, FILL_ANY), PAR(k, k, c, m, FILL_ANY)}, {IMG(n, h, w, c, gx, FILL_ANY)}, attr_},                  \
+        {"conv " #k "x" #k " bwd weight " #n " " #h "x" #w " " #c "->" #m, UM_OP_CONV_BWD_WEIGHT,                              \
+         {IMG(n, h, w, c, gx, FILL_ANY), IMG(n, h, w, m, gy, FILL_ANY)}, {PAR(k, k, c, m, FILL_ANY)}, attr_}
+
+#define CONVT_CASES(n, h, w, c, m, gx, gy)                                                                                     \
+    {"convt fwd " #n " " #h "x" #w " " #c "->" #m, UM_OP_CONVT_FWD,                                                            \
+     {IMG(n, h, w, c, gx, FILL_ANY), PAR(c, 2, 2, m, FILL_ANY), VEC(m, FILL_ANY)}, {IMG(n, 2 * h, 2 * w, m, gy, FILL_ANY)}},   \
+        {"convt fwd no bias " #n " " #h "x" #w " " #c "->" #m, UM_OP_CONVT_FWD,                                                \
+         {IMG(n, h, w, c, gx, FILL_ANY), PAR(c, 2, 2, m, FILL_ANY), NONE}, {IMG(n, 2 * h, 2 * w, m, gy, FILL_ANY)}},           \
+        {"convt bwd data " #n " " #h "x" #w " " #c "->" #m, UM_OP_CONVT_BWD_DATA,                                              \
+         {IMG(n, 2 * h, 2 * w, m, gy, FILL_ANY), PAR(c, 2, 2, m, FILL_ANY)}, {IMG(n, h, w, c, gx, FILL_ANY)}},                 \
+        {"convt bwd weight " #n " " #h "x" #w " " #c "->" #m, UM_OP_CONVT_BWD_WEIGHT,                                          \
+         {IMG(n, h, w, c, gx, FILL_ANY), IMG(n, 2 * h, 2 * w, m, gy, FILL_ANY)}, {PAR(c, 2, 2, m, FILL_ANY)}}
+
+#define BN(relu_, eval_, hw_) {.bn = {.relu = relu_, .eval = eval_, .eps = 1e-5, .momentum = 0.1, .hw = hw_}}
+
+/* The image-sized ops of batch normalisation, with sums over the whole batch. */
+#define BN_CASES(n, h, w, c, relu, gx, gy)                                                                                     \
+    {"channel sum " #n " " #h "x" #w "x" #c, UM_OP_CHANNEL_SUM, {IMG(n, h, w, c, gx, FILL_ANY)}, {VEC(c, FILL_ANY)}},          \
+        {"bn stats " #n " " #h "x" #w "x" #c, UM_OP_BN_STATS, {IMG(n, h, w, c, gx, FILL_ANY)}, {SUMS(1, 2, c, FILL_ANY)}},     \
+        {"bn apply " #n " " #h "x" #w "x" #c " relu " #relu, UM_OP_BN_APPLY,                                                   \
+         {IMG(n, h, w, c, gx, FILL_ANY), PAR(1, 1, 4, c, FILL_ANY)}, {IMG(n, h, w, c, gy, FILL_ANY)}, BN(relu, false, 0)},     \
+        {"bn bwd sums " #n " " #h "x" #w "x" #c " relu " #relu, UM_OP_BN_BWD_SUMS,                                             \
+         {IMG(n, h, w, c, gy, FILL_ANY), IMG(n, h, w, c, gx, FILL_ANY), PAR(1, 1, 4, c, FILL_ANY)},                            \
+         {SUMS(1, 2, c, FILL_ANY)}, BN(relu, false, 0)},                                                                       \
+        {"bn bwd apply " #n " " #h "x" #w "x" #c " relu " #relu, UM_OP_BN_BWD_APPLY,                                           \
+         {IMG(n, h, w, c, gy, FILL_ANY), IMG(n, h, w, c, gx, FILL_ANY), PAR(1, 1, 4, c, FILL_ANY), SUMS(1, 2, c, FILL_ANY)},   \
+         {IMG(n, h, w, c, gy, FILL_ANY)}, BN(relu, false, 0)}
+
+#define POOL_CASES(n, h, w, c, g)                                                                                              \
+    {"maxpool fwd " #n " " #h "x" #w "x" #c, UM_OP_MAXPOOL_FWD, {IMG(n, h, w, c, g, FILL_ANY)},                                \
+     {IMG(n, (h) / 2, (w) / 2, c, g, FILL_ANY), PLACE(n, (h) / 2, (w) / 2, c, 0)}},                                            \
+        {"maxpool bwd " #n " " #h "x" #w "x" #c, UM_OP_MAXPOOL_BWD,                                                            \
+         {IMG(n, (h) / 2, (w) / 2, c, g, FILL_ANY), PLACE(n, (h) / 2, (w) / 2, c, 0)}, {IMG(n, h, w, c, g, FILL_ANY)}}
+
+#define UP_CASES(n, h, w, c, mode_, g)                                                                                         \
+    {"upsample fwd " #mode_ " " #n " " #h "x" #w "x" #c, UM_OP_UPSAMPLE_FWD, {IMG(n, h, w, c, g, FILL_ANY)},                   \
+     {IMG(n, 2 * h, 2 * w, c, g, FILL_ANY)}, {.upsample = {mode_}}},                                                           \
+        {"upsample bwd " #mode_ " " #n " " #h "x" #w "x" #c, UM_OP_UPSAMPLE_BWD, {IMG(n, 2 * h, 2 * w, c, g, FILL_ANY)},       \
+         {IMG(n, h, w, c, g, FILL_ANY)}, {.upsample = {mode_}}}
+
+#define WINDOW_CASE(n, h, w, h2, w2, c, t, l, g)                                                                               \
+    {"window " #h "x" #w " to " #h2 "x" #w2 " at " #t "," #l, UM_OP_WINDOW, {IMG(n, h, w, c, g, FILL_ANY)},                    \
+     {IMG(n, h2, w2, c, g, FILL_ANY)}, {.window = {t, l}}}
+
+#define BOUND_CASES(n, h, w, c, rule_, gain_, g)                                                                               \
+    {"bound fwd " #rule_ " " #n " " #h "x" #w "x" #c, UM_OP_BOUND_FWD,                                                         \
+     {IMG(n, h, w, c, g, FILL_ANY), IMG(n, h, w, 1, g, FILL_BOUND)}, {IMG(n, h, w, c, g, FILL_ANY)},                           \
+     {.bound = {rule_, gain_}}},                                                                                               \
+        {"bound bwd " #rule_ " " #n " " #h "x" #w "x" #c, UM_OP_BOUND_BWD,                                                     \
+         {IMG(n, h, w, c, g, FILL_ANY), IMG(n, h, w, 1, g, FILL_BOUND), IMG(n, h, w, c, g, FILL_ANY)},                         \
+         {IMG(n, h, w, c, g, FILL_ANY)}, {.bound = {rule_, gain_}}}
+
+#define CLIP_CASES(n, h, w, c, rule_, g)                                                                                       \
+    {"clip fwd", UM_OP_CLIP_FWD, {IMG(n, h, w, c, g, FILL_ANY)}, {IMG(n, h, w, c, g, FILL_ANY)}, {.clip = {rule_, -0.3, 1}}},  \
+        {"clip bwd " #rule_, UM_OP_CLIP_BWD, {IMG(n, h, w, c, g, FILL_ANY), IMG(n, h, w, c, g, FILL_ANY)},                     \
+         {IMG(n, h, w, c, g, FILL_ANY)}, {.clip = {rule_, -0.3, 1}}}
+
+#define SEG(batch_, sq_, hw_, two_) {.seg = {0.7, 1.3, 1e-5, .dice_batch = batch_, .squared = sq_, .hw = hw_, .two_class = two_}}
+
+#define SEG_CASES(n, h, w, c, batch, sq, g)                                                                                    \
+    {"seg sums " #n " " #h "x" #w "x" #c, UM_OP_SEG_SUMS, {IMG(n, h, w, c, g, FILL_ANY), IMG(n, h, w, 1, 0, FILL_MASK)},       \
+     {PER_IMAGE(n, 5, FILL_ANY)}},                                                                                             \
+        {"seg bwd " #n " " #h "x" #w "x" #c " batch " #batch " squared " #sq, UM_OP_SEG_BWD,                                   \
+         {IMG(n, h, w, c, g, FILL_ANY), IMG(n, h, w, 1, 0, FILL_MASK), PER_IMAGE(n, 5, FILL_ANY), SUMS(1, 1, 5, FILL_ANY)},    \
+         {IMG(n, h, w, c, g, FILL_ANY)}, SEG(batch, sq, (h) * (w), c == 2), derive_seg_sums},                                  \
+        {"seg loss " #n " batch " #batch " squared " #sq " classes " #c, UM_OP_SEG_LOSS,                                       \
+         {PER_IMAGE(n, 5, FILL_POSITIVE), SUMS(1, 1, 5, FILL_ANY)}, {SUMS(1, 1, 3, FILL_ANY)}, SEG(batch, sq, 100, c == 2),    \
+         derive_seg_total}
+
+#define ADAM_CASE(a, b, c, d, step_, decay)                                                                                    \
+    {"adam step " #step_ " decay " #decay, UM_OP_ADAM, {PAR(a, b, c, d, FILL_ANY)},                                            \
+     {PAR(a, b, c, d, FILL_ANY), PAR(a, b, c, d, FILL_ANY), PAR(a, b, c, d, FILL_POSITIVE)},                                   \
+     {.adam = {1e-2, 0.9, 0.999, 1e-8, decay, step_}}}
+
+const op_case op_cases[] = {
+    CONV_CASES(1, 1, 1, 1, 1, 3, CONV3, 0, 0),
+    CONV_CASES(1, 5, 7, 3, 8, 3, CONV3, 0, 0),
+    CONV_CASES(2, 7, 5, 5, 9, 3, CONV3, 3, 2),
+    CONV_CASES(4, 6, 33, 16, 24, 3, CONV3, 0, 0),
+    CONV_CASES(5, 4, 4, 20, 17, 3, CONV3, 4, 1),
+    CONV_CASES(4, 23, 19, 8, 16, 3, CONV3, 8, 0),
+    CONV_CASES(4, 12, 12, 1, 16, 3, CONV3, 0, 0),
+    CONV_CASES(1, 3, 5, 1, 1, 1, CONV1, 0, 0),
+    CONV_CASES(4, 7, 9, 24, 1, 1, CONV1, 1, 0),
+    CONV_CASES(4, 33, 17, 16, 9, 1, CONV1, 0, 3),
+    CONV_CASES(5, 21, 20, 13, 33, 1, CONV1, 2, 2),
+    CONVT_CASES(1, 1, 1, 1, 1, 0, 0),
+    CONVT_CASES(1, 3, 5, 5, 3, 1, 2),
+    CONVT_CASES(4, 7, 5, 16, 8, 0, 8),
+    CONVT_CASES(5, 9, 11, 33, 17, 0, 0),
+
+    BN_CASES(1, 1, 1, 1, false, 0, 0),
+    BN_CASES(1, 5, 3, 3, true, 0, 0),
+    BN_CASES(4, 7, 5, 8, true, 0, 0),
+    BN_CASES(5, 7, 5, 13, false, 3, 2),
+    BN_CASES(4, 33, 41, 24, true, 0, 0),
+    BN_CASES(4, 31, 29, 24, true, 24, 0),
+    BN_CASES(4, 9, 17, 130, true, 0, 6),
+    BN_CASES(2, 61, 67, 8, false, 0, 0),
+    {"bn bwd apply eval", UM_OP_BN_BWD_APPLY,
+     {IMG(2, 5, 7, 9, 0, FILL_ANY), IMG(2, 5, 7, 9, 0, FILL_ANY), PAR(1, 1, 4, 9, FILL_ANY), SUMS(1, 2, 9, FILL_ANY)},
+     {IMG(2, 5, 7, 9, 0, FILL_ANY)}, BN(true, true, 35)},
+    {"bn bwd apply without sums", UM_OP_BN_BWD_APPLY,
+     {IMG(2, 5, 7, 9, 0, FILL_ANY), IMG(2, 5, 7, 9, 0, FILL_ANY), PAR(1, 1, 4, 9, FILL_ANY), NONE},
+     {IMG(2, 5, 7, 9, 0, FILL_ANY)}, BN(true, false, 35)},
+    {"bn coef batch", UM_OP_BN_COEF, {SUMS(1, 2, 11, FILL_POSITIVE), VEC(11, FILL_ANY), VEC(11, FILL_ANY), NONE, NONE},
+     {PAR(1, 1, 4, 11, FILL_ANY), VEC(11, FILL_ANY), VEC(11, FILL_POSITIVE)}, BN(true, false, 12), derive_bn_sums},
+    {"bn coef batch without update", UM_OP_BN_COEF,
+     {SUMS(1, 2, 8, FILL_POSITIVE), VEC(8, FILL_ANY), VEC(8, FILL_ANY), VEC(8, FILL_ANY), VEC(8, FILL_POSITIVE)},
+     {PAR(1, 1, 4, 8, FILL_ANY)}, BN(true, false, 12), derive_bn_sums},
+    {"bn coef eval", UM_OP_BN_COEF, {NONE, VEC(5, FILL_ANY), VEC(5, FILL_ANY), VEC(5, FILL_ANY), VEC(5, FILL_POSITIVE)},
+     {PAR(1, 1, 4, 5, FILL_ANY)}, BN(false, true, 0)},
+    {"bn coef eval keeps running", UM_OP_BN_COEF,
+     {NONE, VEC(5, FILL_ANY), VEC(5, FILL_ANY), VEC(5, FILL_ANY), VEC(5, FILL_POSITIVE)},
+     {PAR(1, 1, 4, 5, FILL_ANY), VEC(5, FILL_ANY), VEC(5, FILL_ANY)}, BN(false, true, 0)},
+    {"bn bwd param", UM_OP_BN_BWD_PARAM, {SUMS(1, 2, 19, FILL_ANY)}, {VEC(19, FILL_ANY), VEC(19, FILL_ANY)}},
+
+    {"cdc fold dual", UM_OP_CDC_FOLD, {PAR(3, 3, 5, 9, FILL_ANY), PAR(3, 3, 5, 9, FILL_ANY)}, {PAR(3, 3, 5, 9, FILL_ANY)},
+     {.cdc = {.dual = true}}},
+    {"cdc fold theta", UM_OP_CDC_FOLD, {PAR(3, 3, 1, 8, FILL_ANY)}, {PAR(3, 3, 1, 8, FILL_ANY)}, {.cdc = {.theta = 0.7}}},
+    {"cdc unfold dual", UM_OP_CDC_UNFOLD, {PAR(3, 3, 5, 9, FILL_ANY)}, {PAR(3, 3, 5, 9, FILL_ANY), PAR(3, 3, 5, 9, FILL_ANY)},
+     {.cdc = {.dual = true}}},
+    {"cdc unfold theta", UM_OP_CDC_UNFOLD, {PAR(3, 3, 1, 8, FILL_ANY)}, {PAR(3, 3, 1, 8, FILL_ANY)}, {.cdc = {.theta = 0.7}}},
+    {"all reduce on one rank", UM_OP_ALL_REDUCE, {SUMS(1, 2, 9, FILL_ANY)}, {SUMS(1, 2, 9, FILL_ANY)}},
+
+    POOL_CASES(1, 2, 2, 1, 0),
+    POOL_CASES(2, 7, 5, 9, 3),
+    POOL_CASES(3, 40, 38, 16, 0),
+    {"maxpool fwd with ties", UM_OP_MAXPOOL_FWD, {IMG(2, 6, 6, 4, 0, FILL_MASK)},
+     {IMG(2, 3, 3, 4, 0, FILL_ANY), PLACE(2, 3, 3, 4, 0)}},
+    UP_CASES(1, 1, 1, 3, UM_UPSAMPLE_BILINEAR, 0),
+    UP_CASES(2, 5, 7, 9, UM_UPSAMPLE_BILINEAR, 2),
+    UP_CASES(3, 14, 13, 16, UM_UPSAMPLE_BILINEAR, 0),
+    UP_CASES(2, 2, 2, 8, UM_UPSAMPLE_BILINEAR, 0),
+    UP_CASES(2, 5, 7, 9, UM_UPSAMPLE_NEAREST, 2),
+    UP_CASES(2, 12, 11, 16, UM_UPSAMPLE_NEAREST, 0),
+    WINDOW_CASE(2, 5, 7, 8, 9, 3, -2, -1, 1),
+    WINDOW_CASE(2, 9, 8, 4, 3, 9, 3, 2, 0),
+    WINDOW_CASE(2, 5, 5, 5, 5, 4, 3, -3, 0),
+    WINDOW_CASE(1, 3, 3, 2, 2, 2, 7, 7, 0),
+    WINDOW_CASE(3, 50, 51, 48, 55, 8, 1, -2, 0),
+
+    {"add", UM_OP_ADD, {IMG(2, 5, 7, 9, 0, FILL_ANY), IMG(2, 5, 7, 9, 0, FILL_ANY)}, {IMG(2, 5, 7, 9, 0, FILL_ANY)}},
+    {"add slices", UM_OP_ADD, {IMG(3, 41, 37, 11, 2, FILL_ANY), IMG(3, 41, 37, 11, 5, FILL_ANY)}, {IMG(3, 41, 37, 11, 2, FILL_ANY)}},
+    {"add large", UM_OP_ADD, {IMG(3, 41, 37, 11, 0, FILL_ANY), IMG(3, 41, 37, 11, 0, FILL_ANY)}, {IMG(3, 41, 37, 11, 0, FILL_ANY)}},
+    {"copy", UM_OP_COPY, {IMG(2, 5, 7, 9, 0, FILL_ANY)}, {IMG(2, 5, 7, 9, 4, FILL_ANY)}},
+    {"copy large", UM_OP_COPY, {IMG(3, 41, 37, 11, 0, FILL_ANY)}, {IMG(3, 41, 37, 11, 0, FILL_ANY)}},
+    {"fill", UM_OP_FILL, {NONE}, {IMG(2, 5, 7, 9, 4, FILL_ANY)}, {.fill = {0.25}}},
+    {"fill f64", UM_OP_FILL, {NONE}, {SUMS(1, 2, 9, FILL_ANY)}, {.fill = {1.0 / 3}}},
+    {"fill large", UM_OP_FILL, {NONE}, {IMG(3, 41, 37, 11, 0, FILL_ANY)}, {.fill = {-1}}},
+
+    BOUND_CASES(2, 5, 7, 3, UM_BOUND_BOX_TANH, 1, 1),
+    BOUND_CASES(3, 70, 73, 3, UM_BOUND_BOX_TANH, 0.5, 0),
+    BOUND_CASES(2, 65, 67, 1, UM_BOUND_CLIP_MASKED, 0.3, 0),
+    BOUND_CASES(2, 5, 7, 3, UM_BOUND_CLIP_STE, 0.3, 0),
+    BOUND_CASES(2, 5, 7, 3, UM_BOUND_CLIP_INWARD, 0.3, 2),
+    BOUND_CASES(2, 9, 11, 1, UM_BOUND_TANH_THEN_CLIP, 0.3, 0),
+    CLIP_CASES(2, 5, 7, 3, UM_CLIP_INWARD, 2),
+    CLIP_CASES(3, 71, 83, 3, UM_CLIP_MASKED, 0),
+    CLIP_CASES(1, 5, 7, 1, UM_CLIP_STE, 0),
+
+    SEG_CASES(1, 1, 1, 1, false, false, 0),
+    SEG_CASES(4, 33, 31, 1, false, false, 0),
+    SEG_CASES(5, 17, 19, 2, false, true, 1),
+    SEG_CASES(4, 9, 11, 1, true, true, 0),
+    SEG_CASES(4, 93, 101, 2, true, false, 0),
+    {"seg loss without total", UM_OP_SEG_LOSS, {PER_IMAGE(4, 5, FILL_POSITIVE), NONE}, {SUMS(1, 1, 3, FILL_ANY)},
+     SEG(false, false, 100, false), derive_seg_total},
+    {"batch sum", UM_OP_BATCH_SUM, {PER_IMAGE(6, 5, FILL_ANY)}, {SUMS(1, 1, 5, FILL_ANY)}},
+
+    ADAM_CASE(3, 3, 5, 7, 1, 0),
+    ADAM_CASE(3, 3, 33, 65, 7, 0.01),
+};
+const int n_op_cases = (int)(sizeof op_cases / sizeof op_cases[0]);

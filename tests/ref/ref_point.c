@@ -1,0 +1,84 @@
+#include <math.h>
+
+#include "ref/ref_ops.h"
+
+static double clamp(double v, double lo, double hi)
+{
+    return fmin(fmax(v, lo), hi);
+}
+
+void um_ref_bound_fwd(const um_op_call *call)
+{
+    const um_view *z = &call->in[0], *bound = &call->in[1], *d = &call->out[0];
+    um_bound_rule rule = call->attr.bound.rule;
+    REF_FOR(d, i, r, c, k)
+    {
+        double v = call->attr.bound.gain * *ref_at(z, i, r, c, k), b = *ref_at(bound, i, r, c, 0);
+        if (rule == UM_BOUND_BOX_TANH)
+            *ref_at(d, i, r, c, k) = b * tanh(v);
+        else
+            *ref_at(d, i, r, c, k) = clamp(rule == UM_BOUND_TANH_THEN_CLIP ? tanh(v) : v, -b, b);
+    }
+}
+
+static double bound_slope(um_bound_rule rule, double v, double b, double g)
+{
+    double t = tanh(v);
+    switch (rule) {
+    case UM_BOUND_BOX_TANH: return b * (1 - t * t) * g;
+    case UM_BOUND_CLIP_MASKED: return fabs(v) < b ? g : 0;
+    case UM_BOUND_CLIP_STE: return b > 0 ? g : 0;
+    case UM_BOUND_CLIP_INWARD:
+        if (b == 0 || (v >= b && g < 0) || (v <= -b && g > 0))
+            return 0;
+        return g;
+    case UM_BOUND_TANH_THEN_CLIP: return fabs(t) < b ? (1 - t * t) * g : 0;
+    }
+    return NAN;
+}
+
+void um_ref_bound_bwd(const um_op_call *call)
+{
+    const um_view *z = &call->in[0], *bound = &call->in[1], *dd = &call->in[2], *dz = &call->out[0];
+    double gain = call->attr.bound.gain;
+    REF_FOR(dz, i, r, c, k)
+    *ref_at(dz, i, r, c, k) = gain * bound_slope(call->attr.bound.rule, gain * *ref_at(z, i, r, c, k), *ref_at(bound, i, r, c, 0),
+                                                 *ref_at(dd, i, r, c, k));
+}
+
+void um_ref_clip_fwd(const um_op_call *call)
+{
+    const um_view *x = &call->in[0], *y = &call->out[0];
+    REF_FOR(y, i, r, c, k) *ref_at(y, i, r, c, k) = clamp(*ref_at(x, i, r, c, k), call->attr.clip.lo, call->attr.clip.hi);
+}
+
+void um_ref_clip_bwd(const um_op_call *call)
+{
+    const um_view *x = &call->in[0], *dy = &call->in[1], *dv = &call->out[0];
+    double lo = call->attr.clip.lo, hi = call->attr.clip.hi;
+    REF_FOR(dv, i, r, c, k)
+    {
+        double v = *ref_at(x, i, r, c, k), g = *ref_at(dy, i, r, c, k);
+        bool stop = false;
+        if (call->attr.clip.rule == UM_CLIP_INWARD)
+            stop = (v >= hi && g < 0) || (v <= lo && g > 0);
+        else if (call->attr.clip.rule == UM_CLIP_MASKED)
+            stop = v < lo || v > hi;
+        *ref_at(dv, i, r, c, k) = stop ? 0 : g;
+    }
+}
+
+void um_ref_adam(const um_op_call *call)
+{
+    const um_adam_attr *a = &call->attr.adam;
+    const um_view *grad = &call->in[0];
+    REF_FOR(grad, i, r, c, k)
+    {
+        double *value = ref_at(&call->out[0], i, r, c, k), *m = ref_at(&call->out[1], i, r, c, k), *v = ref_at(&call->out[2], i, r, c, k);
+        double g = *ref_at(grad, i, r, c, k) + a->weight_decay * *value;
+        *m = a->b1 * *m + (1 - a->b1) * g;
+        *v = a->b2 * *v + (1 - a->b2) * g * g;
+        double m_hat = *m / (1 - pow(a->b1, (double)a->step)), v_hat = *v / (1 - pow(a->b2, (double)a->step));
+        *value -= a->lr * m_hat / (sqrt(v_hat) + a->eps);
+    }
+}

@@ -1,0 +1,92 @@
+#include <math.h>
+
+#include "ref/ref_ops.h"
+
+void um_ref_maxpool_fwd(const um_op_call *call)
+{
+    const um_view *x = &call->in[0], *y = &call->out[0], *which = &call->out[1];
+    REF_FOR(y, i, r, c, k)
+    {
+        int64_t best_u = 0, best_v = 0;
+        for (int64_t u = 0; u < 2; u++)
+            for (int64_t v = 0; v < 2; v++)
+                if (*ref_at(x, i, 2 * r + u, 2 * c + v, k) > *ref_at(x, i, 2 * r + best_u, 2 * c + best_v, k)) {
+                    best_u = u;
+                    best_v = v;
+                }
+        *ref_at(y, i, r, c, k) = *ref_at(x, i, 2 * r + best_u, 2 * c + best_v, k);
+        *ref_byte_at(which, i, r, c, k) = (uint8_t)(2 * best_u + best_v);
+    }
+}
+
+void um_ref_maxpool_bwd(const um_op_call *call)
+{
+    const um_view *dy = &call->in[0], *which = &call->in[1], *dx = &call->out[0];
+    REF_FOR(dx, i, r, c, k) *ref_at(dx, i, r, c, k) = 0;
+    REF_FOR(dy, i, r, c, k)
+    {
+        int place = *ref_byte_at(which, i, r, c, k);
+        *ref_at(dx, i, 2 * r + place / 2, 2 * c + place % 2, k) = *ref_at(dy, i, r, c, k);
+    }
+}
+
+/* Weight of input i for output o of an axis of length in. */
+static double axis_weight(um_upsample_mode mode, int64_t o, int64_t i, int64_t in)
+{
+    if (mode == UM_UPSAMPLE_NEAREST)
+        return o / 2 == i;
+    double place = (double)o * (double)(in - 1) / (double)(2 * in - 1);
+    return fmax(0, 1 - fabs(place - (double)i));
+}
+
+void um_ref_upsample_fwd(const um_op_call *call)
+{
+    const um_view *x = &call->in[0], *y = &call->out[0];
+    um_upsample_mode mode = call->attr.upsample.mode;
+    REF_FOR(y, i, r, c, k)
+    {
+        double sum = 0;
+        for (int64_t u = 0; u < x->h; u++)
+            for (int64_t v = 0; v < x->w; v++)
+                sum += axis_weight(mode, r, u, x->h) * axis_weight(mode, c, v, x->w) * *ref_at(x, i, u, v, k);
+        *ref_at(y, i, r, c, k) = sum;
+    }
+}
+
+void um_ref_upsample_bwd(const um_op_call *call)
+{
+    const um_view *dy = &call->in[0], *dx = &call->out[0];
+    um_upsample_mode mode = call->attr.upsample.mode;
+    REF_FOR(dx, i, u, v, k)
+    {
+        double sum = 0;
+        for (int64_t r = 0; r < dy->h; r++)
+            for (int64_t c = 0; c < dy->w; c++)
+                sum += axis_weight(mode, r, u, dx->h) * axis_weight(mode, c, v, dx->w) * *ref_at(dy, i, r, c, k);
+        *ref_at(dx, i, u, v, k) = sum;
+    }
+}
+
+void um_ref_window(const um_op_call *call)
+{
+    const um_view *x = &call->in[0], *y = &call->out[0];
+    REF_FOR(y, i, r, c, k) *ref_at(y, i, r, c, k) = ref_padded(x, i, r + call->attr.window.top, c + call->attr.window.left, k);
+}
+
+void um_ref_add(const um_op_call *call)
+{
+    const um_view *a = &call->in[0], *b = &call->in[1], *y = &call->out[0];
+    REF_FOR(y, i, r, c, k) *ref_at(y, i, r, c, k) = *ref_at(a, i, r, c, k) + *ref_at(b, i, r, c, k);
+}
+
+void um_ref_copy(const um_op_call *call)
+{
+    const um_view *x = &call->in[0], *y = &call->out[0];
+    REF_FOR(y, i, r, c, k) *ref_at(y, i, r, c, k) = *ref_at(x, i, r, c, k);
+}
+
+void um_ref_fill(const um_op_call *call)
+{
+    const um_view *y = &call->out[0];
+    REF_FOR(y, i, r, c, k) *ref_at(y, i, r, c, k) = call->attr.fill.value;
+}
