@@ -34,7 +34,7 @@ static um_status append_tensor(um_graph *g, um_tid *out, const char *name, const
     }
     um_tensor *q = &g->tensors[g->n_tensors];
     *q = *t;
-    snprintf(q->name, sizeof q->name, "%s", name);
+    snprintf(q->name, sizeof q->name, "%.63s", name);
     q->producer = -1;
     *out = g->n_tensors++;
 done:
@@ -110,7 +110,7 @@ um_status um_graph_node(um_graph *g, um_op op, const char *name, const um_tid *i
     node->accumulate = accumulate;
     if (attr)
         node->attr = *attr;
-    snprintf(node->name, sizeof node->name, "%s", name);
+    snprintf(node->name, sizeof node->name, "%.63s", name);
     for (int i = 0; i < UM_OP_MAX_IN; i++)
         node->in[i] = i < info->n_in ? in[i] : UM_NONE;
     for (int i = 0; i < UM_OP_MAX_OUT; i++) {
