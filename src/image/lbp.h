@@ -2,8 +2,8 @@
  * pixel: |delta_t| <= eps * x_t * y_t (UMed, IJCAI 2024, section 3.3). The paper names neither P, R nor the mapping of a pattern to
  * an intensity; all readings are here.
  *
- * Bit p of a pixel's code is [g_p >= g_c]: neighbour p is not darker than the centre. Beyond the frame the image is continued by its
- * edge pixels. Neighbours, as (dy, dx):
+ * Bit p of a pixel's code is [g_p >= g_c]: neighbour p is not darker than the centre. Beyond the frame the image is continued by
+ * its edge pixels. Neighbours, as (dy, dx):
  *   square             P = 8, R whole: R times (-1,-1) (-1,0) (-1,1) (0,1) (1,1) (1,0) (1,-1) (0,-1) for bits 0..7
  *   circular_bilinear  (-R sin a, R cos a), a = 2 pi p / P, for bits 0..P-1, grey levels interpolated bilinearly */
 #ifndef UM_IMAGE_LBP_H
@@ -35,8 +35,8 @@ typedef enum um_lbp_map {
 typedef enum um_lbp_interp { UM_LBP_SQUARE, UM_LBP_CIRCULAR_BILINEAR } um_lbp_interp;
 #define UM_LBP_INTERPS "square circular_bilinear"
 
-/* fixed: as above. roi_max: divided by the largest value in the ROI (all 0 when that is 0). roi_minmax: (v - min) / (max - min) over
- * the ROI (all 0 when they are equal). Values outside the ROI are clamped to [0,1]. */
+/* fixed: as above. roi_max: divided by the largest value in the ROI (all 0 when that is 0). roi_minmax: (v - min) / (max - min)
+ * over the ROI (all 0 when they are equal). Values outside the ROI are clamped to [0,1]. */
 typedef enum um_lbp_norm { UM_LBP_FIXED, UM_LBP_ROI_MAX, UM_LBP_ROI_MINMAX } um_lbp_norm;
 #define UM_LBP_NORMS "fixed roi_max roi_minmax"
 

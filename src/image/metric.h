@@ -50,7 +50,8 @@ typedef struct um_ssim_result {
 } um_ssim_result;
 
 /* mask: [h][w] or NULL. Errors: UM_E_DATA when an image is smaller than the window, UM_E_MEMORY, UM_E_BUG (geometry). */
-um_status um_metric_ssim(um_ssim_result *out, const um_pixels *a, const um_pixels *b, const uint8_t *mask, const um_ssim_options *o);
+um_status um_metric_ssim(um_ssim_result *out, const um_pixels *a, const um_pixels *b, const uint8_t *mask,
+                         const um_ssim_options *o);
 
 /* Pixel counts of a prediction against the truth. */
 typedef struct um_confusion {

@@ -78,7 +78,8 @@ static uint8_t grey_of(double value)
     return (uint8_t)lrint(fmin(255, fmax(0, value)));
 }
 
-static void render(uint8_t *image, uint8_t *mask, const phantom_scene *s, const float *re, const float *im, int64_t size, int64_t channels)
+static void render(uint8_t *image, uint8_t *mask, const phantom_scene *s, const float *re, const float *im, int64_t size,
+                   int64_t channels)
 {
     for (int64_t i = 0; i < size * size; i++) {
         const double u = ((double)(i % size) + 0.5) / (double)size, v = ((double)(i / size) + 0.5) / (double)size;

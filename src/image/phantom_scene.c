@@ -35,7 +35,8 @@ static void draw_noise(scene_noise *g, stream *r, double nu, double nv)
     }
 }
 
-/* Area of r(t) = 1 + sum a_k cos(k t + p_k) over an ellipse: pi a b (1 + sum a_k^2 / 2); a and b are solved for the wanted share. */
+/* Area of r(t) = 1 + sum a_k cos(k t + p_k) over an ellipse: pi a b (1 + sum a_k^2 / 2); a and b are
+ * solved for the wanted share. */
 static void draw_lesion(scene_lesion *l, stream *r, double area, double u_lo, double u_hi)
 {
     double power = 0, reach = 1;
@@ -113,7 +114,7 @@ static void draw_shadows(phantom_scene *s, stream *r)
 
 static void draw_tubes(phantom_scene *s, stream *r)
 {
-    const int n = draw_count(r, 3, 2 * SCENE_TUBES);
+    const int n = draw_count(r, 3, SCENE_TUBES);
     for (int i = 0; i < n; i++) {
         const bool vessel = draw(r, 0, 1) < 0.4;
         const double turn = vessel ? draw(r, -1.2, 1.2) : draw(r, -0.2, 0.2);

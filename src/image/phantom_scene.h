@@ -5,7 +5,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { SCENE_LESIONS = 2, SCENE_SHADOWS = 3, SCENE_TUBES = 3, SCENE_SPOTS = 5, SCENE_LAYERS = 4, SCENE_HARMONICS = 5, SCENE_GRID = 10 };
+/* Largest counts. */
+enum { SCENE_LESIONS = 2, SCENE_SHADOWS = 3, SCENE_TUBES = 6, SCENE_SPOTS = 5, SCENE_LAYERS = 4, SCENE_HARMONICS = 5 };
+enum { SCENE_GRID = 10 }; /* lattice points per axis */
 
 /* Smooth noise in [-1,1]: random values on a lattice, interpolated with a smooth step. */
 typedef struct scene_noise {
@@ -17,7 +19,7 @@ typedef struct scene_lesion {
     double u, v, a, b, cos_t, sin_t; /* centre, half axes, rotation */
     double amplitude[SCENE_HARMONICS], phase[SCENE_HARMONICS];
     double base, contrast, edge; /* mean echo of the tissue around it, dB below that, width of the edge */
-    double posterior;      /* dB behind it: negative shadow, positive enhancement */
+    double posterior;            /* dB behind it: negative shadow, positive enhancement */
 } scene_lesion;
 
 typedef struct scene_shadow { /* a dark wedge from `top` to the bottom */
@@ -40,7 +42,7 @@ typedef struct phantom_scene {
     int n_lesions, n_shadows, n_tubes, n_spots;
     scene_lesion lesions[SCENE_LESIONS];
     scene_shadow shadows[SCENE_SHADOWS];
-    scene_tube tubes[2 * SCENE_TUBES];
+    scene_tube tubes[SCENE_TUBES];
     scene_spot spots[SCENE_SPOTS];
     double tint[3];
 } phantom_scene;

@@ -126,8 +126,8 @@ done:
     return rc;
 }
 
-/* Byte offset of the source pixel (or row) of every output: centres are accumulated in double precision, as Pillow does, so that ties
- * (a centre on the border of two pixels) fall to the same side. */
+/* Byte offset of the source pixel (or row) of every output: centres are accumulated in double precision, as Pillow does, so that
+ * ties (a centre on the border of two pixels) fall to the same side. */
 static void nearest_offsets(size_t *offset, int64_t n_out, int64_t n_in, size_t bytes)
 {
     const double step = (double)n_in / (double)n_out;

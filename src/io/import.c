@@ -18,7 +18,8 @@ static const um_opt data_rows[] = {
                     "stratified keeps class shares; grouped keeps near-duplicates on one side"),
     UM_OPT_ENUM_ROW(um_data_options, busi_subset, "busi_subset", "lesion647", "lesion647 all780",
                     "BUSI: images with lesions, or also the class normal"),
-    UM_OPT_ENUM_ROW(um_data_options, channels, "channels", "auto", "auto 1 3", "channels after import; auto: 3 if any image has colour"),
+    UM_OPT_ENUM_ROW(um_data_options, channels, "channels", "auto", "auto 1 3",
+                    "channels after import; auto: 3 if any image has colour"),
     UM_OPT_ENUM_ROW(um_data_options, layout, "layout", "auto", "auto pairs busi kvasir montgomery_shenzhen chest_xray",
                     "how the input folder is laid out"),
     UM_OPT_INT_ROW(um_data_options, limit, "limit", "0", 0, 1e9, "rows", "use that many rows of each split in training; 0 = all"),
@@ -154,7 +155,8 @@ static um_status check_alike(const import_job *j, int64_t i)
     const um_raster *a = &j->samples[0].image, *b = &j->samples[i].image;
     const char *first = j->list.items[0].image, *path = j->list.items[i].image;
     if (a->bits != b->bits) {
-        return um_fail(UM_E_DATA, "%s has %d bits per sample but %s has %d; convert them to one depth", path, b->bits, first, a->bits);
+        return um_fail(UM_E_DATA, "%s has %d bits per sample but %s has %d; convert them to one depth", path, b->bits, first,
+                       a->bits);
     }
     if (a->h != b->h || a->w != b->w) {
         return um_fail(UM_E_DATA, "%s has %lld x %lld pixels but %s has %lld x %lld; set data.size to resize them", path,
@@ -176,8 +178,10 @@ static um_status check_empty(const import_job *j, const char *path)
     }
     UM_TRY(um_import_end_names(&names, n));
     if (n == j->list.n) {
-        rc = um_fail(UM_E_DATA, "%s: all %lld masks are empty: their brightest grey level is %d and foreground is above half of 255; %s",
-                     path, (long long)n, j->mask_top, "store masks as 0 and 255");
+        rc = um_fail(UM_E_DATA,
+                     "%s: all %lld masks are empty: their brightest grey level is %d and foreground is above half of "
+                     "255; store masks as 0 and 255",
+                     path, (long long)n, j->mask_top);
     } else if (n > 0) {
         um_log(UM_LOG_WARN, "%s: %lld of %lld masks are empty: %s", path, (long long)n, (long long)j->list.n, um_text_get(&names));
     }
@@ -193,8 +197,8 @@ static int choose_channels(const import_job *j, const char *path)
     if (n_colour == 0) {
         um_log(UM_LOG_INFO, "%s: %lld grey images, imported with %d channel%s", path, n, c, c == 1 ? "" : "s");
     } else {
-        um_log(UM_LOG_INFO, "%s: %lld of %lld images have colour (first: %s), imported with %d channel%s (data.channels)", path, n_colour,
-               n, j->list.items[j->first_colour].id, c, c == 1 ? "" : "s");
+        um_log(UM_LOG_INFO, "%s: %lld of %lld images have colour (first: %s), imported with %d channel%s (data.channels)", path,
+               n_colour, n, j->list.items[j->first_colour].id, c, c == 1 ? "" : "s");
     }
     return c;
 }
@@ -237,7 +241,7 @@ done:
 /* Length of the UTF-8 sequence at s, 0 when it is none. */
 static int utf8_sequence(const unsigned char *s)
 {
-    const int n = s[0] < 0x80 ? 1 : s[0] >= 0xc2 && s[0] < 0xe0 ? 2 : (s[0] & 0xf0) == 0xe0 ? 3 : s[0] >= 0xf0 && s[0] < 0xf5 ? 4 : 0;
+    const int n = s[0] < 0x80 ? 1 : s[0] < 0xc2 ? 0 : s[0] < 0xe0 ? 2 : s[0] < 0xf0 ? 3 : s[0] < 0xf5 ? 4 : 0;
     for (int k = 1; k < n; k++) {
         if ((s[k] & 0xc0) != 0x80) {
             return 0;

@@ -59,8 +59,8 @@ um_status um_import_phantoms(um_dataset **out, int64_t n, int64_t size, int64_t 
  *     words 0 and 1 of Philox(split_seed, UM_RNG_SPLIT, 0, FNV-1a(id), 0),
  * and the smallest are the test rows: the split depends on the set of ids, never on their order.
  *   random      over all rows
- *   stratified  within each class that the ids carry (benign, malignant, normal; MCUCXR or CHNCXR with the final _0 or _1); shares are
- *               rounded by largest remainder so that the total is n_test. Without classes: random, with a warning
+ *   stratified  within each class that the ids carry (benign, malignant, normal; MCUCXR or CHNCXR with the final _0 or _1); shares
+ *               are rounded by largest remainder so that the total is n_test. Without classes: random, with a warning
  *   grouped     images whose 16x16 grey thumbnails correlate above 0.98 form groups (transitively); groups go to the test side in
  *               the order of their smallest draw while they fit, so the total may be a few rows below n_test. Compares all pairs */
 um_status um_import_split(um_dataset *d, const um_data_options *o);

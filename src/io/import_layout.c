@@ -116,39 +116,42 @@ static um_import_item *find_item(const um_import_list *list, const char *id)
     return list->n == 0 ? NULL : bsearch(&key, list->items, (size_t)list->n, sizeof key, compare_items);
 }
 
-/* What to do with each picture of a folder. */
-typedef um_status (*visit_fn)(um_import_list *list, const char *dir, const char *name, char *stem, um_text *orphans, int64_t *n_orphans);
+/* Masks that found no image. */
+typedef struct orphan_list {
+    um_text names;
+    int64_t n;
+} orphan_list;
 
-static um_status visit_image(um_import_list *list, const char *dir, const char *name, char *stem, um_text *orphans, int64_t *n_orphans)
+/* What to do with each picture of a folder. */
+typedef um_status (*visit_fn)(um_import_list *list, const char *dir, const char *name, char *stem, orphan_list *orphans);
+
+static um_status visit_image(um_import_list *list, const char *dir, const char *name, char *stem, orphan_list *orphans)
 {
     (void)orphans;
-    (void)n_orphans;
     return add_image(list, dir, name, stem);
 }
 
-static um_status visit_busi_image(um_import_list *list, const char *dir, const char *name, char *stem, um_text *orphans,
-                                  int64_t *n_orphans)
+static um_status visit_busi_image(um_import_list *list, const char *dir, const char *name, char *stem, orphan_list *orphans)
 {
-    return base_bytes(stem) == strlen(stem) ? visit_image(list, dir, name, stem, orphans, n_orphans) : UM_OK;
+    return base_bytes(stem) == strlen(stem) ? visit_image(list, dir, name, stem, orphans) : UM_OK;
 }
 
-static um_status visit_mask(um_import_list *list, const char *dir, const char *name, char *stem, um_text *orphans, int64_t *n_orphans)
+static um_status visit_mask(um_import_list *list, const char *dir, const char *name, char *stem, orphan_list *orphans)
 {
     um_import_item *it = find_item(list, stem);
     if (it == NULL) {
         stem[base_bytes(stem)] = '\0';
         it = find_item(list, stem);
     }
-    return it != NULL ? add_mask(it, dir, name) : um_import_add_name(orphans, name, (*n_orphans)++);
+    return it != NULL ? add_mask(it, dir, name) : um_import_add_name(&orphans->names, name, orphans->n++);
 }
 
-static um_status visit_busi_mask(um_import_list *list, const char *dir, const char *name, char *stem, um_text *orphans,
-                                 int64_t *n_orphans)
+static um_status visit_busi_mask(um_import_list *list, const char *dir, const char *name, char *stem, orphan_list *orphans)
 {
-    return base_bytes(stem) == strlen(stem) ? UM_OK : visit_mask(list, dir, name, stem, orphans, n_orphans);
+    return base_bytes(stem) == strlen(stem) ? UM_OK : visit_mask(list, dir, name, stem, orphans);
 }
 
-static um_status visit_folder(um_import_list *list, const char *dir, visit_fn visit, um_text *orphans, int64_t *n_orphans)
+static um_status visit_folder(um_import_list *list, const char *dir, visit_fn visit, orphan_list *orphans)
 {
     um_status rc = UM_OK;
     char **names = NULL, *stem = NULL;
@@ -163,7 +166,7 @@ static um_status visit_folder(um_import_list *list, const char *dir, visit_fn vi
         stem = NULL;
         UM_TRY(um_strdup(&stem, names[i]));
         stem[bytes] = '\0';
-        UM_TRY(visit(list, dir, names[i], stem, orphans, n_orphans));
+        UM_TRY(visit(list, dir, names[i], stem, orphans));
     }
 done:
     um_free(stem);
@@ -224,13 +227,13 @@ done:
     return rc;
 }
 
-static um_status refuse_orphans(um_text *orphans, int64_t n, const char *path)
+static um_status refuse_orphans(orphan_list *orphans, const char *path)
 {
     um_status rc = UM_OK;
-    if (n > 0) {
-        UM_TRY(um_import_end_names(orphans, n));
-        rc = um_fail(UM_E_DATA, "%s: %lld masks belong to no image: %s; add or remove files so that they pair up", path, (long long)n,
-                     um_text_get(orphans));
+    if (orphans->n > 0) {
+        UM_TRY(um_import_end_names(&orphans->names, orphans->n));
+        rc = um_fail(UM_E_DATA, "%s: %lld masks belong to no image: %s; add or remove files so that they pair up", path,
+                     (long long)orphans->n, um_text_get(&orphans->names));
     }
 done:
     return rc;
@@ -239,17 +242,16 @@ done:
 static um_status scan_places(um_import_list *list, const places *p, const char *path)
 {
     um_status rc = UM_OK;
-    um_text orphans = {0};
-    int64_t n_orphans = 0;
-    UM_TRY(visit_folder(list, p->images, visit_image, NULL, NULL));
+    orphan_list orphans = {0};
+    UM_TRY(visit_folder(list, p->images, visit_image, &orphans));
     UM_TRY(sort_unique(list, p->images));
     for (int k = 0; k < p->n_masks; k++) {
-        UM_TRY(visit_folder(list, p->masks[k], visit_mask, &orphans, &n_orphans));
+        UM_TRY(visit_folder(list, p->masks[k], visit_mask, &orphans));
     }
-    UM_TRY(refuse_orphans(&orphans, n_orphans, path));
+    UM_TRY(refuse_orphans(&orphans, path));
     UM_TRY(check_masks(list, p->n_masks, p->drop_unmasked, path));
 done:
-    um_text_free(&orphans);
+    um_text_free(&orphans.names);
     return rc;
 }
 
@@ -337,27 +339,26 @@ static um_status scan_busi(um_import_list *list, const um_data_options *o, const
 {
     um_status rc = UM_OK;
     char *folders[BUSI_CLASSES] = {NULL};
-    um_text orphans = {0};
-    int64_t n_orphans = 0;
+    orphan_list orphans = {0};
     UM_TRY(busi_folders(folders, path));
     for (int k = 0; k < BUSI_CLASSES; k++) {
         if (folders[k] != NULL) {
-            UM_TRY(visit_folder(list, folders[k], visit_busi_image, NULL, NULL));
+            UM_TRY(visit_folder(list, folders[k], visit_busi_image, &orphans));
         }
     }
     UM_TRY(sort_unique(list, path));
     for (int k = 0; k < BUSI_CLASSES; k++) {
         if (folders[k] != NULL) {
-            UM_TRY(visit_folder(list, folders[k], visit_busi_mask, &orphans, &n_orphans));
+            UM_TRY(visit_folder(list, folders[k], visit_busi_mask, &orphans));
         }
     }
-    UM_TRY(refuse_orphans(&orphans, n_orphans, path));
+    UM_TRY(refuse_orphans(&orphans, path));
     if (o->busi_subset == UM_BUSI_LESION647) {
         drop_normal(list);
     }
     UM_TRY(check_masks(list, 1, false, path));
 done:
-    um_text_free(&orphans);
+    um_text_free(&orphans.names);
     for (int k = 0; k < BUSI_CLASSES; k++) {
         um_free(folders[k]);
     }
@@ -405,8 +406,8 @@ um_status um_import_scan(um_import_list *out, const um_data_options *o, const ch
         UM_TRY(scan_places(out, &p, path));
     } else {
         rc = um_fail(UM_E_DATA,
-                     "%s: layout not recognised; expected images/ and masks/, or BUSI's 'NAME.png' with 'NAME_mask.png', or CXR_png/ "
-                     "with mask/ or with ManualMask/leftMask and ManualMask/rightMask",
+                     "%s: layout not recognised; expected images/ and masks/, or BUSI's 'NAME.png' with 'NAME_mask.png', or "
+                     "CXR_png/ with mask/ or with ManualMask/leftMask and ManualMask/rightMask",
                      path);
     }
 done:

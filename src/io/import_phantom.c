@@ -32,8 +32,8 @@ um_status um_import_phantoms(um_dataset **out, int64_t n, int64_t size, int64_t 
         goto done;
     }
     if (size < UM_PHANTOM_SIZE_MIN || size > UM_PHANTOM_SIZE_MAX || (channels != 1 && channels != 3)) {
-        rc = um_fail(UM_E_CONFIG, "phantoms have %d to %d pixels per side and 1 or 3 channels, not %lld and %lld", UM_PHANTOM_SIZE_MIN,
-                     UM_PHANTOM_SIZE_MAX, (long long)size, (long long)channels);
+        rc = um_fail(UM_E_CONFIG, "phantoms have %d to %d pixels per side and 1 or 3 channels, not %lld and %lld",
+                     UM_PHANTOM_SIZE_MIN, UM_PHANTOM_SIZE_MAX, (long long)size, (long long)channels);
         goto done;
     }
     UM_TRY(um_settings_create(&defaults, tables));

@@ -161,8 +161,9 @@ static void write_all(png_job *j)
         return;
     }
     png_set_write_fn(j->png, j, on_write, on_flush);
-    png_set_IHDR(j->png, j->info, (png_uint_32)r->w, (png_uint_32)r->h, r->bits, r->c == 1 ? PNG_COLOR_TYPE_GRAY : PNG_COLOR_TYPE_RGB,
-                 PNG_INTERLACE_NONE, PNG_COMPRESSION_TYPE_DEFAULT, PNG_FILTER_TYPE_DEFAULT);
+    png_set_IHDR(j->png, j->info, (png_uint_32)r->w, (png_uint_32)r->h, r->bits,
+                 r->c == 1 ? PNG_COLOR_TYPE_GRAY : PNG_COLOR_TYPE_RGB, PNG_INTERLACE_NONE, PNG_COMPRESSION_TYPE_DEFAULT,
+                 PNG_FILTER_TYPE_DEFAULT);
     png_write_info(j->png, j->info);
     if (r->bits == 16 && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__) {
         png_set_swap(j->png);

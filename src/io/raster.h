@@ -16,8 +16,8 @@ typedef struct um_raster {
 } um_raster;
 
 /* Reads a PNG or JPEG file; the content decides, not the name.
- *   PNG   grey 1-16 bit, RGB 8-16 bit, palette (as RGB), interlaced; 1, 2 and 4 bit grey is stretched to 0..255; an alpha channel is
- *         dropped (logged at debug level). Gamma and colour profiles are ignored.
+ *   PNG   grey 1-16 bit, RGB 8-16 bit, palette (as RGB), interlaced; 1, 2 and 4 bit grey is stretched to 0..255; an alpha channel
+ *         is dropped (logged at debug level). Gamma and colour profiles are ignored.
  *   JPEG  grey and YCbCr or RGB (as RGB), baseline or progressive, 8 bit. CMYK is refused.
  * out: written on success only. Errors: UM_E_IO (cannot be opened), UM_E_DATA naming the file and the library's reason: another
  * format, damaged, truncated, or larger than UM_RASTER_SIDE_MAX per side or UM_RASTER_PIXELS_MAX in all. */

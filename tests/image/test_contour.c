@@ -7,7 +7,14 @@ enum { H = 13, W = 17, N = H * W };
 static int in_element(int se, int64_t r, int64_t dy, int64_t dx)
 {
     const int64_t ay = llabs(dy), ax = llabs(dx);
-    return se == UM_CONTOUR_SQUARE ? ay <= r && ax <= r : se == UM_CONTOUR_CROSS ? (dy == 0 && ax <= r) || (dx == 0 && ay <= r) : dy * dy + dx * dx <= r * r;
+    switch (se) {
+    case UM_CONTOUR_SQUARE:
+        return ay <= r && ax <= r;
+    case UM_CONTOUR_CROSS:
+        return (dy == 0 && ax <= r) || (dx == 0 && ay <= r);
+    default:
+        return dy * dy + dx * dx <= r * r;
+    }
 }
 
 static int at(const uint8_t *m, int64_t y, int64_t x, int outside)

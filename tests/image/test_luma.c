@@ -45,9 +45,9 @@ static void integer_luma_works_in_place(void **state)
     (void)state;
     uint8_t px[] = {255, 0, 0, 0, 255, 0, 1, 2, 3};
     um_luma_integer(px, px, 3, 8);
-    assert_int_equal(px[0], 76); /* 76.245 */
+    assert_int_equal(px[0], 76);  /* 76.245 */
     assert_int_equal(px[1], 150); /* 149.685 */
-    assert_int_equal(px[2], 2); /* 1.815 */
+    assert_int_equal(px[2], 2);   /* 1.815 */
     uint16_t deep[] = {65535, 65535, 65535, 65535, 0, 0};
     um_luma_integer(deep, deep, 2, 16);
     assert_int_equal(deep[0], 65535);

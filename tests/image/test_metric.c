@@ -92,7 +92,8 @@ static double naive_ssim(const double *a, const double *b, const uint8_t *mask, 
                 mb /= pass == 0 ? sw : 1;
             }
             const double norm = o->window == UM_SSIM_GAUSS11 ? sw : 48;
-            const double s = (2 * ma * mb + 1e-4) * (2 * vab / norm + 9e-4) / ((ma * ma + mb * mb + 1e-4) * (va / norm + vb / norm + 9e-4));
+            const double s =
+                (2 * ma * mb + 1e-4) * (2 * vab / norm + 9e-4) / ((ma * ma + mb * mb + 1e-4) * (va / norm + vb / norm + 9e-4));
             if (mask == NULL || mask[y * W + x]) {
                 total += s;
                 n += 1;
@@ -161,7 +162,7 @@ static void bad_geometry_is_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(psnr_of_the_specification), cmocka_unit_test(differences_match_a_double_loop),
+        cmocka_unit_test(psnr_of_the_specification),   cmocka_unit_test(differences_match_a_double_loop),
         cmocka_unit_test(ssim_matches_its_definition), cmocka_unit_test(ssim_of_equal_images_is_1),
         cmocka_unit_test(bad_geometry_is_refused),
     };

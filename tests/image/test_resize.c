@@ -114,8 +114,8 @@ static void equal_sizes_copy(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(bilinear_equals_pillow),        cmocka_unit_test(channels_are_independent),
-        cmocka_unit_test(flat_images_stay_flat),         cmocka_unit_test(nearest_takes_the_pixel_at_the_centre),
+        cmocka_unit_test(bilinear_equals_pillow), cmocka_unit_test(channels_are_independent),
+        cmocka_unit_test(flat_images_stay_flat),  cmocka_unit_test(nearest_takes_the_pixel_at_the_centre),
         cmocka_unit_test(equal_sizes_copy),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
