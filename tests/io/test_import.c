@@ -139,14 +139,15 @@ static void channels_follow_the_content(void **state)
     um_dataset_free(d);
 }
 
-static void sixteen_bits_stay(void **state)
+static void sixteen_bits_and_grey_masks(void **state)
 {
     (void)state;
     const um_data_options o = small();
     put("images/a.png", DEEP);
-    put("masks/a.png", LEFT);
+    put("masks/a.png", RIGHT); /* levels 100 and 200: half of full scale lies between */
     um_dataset *d = run(&o, fixture_dir);
     assert_int_equal(d->bits, 16);
+    assert_int_equal(mask_sum(d, 0), SIDE * SIDE / 2);
     assert_int_equal(((const uint16_t *)d->images)[9], 45 * 257);
     um_dataset_free(d);
 }
@@ -448,7 +449,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         FIXTURE_TEST(pairs_in_any_order_and_case),
         FIXTURE_TEST(channels_follow_the_content),
-        FIXTURE_TEST(sixteen_bits_stay),
+        FIXTURE_TEST(sixteen_bits_and_grey_masks),
         FIXTURE_TEST(busi_flat_and_in_folders),
         FIXTURE_TEST(chest_layouts_as_published),
         FIXTURE_TEST(unpaired_files_are_named),
