@@ -44,15 +44,16 @@ build() {
     fi
 }
 
-# What the last ctest in FOLDER skipped, each with the last line that the test printed.
+# What the last ctest in FOLDER skipped, each with the line in which the test said why (or its last one).
 note_skips() {
     local name reason
     while read -r name; do
         reason=$(awk -v head="Testing: $name" '
-            $0 ~ "^[0-9]+/[0-9]+ " { mine = substr($0, length($0) - length(head) + 1) == head }
+            /^[0-9]+\/[0-9]+ Testing: / { mine = substr($0, length($0) - length(head) + 1) == head }
             mine && $0 == "<end of output>" { exit }
-            mine && NF && !/^-+$/ && !/^Output:$/ { last = $0 }
-            END { print last }' "$1/Testing/Temporary/LastTest.log")
+            mine && NF { last = $0 }
+            mine && tolower($0) ~ /skip/ { why = $0 }
+            END { print why != "" ? why : last }' "$1/Testing/Temporary/LastTest.log")
         skipped+=("$name: ${reason:-no reason given}")
     done < <(sed -nE 's/.*Test +#[0-9]+: ([^ ]+) \.+\**(Skipped|Not Run).*/\1/p' "$TMPDIR/ctest.log")
 }
