@@ -64,6 +64,8 @@ static const um_conv_impl *choose(const um_conv_shape *s, um_op op, um_conv_algo
     return NULL;
 }
 
+#define SHAPE "[%" PRId64 ",%" PRId64 ",%" PRId64 ",%" PRId64 "]"
+
 static um_status check(const operands *o, const um_conv_shape *s, const char *op)
 {
     const um_view *x = o->x, *y = o->y, *w = o->w;
@@ -71,15 +73,14 @@ static um_status check(const operands *o, const um_conv_shape *s, const char *op
         return um_fail(UM_E_UNSUPPORTED, "%s: operands must all be of the graph's float type", op);
     }
     if (s->stride < 1 || s->pad < 0 || s->n < 0 || s->h < 1 || s->w < 1 || s->c < 1 || s->k < 1) {
-        return um_fail(UM_E_UNSUPPORTED, "%s: stride %d, pad %d, x [%" PRId64 ",%" PRId64 ",%" PRId64 ",%" PRId64 "] to %" PRId64
-                       " channels has no kernel; extents and stride must be positive", op, s->stride, s->pad, s->n, s->h, s->w, s->c, s->k);
+        return um_fail(UM_E_UNSUPPORTED, "%s: stride %d, pad %d, x " SHAPE " to %" PRId64 " channels: extents must be positive", op,
+                       s->stride, s->pad, s->n, s->h, s->w, s->c, s->k);
     }
     bool output = y->n == s->n && y->h == (s->h + 2 * s->pad - s->kh) / s->stride + 1 &&
                   y->w == (s->w + 2 * s->pad - s->kw) / s->stride + 1;
     if (!output || w->w != s->c || w->c != s->k || !um_view_dense(w) || x->ld < x->c || y->ld < y->c) {
-        return um_fail(UM_E_UNSUPPORTED, "%s: shapes do not fit: x [%" PRId64 ",%" PRId64 ",%" PRId64 ",%" PRId64 "], w [%" PRId64 ",%" PRId64
-                       ",%" PRId64 ",%" PRId64 "], y [%" PRId64 ",%" PRId64 ",%" PRId64 ",%" PRId64 "], stride %d, pad %d",
-                       op, x->n, x->h, x->w, x->c, w->n, w->h, w->w, w->c, y->n, y->h, y->w, y->c, s->stride, s->pad);
+        return um_fail(UM_E_UNSUPPORTED, "%s: shapes do not fit: x " SHAPE ", w " SHAPE ", y " SHAPE ", stride %d, pad %d", op,
+                       x->n, x->h, x->w, x->c, w->n, w->h, w->w, w->c, y->n, y->h, y->w, y->c, s->stride, s->pad);
     }
     return UM_OK;
 }
@@ -95,8 +96,9 @@ static um_status prepare(const um_op_call *call, um_op op, const char *name, siz
     }
     const um_conv_impl *impl = choose(&s, op, call->attr.conv.algo);
     if (!impl) {
-        return um_fail(UM_E_UNSUPPORTED, "%s: no kernel for %" PRId64 "x%" PRId64 " filters with stride %d and pad %d on [%" PRId64 ",%" PRId64
-                       ",%" PRId64 ",%" PRId64 "]; supported are 3x3 stride 1 pad 1 and 1x1 stride 1 pad 0",
+        return um_fail(UM_E_UNSUPPORTED,
+                       "%s: no kernel for %" PRId64 "x%" PRId64 " filters with stride %d and pad %d on " SHAPE
+                       "; there are 3x3 with stride 1, pad 1 and 1x1 with stride 1, pad 0",
                        name, s.kh, s.kw, s.stride, s.pad, s.n, s.h, s.w, s.c);
     }
     *bytes = impl->workspace(&s, op);

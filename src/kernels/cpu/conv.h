@@ -48,8 +48,9 @@ int64_t UM_FN(um_conv_groups)(int64_t lane_images, int64_t blocks, int64_t part_
 int64_t UM_FN(um_conv_parts_max)(int64_t n, int64_t n_lanes, int64_t blocks, int64_t part_bytes); /* of up to n images */
 int64_t UM_FN(um_conv_lanes)(const um_batch *batch); /* lanes to make room for; batch may be NULL at plan time */
 void UM_FN(um_conv_parts_set)(um_conv_parts *p, const um_batch *batch, int64_t blocks, int64_t part_bytes);
-/* Where a part lies: image range is lane_begin.., pieces [*begin, *end) counted through the lane's images. Returns the lane. */
-int UM_FN(um_conv_part_range)(const um_conv_parts *p, const um_batch *batch, int64_t blocks, int64_t part, int64_t *begin, int64_t *end);
+/* Where a part lies: pieces [*begin, *end) counted through the images of the lane, which is returned. */
+int UM_FN(um_conv_part_range)(const um_conv_parts *p, const um_batch *batch, int64_t blocks, int64_t part, int64_t *begin,
+                              int64_t *end);
 /* The tree over the vectors at data, data + stride, ...: one vector of every part. */
 vreal UM_FN(um_conv_parts_sum)(const um_conv_parts *p, const real *data, int64_t stride);
 

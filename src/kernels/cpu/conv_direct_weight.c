@@ -46,7 +46,8 @@ size_t UM_FN(um_conv_direct_weight_workspace)(const um_conv_shape *s)
 }
 
 /* Output gradients of a strip's rows as [row][column][nv * VL], lanes as in the panel. plain: scratch for one row. */
-static void grad_pack(const um_strip_plan *p, int64_t ld, const real *in, int64_t rows, int nv, int64_t channels, real *out, real *plain)
+static void grad_pack(const um_strip_plan *p, int64_t ld, const real *in, int64_t rows, int nv, int64_t channels, real *out,
+                      real *plain)
 {
     int g = p->out.g;
     int64_t width = (int64_t)nv * VL / g;

@@ -49,20 +49,14 @@ void UM_FN(um_panels_pack_bias)(const um_panels *p, const real *bias, real *pack
 
 static void pixel_copy(real *out, const real *in, int64_t n, int64_t width)
 {
-    int64_t i = 0;
-    for (; i + VL <= n; i += VL) {
-        v_store(out + i, v_load(in + i));
-    }
-    for (; i < n; i++) {
-        out[i] = in[i];
-    }
-    for (; i < width; i++) {
-        out[i] = 0;
+    for (int64_t i = 0; i < width; i += VL) {
+        vreal v = n - i >= VL ? v_load(in + i) : v_load_n(in + i, (int)i_max(0, n - i));
+        v_store_n(out + i, v, (int)i_min(VL, width - i));
     }
 }
 
-void UM_FN(um_pixels_pack)(real *out, const real *in, int64_t rows, int64_t row_step, int64_t cols, int64_t col_step, int64_t channels,
-                           int64_t width)
+void UM_FN(um_pixels_pack)(real *out, const real *in, int64_t rows, int64_t row_step, int64_t cols, int64_t col_step,
+                           int64_t channels, int64_t width)
 {
     for (int64_t r = 0; r < rows; r++, in += row_step) {
         for (int64_t c = 0; c < cols; c++, out += width) {
@@ -95,8 +89,8 @@ void UM_FN(um_panels_sum)(const um_panels *p, int64_t depth, const um_conv_parts
         for (int j = 0; j < nv; j++) {
             int64_t first = um_panel_first(p, panel) + j * VL / p->g;
             const real *from = data + um_panel_at(p, panel, depth) + (row * nv + j) * VL;
-            vector_out(UM_FN(um_conv_parts_sum)(parts, from, stride), p->g, dw + row * ld + first, i_min(VL / p->g, p->channels - first),
-                       accumulate);
+            vreal sum = UM_FN(um_conv_parts_sum)(parts, from, stride);
+            vector_out(sum, p->g, dw + row * ld + first, i_min(VL / p->g, p->channels - first), accumulate);
         }
     }
 }

@@ -2,8 +2,8 @@
  *
  * Groups. A vector of VL lanes holds VL/g channels of g pixels: lane k*g + p is channel k of pixel p. With many channels g = 1;
  * with few, g > 1 fills lanes that would idle (conv_strip.h).
- * Panels. The n_vec vectors that hold `channels` are cut into `count` panels of nv vectors (the last may have fewer): a panel is the
- * width of one micro-kernel. A packed matrix of `depth` rows is [panel][depth][nv * VL]; lanes past the last channel are 0. */
+ * Panels. The n_vec vectors that hold `channels` are cut into `count` panels of nv vectors (the last may have fewer): a panel is
+ * the width of one micro-kernel. A packed matrix of `depth` rows is [panel][depth][nv * VL]; lanes past the last channel are 0. */
 #ifndef UM_KERNELS_CPU_CONV_PANEL_H
 #define UM_KERNELS_CPU_CONV_PANEL_H
 
@@ -66,8 +66,8 @@ void UM_FN(um_panels_pack)(const um_panels *p, int64_t depth, um_matrix m, real 
 void UM_FN(um_panels_pack_bias)(const um_panels *p, const real *bias, real *packed);
 
 /* Pixels [rows][cols] of `channels` reals, row_step and col_step apart, to dense pixels of `width` reals, zeros behind. */
-void UM_FN(um_pixels_pack)(real *out, const real *in, int64_t rows, int64_t row_step, int64_t cols, int64_t col_step, int64_t channels,
-                           int64_t width);
+void UM_FN(um_pixels_pack)(real *out, const real *in, int64_t rows, int64_t row_step, int64_t cols, int64_t col_step,
+                           int64_t channels, int64_t width);
 
 /* Sums the parts at data, data + stride, ... (packed matrices of `depth` rows) by the tree, adds the pixels of a group and writes
  * row after row to dw, ld apart. */

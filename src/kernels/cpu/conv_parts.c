@@ -41,7 +41,8 @@ void UM_FN(um_conv_parts_set)(um_conv_parts *p, const um_batch *batch, int64_t b
     }
 }
 
-int UM_FN(um_conv_part_range)(const um_conv_parts *p, const um_batch *batch, int64_t blocks, int64_t part, int64_t *begin, int64_t *end)
+int UM_FN(um_conv_part_range)(const um_conv_parts *p, const um_batch *batch, int64_t blocks, int64_t part, int64_t *begin,
+                              int64_t *end)
 {
     int lane = 0;
     while (p->first[lane + 1] <= part) {

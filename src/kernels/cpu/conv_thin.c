@@ -11,17 +11,25 @@ void UM_FN(um_thin_pack)(real *out, const real *w, int64_t n, int thin, int64_t 
     }
 }
 
+#if UM_REAL_IS_F64
+typedef int64_t v_index __attribute__((vector_size(UM_VECTOR_BYTES)));
+#else
+typedef int32_t v_index __attribute__((vector_size(UM_VECTOR_BYTES)));
+#endif
+
 /* Halves, then quarters, ...: a fixed order. */
-static real lanes_sum(vreal v)
+UM_INLINE real lanes_sum(vreal v)
 {
-    real l[VL];
-    v_store(l, v);
+#pragma GCC unroll 4
     for (int half = VL / 2; half > 0; half /= 2) {
-        for (int i = 0; i < half; i++) {
-            l[i] += l[i + half];
+        v_index from;
+#pragma GCC unroll 16
+        for (int l = 0; l < VL; l++) {
+            from[l] = (l + half) % VL;
         }
+        v += __builtin_shuffle(v, from);
     }
-    return l[0];
+    return v[0];
 }
 
 UM_INLINE vreal load_part(const real *p, int64_t left)
@@ -38,7 +46,7 @@ UM_INLINE void store_part(real *p, vreal v, int64_t left)
     }
 }
 
-static real dot(const real *a, const real *w, int64_t n)
+UM_INLINE real dot(const real *a, const real *w, int64_t n)
 {
     vreal acc = {0};
     for (int64_t i = 0; i < n; i += VL) {
@@ -47,8 +55,8 @@ static real dot(const real *a, const real *w, int64_t n)
     return lanes_sum(acc);
 }
 
-void UM_FN(um_thin_reduce)(const um_thin *t, const real *in, int64_t ld_in, real *out, int64_t ld_out, int64_t pixels, const real *bias,
-                           bool accumulate)
+void UM_FN(um_thin_reduce)(const um_thin *t, const real *in, int64_t ld_in, real *out, int64_t ld_out, int64_t pixels,
+                           const real *bias, bool accumulate)
 {
     int64_t pitch = um_thin_pitch(t->n);
     for (int64_t p = 0; p < pixels; p++, in += ld_in, out += ld_out) {
@@ -59,8 +67,8 @@ void UM_FN(um_thin_reduce)(const um_thin *t, const real *in, int64_t ld_in, real
     }
 }
 
-void UM_FN(um_thin_expand)(const um_thin *t, const real *in, int64_t ld_in, real *out, int64_t ld_out, int64_t pixels, const real *bias,
-                           bool accumulate)
+void UM_FN(um_thin_expand)(const um_thin *t, const real *in, int64_t ld_in, real *out, int64_t ld_out, int64_t pixels,
+                           const real *bias, bool accumulate)
 {
     int64_t pitch = um_thin_pitch(t->n);
     for (int64_t p = 0; p < pixels; p++, in += ld_in, out += ld_out) {

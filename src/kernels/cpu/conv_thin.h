@@ -21,11 +21,11 @@ UM_INLINE int64_t um_thin_pitch(int64_t n)
 /* w[thin*step_thin + i*step_long] to the layout above. */
 void UM_FN(um_thin_pack)(real *out, const real *w, int64_t n, int thin, int64_t step_long, int64_t step_thin);
 /* out[p][t] (+)= bias[t] + sum_i in[p][i] w[t][i]; bias may be NULL. */
-void UM_FN(um_thin_reduce)(const um_thin *t, const real *in, int64_t ld_in, real *out, int64_t ld_out, int64_t pixels, const real *bias,
-                           bool accumulate);
+void UM_FN(um_thin_reduce)(const um_thin *t, const real *in, int64_t ld_in, real *out, int64_t ld_out, int64_t pixels,
+                           const real *bias, bool accumulate);
 /* out[p][i] (+)= bias[i] + sum_t in[p][t] w[t][i]; bias: padded like w, may be NULL. */
-void UM_FN(um_thin_expand)(const um_thin *t, const real *in, int64_t ld_in, real *out, int64_t ld_out, int64_t pixels, const real *bias,
-                           bool accumulate);
+void UM_FN(um_thin_expand)(const um_thin *t, const real *in, int64_t ld_in, real *out, int64_t ld_out, int64_t pixels,
+                           const real *bias, bool accumulate);
 /* dw[t][i] += sum_p a[p][i] b[p][t]; dw padded like w. */
 void UM_FN(um_thin_outer)(int64_t n, int thin, const real *a, int64_t ld_a, const real *b, int64_t ld_b, int64_t pixels, real *dw);
 

@@ -1,9 +1,5 @@
 #include "kernels/cpu/conv_tile.h"
 
-#if defined(__AVX512F__) || defined(__AVX2__)
-#include <immintrin.h>
-#endif
-
 #define UNROLL _Pragma("GCC unroll 16")
 
 /* p[0..g) repeated through the vector. g * sizeof(real) is sizeof(real), 8 or 16 bytes. */
@@ -41,8 +37,8 @@ UM_INLINE void store_plain(const um_conv_tile *t, real *y, const vreal *acc, con
     }
 }
 
-/* Lanes [k][p] to [p][k]. */
-UM_INLINE vreal lanes_by_pixel(vreal v, const int g)
+/* The lanes of stretch p first: lane k of the result is lane k*g + p. */
+UM_INLINE vreal lanes_of(vreal v, const int g, const int p)
 {
 #if UM_REAL_IS_F64
     typedef int64_t v_index __attribute__((vector_size(UM_VECTOR_BYTES)));
@@ -52,7 +48,7 @@ UM_INLINE vreal lanes_by_pixel(vreal v, const int g)
     v_index from;
     UNROLL
     for (int l = 0; l < VL; l++) {
-        from[l] = (l % (VL / g)) * g + l / (VL / g);
+        from[l] = (l * g + p) % VL;
     }
     return __builtin_shuffle(v, from);
 }
@@ -60,19 +56,14 @@ UM_INLINE vreal lanes_by_pixel(vreal v, const int g)
 /* One column of g stretches; the last stretch may end before it. */
 UM_INLINE void store_grouped(const um_conv_tile *t, real *y, vreal acc, const int g, bool last_inside)
 {
-    real lanes[VL] __attribute__((aligned(UM_VECTOR_BYTES)));
-    v_store(lanes, lanes_by_pixel(acc, g));
     int n = (int)t->channels;
-    for (int p = 0; p < g - !last_inside; p++) {
-        real *out = y + p * t->y_part;
-        const real *in = lanes + p * (VL / g);
-        if (n == VL / g && !t->accumulate) {
-            memcpy(out, in, sizeof(real) * (VL / g));
-            continue;
+    UNROLL
+    for (int p = 0; p < g; p++, y += t->y_part) {
+        if (p == g - 1 && !last_inside) {
+            return;
         }
-        for (int k = 0; k < n; k++) {
-            out[k] = t->accumulate ? out[k] + in[k] : in[k];
-        }
+        vreal v = lanes_of(acc, g, p);
+        v_store_n(y, t->accumulate ? v_load_n(y, n) + v : v, n);
     }
 }
 
@@ -86,16 +77,18 @@ UM_INLINE void tile_run(const um_conv_tile *t, const int mr, const int nv, const
             acc[i][j] = v_load(t->bias + j * VL);
         }
     }
-    const real *b = t->b;
-    for (int64_t s = 0; s < t->rows * t->segments; s++) {
-        const real *a = t->a + s / t->segments * t->a_row + s % t->segments * t->a_seg;
-        for (int64_t d = 0; d < t->depth; d++, a += g, b += nv * VL) {
-            UNROLL
-            for (int i = 0; i < mr; i++) {
-                vreal x = v_repeat(a + i * t->a_col, g);
+    const real *b = t->b, *row = t->a;
+    for (int64_t r = 0; r < t->rows; r++, row += t->a_row) {
+        const real *a = row;
+        for (int64_t s = 0; s < t->segments; s++, a += t->a_seg) {
+            for (const real *x = a, *end = a + t->depth * g; x != end; x += g, b += nv * VL) {
                 UNROLL
-                for (int j = 0; j < nv; j++) {
-                    acc[i][j] += x * v_load(b + j * VL);
+                for (int i = 0; i < mr; i++) {
+                    vreal v = v_repeat(x + i * t->a_col, g);
+                    UNROLL
+                    for (int j = 0; j < nv; j++) {
+                        acc[i][j] += v * v_load(b + j * VL);
+                    }
                 }
             }
         }

@@ -23,15 +23,17 @@ static plan plan_of(const um_view *small, const um_view *large, bool data)
     return p;
 }
 
+#define SHAPE "[%" PRId64 ",%" PRId64 ",%" PRId64 ",%" PRId64 "]"
+
 static um_status check(const char *op, const um_view *small, const um_view *w, const um_view *large)
 {
     bool type = small->dtype == UM_REAL_DTYPE && w->dtype == UM_REAL_DTYPE && large->dtype == UM_REAL_DTYPE;
     bool shape = small->n == large->n && large->h == 2 * small->h && large->w == 2 * small->w && w->n == small->c && w->h == 2 &&
                  w->w == 2 && w->c == large->c && um_view_dense(w) && small->ld >= small->c && large->ld >= large->c;
     if (!type || !shape || small->h < 1 || small->w < 1 || small->c < 1 || large->c < 1) {
-        return um_fail(UM_E_UNSUPPORTED, "%s: needs [N,h,w,C], w [C,2,2,O], [N,2h,2w,O] of the graph's float type, not [%" PRId64 ",%" PRId64
-                       ",%" PRId64 ",%" PRId64 "], [%" PRId64 ",%" PRId64 ",%" PRId64 ",%" PRId64 "], [%" PRId64 ",%" PRId64 ",%" PRId64 ",%" PRId64 "]",
-                       op, small->n, small->h, small->w, small->c, w->n, w->h, w->w, w->c, large->n, large->h, large->w, large->c);
+        return um_fail(UM_E_UNSUPPORTED,
+                       "%s: needs [N,h,w,C], w [C,2,2,O] and [N,2h,2w,O] of the graph's float type, not " SHAPE ", " SHAPE ", " SHAPE, op,
+                       small->n, small->h, small->w, small->c, w->n, w->h, w->w, w->c, large->n, large->h, large->w, large->c);
     }
     return UM_OK;
 }
@@ -169,7 +171,8 @@ static void weight_corner(const plan *p, const um_op_call *call, int64_t row, in
 }
 
 /* One part: blocks [begin, end) of a lane. */
-static void weight_part(const plan *p, const um_op_call *call, int64_t first_image, int64_t begin, int64_t end, real *grad, real *dw)
+static void weight_part(const plan *p, const um_op_call *call, int64_t first_image, int64_t begin, int64_t end, real *grad,
+                        real *dw)
 {
     int64_t rows = block_rows(p), blocks = i_ceil_div(p->h, rows);
     memset(dw, 0, (size_t)p->packed * sizeof(real));
@@ -197,8 +200,8 @@ um_status UM_FN(um_cpu_convt_bwd_weight)(const um_op_call *call)
         weight_part(&p, call, call->batch->lane_begin[lane], begin, end, grad, ws + i * p.packed);
     }
     for (int64_t corner = 0; corner < 4; corner++) {
-        UM_FN(um_panels_sum)(&p.out, p.c, &parts, ws + corner * p.corner, p.packed, (real *)call->out[0].data + corner * p.o, 4 * p.o,
-                             call->accumulate);
+        real *dw = (real *)call->out[0].data + corner * p.o;
+        UM_FN(um_panels_sum)(&p.out, p.c, &parts, ws + corner * p.corner, p.packed, dw, 4 * p.o, call->accumulate);
     }
     return UM_OK;
 }

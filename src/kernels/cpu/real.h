@@ -13,6 +13,10 @@
 #include "base/status.h"
 #include "kernels/ops.h"
 
+#if defined(__AVX512F__) || defined(__AVX2__)
+#include <immintrin.h>
+#endif
+
 #if !defined(UM_REAL_IS_F64) || !defined(UM_ISA)
 #error "compile with -DUM_REAL_IS_F64=0|1 -DUM_ISA=generic|avx2|avx512"
 #endif
@@ -58,33 +62,58 @@ UM_INLINE vreal v_set(real s)
 {
     return s - (vreal){0};
 }
-/* The first n lanes (0 <= n <= VL); the others read as 0 and stay unwritten. Pieces of constant size: no call, no branch per lane. */
+/* The first n lanes (0 <= n <= VL); the others read as 0 and stay unwritten. */
+#if defined(__AVX512F__)
 UM_INLINE vreal v_load_n(const real *p, int n)
 {
-    real lanes[VL] __attribute__((aligned(UM_VECTOR_BYTES))) = {0};
-    int at = 0;
-#pragma GCC unroll 5
-    for (int piece = 16; piece > 0; piece /= 2) {
-        if (piece <= VL && (n & piece)) {
-            memcpy(lanes + at, p + at, (size_t)piece * sizeof(real));
-            at += piece;
-        }
-    }
-    return v_load(lanes);
+#if UM_REAL_IS_F64
+    return (vreal)_mm512_maskz_loadu_pd((__mmask8)((1u << n) - 1), p);
+#else
+    return (vreal)_mm512_maskz_loadu_ps((__mmask16)((1u << n) - 1), p);
+#endif
 }
 UM_INLINE void v_store_n(real *p, vreal v, int n)
 {
-    real lanes[VL] __attribute__((aligned(UM_VECTOR_BYTES)));
-    v_store(lanes, v);
+#if UM_REAL_IS_F64
+    _mm512_mask_storeu_pd(p, (__mmask8)((1u << n) - 1), (__m512d)v);
+#else
+    _mm512_mask_storeu_ps(p, (__mmask16)((1u << n) - 1), (__m512)v);
+#endif
+}
+#else
+UM_INLINE vreal v_load_n(const real *p, int n)
+{
+#if defined(__AVX2__) && UM_REAL_IS_F64
+    static const int64_t mask[2 * VL] = {-1, -1, -1, -1};
+    return (vreal)_mm256_maskload_pd(p, _mm256_loadu_si256((const __m256i *)(mask + VL - n)));
+#elif defined(__AVX2__)
+    static const int32_t mask[2 * VL] = {-1, -1, -1, -1, -1, -1, -1, -1};
+    return (vreal)_mm256_maskload_ps(p, _mm256_loadu_si256((const __m256i *)(mask + VL - n)));
+#else
+    vreal v = {0};
+    for (int i = 0; i < VL; i++) {
+        v[i] = i < n ? p[i] : 0;
+    }
+    return v;
+#endif
+}
+/* Halves, then what is left: masked stores of AVX2 are slow on AMD. */
+UM_INLINE void v_store_n(real *p, vreal v, int n)
+{
+    if (n == VL) {
+        v_store(p, v);
+        return;
+    }
     int at = 0;
-#pragma GCC unroll 5
-    for (int piece = 16; piece > 0; piece /= 2) {
-        if (piece <= VL && (n & piece)) {
-            memcpy(p + at, lanes + at, (size_t)piece * sizeof(real));
-            at += piece;
-        }
+    if (n >= VL / 2) {
+        memcpy(p, &v, sizeof v / 2);
+        at = VL / 2;
+    }
+    for (; at < n; at++) {
+        p[at] = v[at];
     }
 }
+#endif
 
 /* Every op: run, and prepare where the op has a shape check or a workspace (see um_backend_iface). */
 #define UM_CPU_OP(op)                                                                                                          \
