@@ -25,6 +25,7 @@ void um_params_free(um_params *p)
     for (int b = 0; b < UM_BLOCK_COUNT; b++)
         p->backend->iface->free(p->backend, p->block[b]);
     p->backend->iface->free(p->backend, p->buffers);
+    p->backend->iface->free(p->backend, p->workspace);
     um_free(p->list);
     um_free(p);
 }
@@ -69,6 +70,33 @@ done:
     return rc;
 }
 
+/* One update over all values. */
+static um_op_call adam_call(const um_params *p, const um_adam_attr *attr)
+{
+    um_op_call call = {.workspace = p->workspace};
+    um_view flat = {NULL, p->backend->real, 1, 1, 1, p->n_values, p->n_values};
+    call.in[0] = call.out[0] = call.out[1] = call.out[2] = flat;
+    call.in[0].data = p->block[UM_BLOCK_GRAD];
+    call.out[0].data = p->block[UM_BLOCK_VALUE];
+    call.out[1].data = p->block[UM_BLOCK_M];
+    call.out[2].data = p->block[UM_BLOCK_V];
+    call.attr.adam = *attr;
+    call.attr.adam.step = p->adam_step + 1;
+    return call;
+}
+
+static um_status allocate_workspace(um_params *p)
+{
+    um_status rc = UM_OK;
+    size_t bytes = 0;
+    um_op_call call = adam_call(p, &(um_adam_attr){0});
+    if (p->n_values > 0 && p->backend->iface->supports(p->backend, UM_OP_ADAM))
+        UM_TRY(p->backend->iface->prepare(p->backend, UM_OP_ADAM, &call, &bytes));
+    UM_TRY(p->backend->iface->alloc(p->backend, &p->workspace, bytes));
+done:
+    return rc;
+}
+
 um_status um_params_allocate(um_params *p)
 {
     um_status rc = UM_OK;
@@ -78,6 +106,7 @@ um_status um_params_allocate(um_params *p)
     for (int b = 0; b < UM_BLOCK_COUNT; b++)
         UM_TRY(p->backend->iface->alloc(p->backend, &p->block[b], (size_t)p->n_values * size));
     UM_TRY(p->backend->iface->alloc(p->backend, &p->buffers, (size_t)p->n_buffers * size));
+    UM_TRY(allocate_workspace(p));
     p->fixed = true;
 done:
     return rc;
@@ -173,15 +202,7 @@ int64_t um_params_trainable_count(const um_params *p)
 um_status um_params_adam(um_params *p, const um_adam_attr *attr)
 {
     um_status rc = UM_OK;
-    um_op_call call = {0};
-    um_view flat = {NULL, p->backend->real, 1, 1, 1, p->n_values, p->n_values};
-    call.in[0] = call.out[0] = call.out[1] = call.out[2] = flat;
-    call.in[0].data = p->block[UM_BLOCK_GRAD];
-    call.out[0].data = p->block[UM_BLOCK_VALUE];
-    call.out[1].data = p->block[UM_BLOCK_M];
-    call.out[2].data = p->block[UM_BLOCK_V];
-    call.attr.adam = *attr;
-    call.attr.adam.step = p->adam_step + 1;
+    um_op_call call = adam_call(p, attr);
     UM_TRY(p->backend->iface->run(p->backend, UM_OP_ADAM, &call));
     p->adam_step++;
 done:

@@ -35,6 +35,7 @@ typedef struct um_params {
     int64_t n_values, n_buffers; /* elements of the two kinds of block */
     void *block[UM_BLOCK_COUNT]; /* device memory, real; NULL before um_params_allocate */
     void *buffers;
+    void *workspace;             /* of the optimiser's call */
     int64_t adam_step;           /* updates made so far */
     int64_t bn_batches;          /* num_batches_tracked of every BatchNorm */
     bool fixed;
