@@ -98,9 +98,9 @@ um_status um_nn_batchnorm(const um_net *net, um_tid *out, um_tid x, const char *
         UM_TRY(um_graph_act(g, &all, name, UM_F64, false, 1, 1, 2, tx.c));
         UM_TRY(um_graph_node(g, UM_OP_ALL_REDUCE, name, &sums, &all, NULL, false));
     }
-    bool update = net->bn == UM_BN_TRAIN;
+    bool update = net->bn == UM_BN_TRAIN, read = net->bn == UM_BN_EVAL; /* never both: no operand is in and out at once */
     UM_TRY(um_graph_act(g, &coef, name, g->real, false, 1, 1, 4, tx.c));
-    UM_TRY(um_graph_node(g, UM_OP_BN_COEF, name, (um_tid[]){all, gamma, beta, mean, var},
+    UM_TRY(um_graph_node(g, UM_OP_BN_COEF, name, (um_tid[]){all, gamma, beta, read ? mean : UM_NONE, read ? var : UM_NONE},
                          (um_tid[]){coef, update ? mean : UM_NONE, update ? var : UM_NONE}, &attr, false));
     UM_TRY(act_like(g, &y, x, name, tx.h, tx.w, tx.c));
     UM_TRY(um_graph_node(g, UM_OP_BN_APPLY, name, (um_tid[]){x, coef}, &y, &attr, false));
