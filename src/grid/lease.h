@@ -1,0 +1,48 @@
+/* Claims on disk, so that several runs can share one sweep folder and a run that died can simply be started again.
+ *
+ * A claim is the file PREFIX.<generation>, created with O_EXCL and holding "key=value" lines: host, boot id, pid namespace, pid,
+ * start time of the process, job id. The highest generation owns. A claim is stale
+ *   at once           when host, boot id and pid namespace are ours and that process is gone (or started at another time)
+ *   after lease_s     else (another host, a reboot, a file that was never filled), by the file server's clock
+ * and is taken over by creating the next generation. A thread touches the file while it is held. A double run is harmless: same
+ * bits, and the last rename wins; um_lease_check before a commit makes it rare. */
+#ifndef UM_GRID_LEASE_H
+#define UM_GRID_LEASE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/status.h"
+#include "base/text.h"
+
+enum { UM_LEASE_TEXT = 128 };
+
+typedef struct um_lease_owner {
+    char host[UM_LEASE_TEXT], boot[UM_LEASE_TEXT], space[UM_LEASE_TEXT], job[UM_LEASE_TEXT];
+    int64_t pid, start; /* start: clock ticks after boot, field 22 of /proc/PID/stat */
+} um_lease_owner;
+
+/* This process. job: SLURM_JOB_ID (with the array task), empty outside Slurm. */
+um_status um_lease_owner_self(um_lease_owner *out);
+um_status um_lease_owner_print(const um_lease_owner *o, um_text *out); /* the content of a claim */
+/* False when the text is not a complete claim. */
+bool um_lease_owner_parse(um_lease_owner *out, const char *text);
+
+/* The rule. owner: NULL when the file held no complete claim. age_s: seconds since it was last touched. alive: whether a process
+ * of that pid and start time runs here (asked for only where the answer counts). */
+bool um_lease_is_stale(const um_lease_owner *self, const um_lease_owner *owner, double age_s, double lease_s,
+                       bool (*alive)(int64_t pid, int64_t start));
+/* From /proc; a process that has ended but was not yet waited for counts as gone. */
+bool um_lease_process_alive(int64_t pid, int64_t start);
+
+typedef struct um_lease um_lease;
+
+/* Tries to take PREFIX. *out = NULL when somebody else holds it (UM_OK). The folder of PREFIX must exist. Errors: UM_E_IO. */
+um_status um_lease_take(um_lease **out, const char *prefix, double lease_s);
+/* Whether the claim is still ours: our generation is the highest. */
+bool um_lease_check(const um_lease *l);
+/* Who holds PREFIX at this moment: "host pid 123, job 7"; empty when nobody does or the claim is stale. */
+um_status um_lease_holder(um_text *out, const char *prefix, double lease_s);
+void um_lease_release(um_lease *l); /* removes the claim; accepts NULL */
+
+#endif

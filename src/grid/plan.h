@@ -1,0 +1,66 @@
+/* A sweep, expanded: every item (a dataset protected by a method with a seed) and every cell (an exploiter trained on it), equal
+ * ones merged, items before the cells that need them. */
+#ifndef UM_GRID_PLAN_H
+#define UM_GRID_PLAN_H
+
+#include "grid/cell.h"
+#include "io/config.h"
+
+/* Group "grid". */
+typedef struct um_grid_options {
+    int64_t ranks_per_cell;
+    double lease_s; /* seconds after which a claim that cannot be checked counts as left behind */
+} um_grid_options;
+extern const um_opt_table um_grid_table;
+
+typedef struct um_sweep_data {
+    const char *name, *path; /* borrowed from the configuration */
+    char sha256[UM_SHA256_HEX];
+    int64_t h, w, c, n_train, n_test; /* rows used, after data.limit */
+} um_sweep_data;
+
+typedef struct um_sweep_item {
+    int data, method;
+    int64_t seed;
+    char key[UM_KEY_BYTES];
+    double flops;
+} um_sweep_item;
+
+typedef struct um_sweep_cell {
+    int data, method, item; /* item: -1 when the method changes nothing */
+    const um_model_def *exploiter;
+    const um_defense_def *defense;
+    int64_t seed;
+    unsigned tables; /* bit t: wanted for table t of the paper */
+    char key[UM_KEY_BYTES], group[UM_KEY_BYTES];
+    double flops;
+} um_sweep_cell;
+
+typedef struct um_sweep {
+    um_sweep_data *data;
+    um_method *methods;
+    um_sweep_item *items;
+    um_sweep_cell *cells;
+    int n_data, n_methods, n_items, n_cells;
+    int cap_items, cap_cells;
+} um_sweep;
+
+/* One `--only KEY=VALUE`: KEY is dataset, protector, exploiter, defense or seed. Several of one key add up, different keys restrict
+ * each other. */
+typedef struct um_sweep_filter {
+    const char *const *only;
+    size_t n;
+} um_sweep_filter;
+
+/* Reads every dataset once (for its hash and sizes). backend: what the costs are planned for. config: borrowed for the life
+ * of the sweep. where: the configuration's path, for
+ * messages. out: owned by the caller.
+ * Errors: UM_E_CONFIG for no dataset, unknown names (with the nearest match) and twice-used ones, an --only that matches nothing;
+ * UM_E_UNSUPPORTED for names that this version does not have; those of um_dataset_read; UM_E_DATA without train or test rows. */
+um_status um_sweep_create(um_sweep **out, const um_grid_config *config, const um_settings *base, const um_sweep_filter *filter,
+                          um_backend *backend, const char *where);
+void um_sweep_free(um_sweep *s);
+
+um_status um_sweep_tables_text(unsigned tables, um_text *out); /* "1 3"; empty for none */
+
+#endif

@@ -1,0 +1,47 @@
+/* Between report.c (groups and lookups), report_tables.c (layout), report_print.c (formats), report_merged.c (file). */
+#ifndef UM_GRID_REPORT_INTERNAL_H
+#define UM_GRID_REPORT_INTERNAL_H
+
+#include "grid/paper.h"
+#include "grid/report.h"
+
+typedef struct um_stat {
+    double mean, sd; /* NAN when unknown; sd from n = 2 */
+    int n;
+} um_stat;
+
+/* Results that differ in their seed only. */
+typedef struct um_report_group {
+    const um_result_row *first; /* for coordinates; borrowed */
+    um_stat dsc[3], jac[3];     /* batch, pooled, image; percent */
+    um_stat train_dsc, foreground, psnr, ssim, psnr_roi;
+} um_report_group;
+
+struct um_report {
+    um_result_row *rows;
+    int n_rows;
+    um_report_group *groups; /* cells first, then protections */
+    int n_groups;
+    um_paper_value *paper;
+    int n_paper;
+};
+
+/* What was measured for a number of the paper; n = 0 when nothing or not all of an average. */
+um_stat um_report_lookup(const um_report *r, const um_paper_value *v);
+/* True when a number of the paper shows this group. */
+bool um_report_group_in_paper(const um_report *r, const um_report_group *g);
+
+/* One table as text cells. */
+typedef struct um_sheet {
+    char title[160];
+    int n_rows, n_cols, n_labels; /* the first n_labels columns are labels */
+    char (*cells)[UM_RESULT_TEXT];  /* [n_rows + 1][n_cols], row 0 is the head */
+} um_sheet; /* release with um_sheet_clear */
+um_status um_sheet_of_table(um_sheet *out, const um_report *r, int table, bool *measured);
+um_status um_sheet_of_groups(um_sheet *out, const um_report *r, bool protections);
+void um_sheet_clear(um_sheet *s);
+um_status um_sheet_print(const um_sheet *s, um_report_format format, um_text *out);
+
+um_status um_report_print_csv(const um_report *r, int table, um_text *out);
+
+#endif

@@ -1,0 +1,108 @@
+#include "grid/report_internal.h"
+
+#include "base/mem.h"
+#include "io/h5.h"
+#include "io/provenance.h"
+
+#include <stdio.h>
+
+/* A column of the merged view: a text or a number at an offset of um_result_row. */
+typedef struct column {
+    const char *name;
+    size_t offset;
+    const char *description;
+} column;
+
+#define COLUMN(name, member, text) {name, offsetof(um_result_row, member), text}
+static const column texts[] = {
+    COLUMN("key", key, "key of the result"),
+    COLUMN("group", group, "key without the seed"),
+    COLUMN("dataset", dataset, "name of the dataset"),
+    COLUMN("protector", protector, "protector or variant"),
+    COLUMN("protector_base", base, "protector that a variant stands on"),
+    COLUMN("bound", bound, "declared bound of a pixel's change"),
+    COLUMN("case", label, "case of the paper's Table 5"),
+    COLUMN("exploiter", exploiter, "network trained on the released images"),
+    COLUMN("defense", defense, "defense of the exploiter"),
+    COLUMN("science_sha256", science, "hash over metrics and curves"),
+};
+static const column numbers[] = {
+    COLUMN("test_dsc_batch", test[0].dsc, "DSC on clean test images, mean over batches"),
+    COLUMN("test_jaccard_batch", test[0].jaccard, "Jaccard index, mean over batches"),
+    COLUMN("test_dsc_pooled", test[1].dsc, "DSC of one matrix over all test images"),
+    COLUMN("test_jaccard_pooled", test[1].jaccard, "Jaccard index of one matrix over all test images"),
+    COLUMN("test_dsc_image", test[2].dsc, "mean DSC of images"),
+    COLUMN("test_jaccard_image", test[2].jaccard, "mean Jaccard index of images"),
+    COLUMN("train_dsc_batch", train[0].dsc, "DSC on the released training images"),
+    COLUMN("test_foreground", test_foreground, "share of test pixels predicted as foreground"),
+    COLUMN("train_foreground", train_foreground, "share of training pixels predicted as foreground"),
+    COLUMN("psnr", psnr, "mean PSNR of protected images, dB"),
+    COLUMN("ssim", ssim, "mean SSIM of protected images"),
+    COLUMN("psnr_roi", psnr_roi, "mean PSNR within the masks, dB"),
+    COLUMN("ssim_roi", ssim_roi, "mean SSIM within the masks"),
+    COLUMN("seconds", seconds, "wall time"),
+};
+
+static um_status write_seeds(um_h5 *f, const char *group, const um_result_row *rows, int n)
+{
+    um_status rc = UM_OK;
+    int64_t *values = NULL;
+    char path[64];
+    um_h5_array a = {.name = path, .type = UM_H5_I64, .ndim = 1, .shape = {n}, .description = "seed", .axes = "result", .unit = ""};
+    snprintf(path, sizeof path, "/%s/seed", group);
+    UM_TRY(UM_NEW_ARRAY(values, n));
+    for (int i = 0; i < n; i++)
+        values[i] = rows[i].seed;
+    UM_TRY(um_h5_write_array(f, &a, values));
+done:
+    um_free(values);
+    return rc;
+}
+
+static um_status write_group(um_h5 *f, const char *group, const um_result_row *rows, int n)
+{
+    um_status rc = UM_OK;
+    const char **strings = NULL;
+    double *values = NULL;
+    char path[64];
+    um_h5_array a = {.name = path, .type = UM_H5_F64, .ndim = 1, .shape = {n}, .axes = "result", .unit = ""};
+    UM_TRY(UM_NEW_ARRAY(strings, n));
+    UM_TRY(UM_NEW_ARRAY(values, n));
+    for (size_t k = 0; k < UM_COUNT(texts); k++) {
+        snprintf(path, sizeof path, "/%s/%s", group, texts[k].name);
+        for (int i = 0; i < n; i++)
+            strings[i] = (const char *)&rows[i] + texts[k].offset;
+        UM_TRY(um_h5_write_strings(f, path, strings, n, texts[k].description, "result"));
+    }
+    for (size_t k = 0; k < UM_COUNT(numbers); k++) {
+        snprintf(path, sizeof path, "/%s/%s", group, numbers[k].name);
+        for (int i = 0; i < n; i++)
+            values[i] = *(const double *)((const char *)&rows[i] + numbers[k].offset);
+        a.description = numbers[k].description;
+        UM_TRY(um_h5_write_array(f, &a, values));
+    }
+    UM_TRY(write_seeds(f, group, rows, n));
+done:
+    um_free(strings);
+    um_free(values);
+    return rc;
+}
+
+um_status um_report_write_merged(const um_report *r, const char *path)
+{
+    um_status rc = UM_OK;
+    um_h5 *f = NULL;
+    int n_cells = 0;
+    while (n_cells < r->n_rows && r->rows[n_cells].exploiter[0])
+        n_cells++;
+    UM_TRY(um_h5_create(&f, path, "umed-results", "1.0"));
+    UM_TRY(um_provenance_stamp(f));
+    if (n_cells)
+        UM_TRY(write_group(f, "cells", r->rows, n_cells));
+    if (r->n_rows > n_cells)
+        UM_TRY(write_group(f, "protections", r->rows + n_cells, r->n_rows - n_cells));
+    UM_TRY(um_h5_commit(&f));
+done:
+    um_h5_free(f);
+    return rc;
+}

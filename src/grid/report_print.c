@@ -1,0 +1,227 @@
+#include "grid/report_internal.h"
+
+#include "base/mem.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+/* ---- sheets ---- */
+
+static const char *cell(const um_sheet *s, int row, int col)
+{
+    return s->cells[row * s->n_cols + col];
+}
+
+/* Characters of a UTF-8 text. */
+static int width_of(const char *text)
+{
+    int n = 0;
+    for (; *text; text++)
+        n += ((unsigned char)*text & 0xC0) != 0x80;
+    return n;
+}
+
+static int column_width(const um_sheet *s, int col)
+{
+    int widest = 0;
+    for (int r = 0; r <= s->n_rows; r++) {
+        int w = width_of(cell(s, r, col));
+        widest = w > widest ? w : widest;
+    }
+    return widest;
+}
+
+/* Labels to the left, numbers to the right. */
+static um_status print_text(const um_sheet *s, um_text *out)
+{
+    um_status rc = UM_OK;
+    UM_TRY(um_text_add(out, "%s\n", s->title));
+    for (int r = 0; r <= s->n_rows; r++) {
+        um_text line = {0};
+        for (int c = 0; c < s->n_cols && rc == UM_OK; c++) {
+            const char *text = cell(s, r, c);
+            int pad = column_width(s, c) - width_of(text);
+            rc = c < s->n_labels ? um_text_add(&line, "%s%s%*s", c ? "  " : "", text, pad, "")
+                                 : um_text_add(&line, "%s%*s%s", c ? "  " : "", pad, "", text);
+        }
+        while (line.n && line.data[line.n - 1] == ' ')
+            line.data[--line.n] = 0;
+        if (rc == UM_OK)
+            rc = um_text_add(out, "%s\n", um_text_get(&line));
+        um_text_free(&line);
+        if (rc != UM_OK)
+            goto done;
+    }
+    UM_TRY(um_text_add(out, "\n"));
+done:
+    return rc;
+}
+
+static um_status print_markdown(const um_sheet *s, um_text *out)
+{
+    um_status rc = UM_OK;
+    UM_TRY(um_text_add(out, "**%s**\n\n", s->title));
+    for (int r = 0; r <= s->n_rows; r++) {
+        for (int c = 0; c < s->n_cols; c++)
+            UM_TRY(um_text_add(out, "| %s ", cell(s, r, c)));
+        UM_TRY(um_text_add(out, "|\n"));
+        for (int c = 0; r == 0 && c < s->n_cols; c++)
+            UM_TRY(um_text_add(out, "%s", c < s->n_labels ? "|---" : "|---:"));
+        if (r == 0)
+            UM_TRY(um_text_add(out, "|\n"));
+    }
+    UM_TRY(um_text_add(out, "\n"));
+done:
+    return rc;
+}
+
+static um_status add_latex(um_text *out, const char *text)
+{
+    um_status rc = UM_OK;
+    for (const char *p = text; *p; p++) {
+        if (strncmp(p, "±", 2) == 0) {
+            UM_TRY(um_text_add(out, "$\\pm$"));
+            p++;
+        } else if (strchr("_%&#", *p)) {
+            UM_TRY(um_text_add(out, "\\%c", *p));
+        } else {
+            UM_TRY(um_text_add(out, "%c", *p));
+        }
+    }
+done:
+    return rc;
+}
+
+static um_status print_latex(const um_sheet *s, um_text *out)
+{
+    um_status rc = UM_OK;
+    UM_TRY(um_text_add(out, "\\begin{table}\n\\centering\n\\caption{"));
+    UM_TRY(add_latex(out, s->title));
+    UM_TRY(um_text_add(out, "}\n\\begin{tabular}{"));
+    for (int c = 0; c < s->n_cols; c++)
+        UM_TRY(um_text_add(out, "%s", c < s->n_labels ? "l" : "r"));
+    UM_TRY(um_text_add(out, "}\n\\hline\n"));
+    for (int r = 0; r <= s->n_rows; r++) {
+        for (int c = 0; c < s->n_cols; c++) {
+            UM_TRY(um_text_add(out, "%s{}", c ? " & " : "")); /* {}: a cell may start with a bracket */
+            UM_TRY(add_latex(out, cell(s, r, c)));
+        }
+        UM_TRY(um_text_add(out, " \\\\\n%s", r == 0 ? "\\hline\n" : ""));
+    }
+    UM_TRY(um_text_add(out, "\\hline\n\\end{tabular}\n\\end{table}\n\n"));
+done:
+    return rc;
+}
+
+um_status um_sheet_print(const um_sheet *s, um_report_format format, um_text *out)
+{
+    return format == UM_REPORT_MARKDOWN ? print_markdown(s, out) : format == UM_REPORT_LATEX ? print_latex(s, out)
+        : print_text(s, out);
+}
+
+/* ---- csv ---- */
+
+static um_status add_number(um_text *out, double value, int digits)
+{
+    return isnan(value) ? um_text_add(out, ",") : um_text_add(out, ",%.*f", digits, value);
+}
+
+static um_status add_stat(um_text *out, um_stat s, int digits)
+{
+    um_status rc = UM_OK;
+    UM_TRY(add_number(out, s.n ? s.mean : NAN, digits));
+    UM_TRY(add_number(out, s.n ? s.sd : NAN, digits));
+    UM_TRY(s.n ? um_text_add(out, ",%d\n", s.n) : um_text_add(out, ",\n"));
+done:
+    return rc;
+}
+
+static um_status csv_paper(const um_report *r, const um_paper_value *v, um_text *out)
+{
+    um_status rc = UM_OK;
+    int digits = strcmp(v->metric, "SSIM") == 0 ? 4 : 2;
+    UM_TRY(um_text_add(out, "%d,%s,%s,%s,%s,%s,%s,%s,%.*f", v->table, v->dataset, v->protector, v->bound, v->exploiter, v->defense,
+                       v->label, v->metric, digits, v->value));
+    UM_TRY(add_stat(out, um_report_lookup(r, v), 4));
+done:
+    return rc;
+}
+
+/* What the paper does not have: other cells, and the further aggregations of all. */
+static um_status csv_group(const um_report *r, const um_report_group *g, um_text *out)
+{
+    um_status rc = UM_OK;
+    const um_result_row *f = g->first;
+    bool cells = f->exploiter[0] != 0, known = um_report_group_in_paper(r, g);
+    const struct {
+        const char *metric;
+        um_stat stat;
+        bool wanted;
+    } list[] = {
+        {"Jac", g->jac[0], cells && !known}, {"DSC", g->dsc[0], cells && !known}, {"PSNR", g->psnr, !cells && !known},
+        {"SSIM", g->ssim, !cells && !known}, {"Jac_pooled", g->jac[1], cells}, {"DSC_pooled", g->dsc[1], cells},
+        {"Jac_image", g->jac[2], cells}, {"DSC_image", g->dsc[2], cells}, {"DSC_train", g->train_dsc, cells},
+        {"foreground", g->foreground, cells}, {"PSNR_roi", g->psnr_roi, !cells},
+    };
+    for (size_t i = 0; i < UM_COUNT(list); i++) {
+        if (!list[i].wanted)
+            continue;
+        UM_TRY(um_text_add(out, ",%s,%s,%s,%s,%s,%s,%s,", f->dataset, f->protector, f->bound, f->exploiter, f->defense, f->label,
+                           list[i].metric));
+        UM_TRY(add_stat(out, list[i].stat, 4));
+    }
+done:
+    return rc;
+}
+
+um_status um_report_print_csv(const um_report *r, int table, um_text *out)
+{
+    um_status rc = UM_OK;
+    UM_TRY(um_text_add(out, "table,dataset,protector,bound,exploiter,defense,case,metric,paper,mean,sd,n\n"));
+    for (int i = 0; i < r->n_paper; i++)
+        if (table <= 0 || r->paper[i].table == table)
+            UM_TRY(csv_paper(r, &r->paper[i], out));
+    for (int i = 0; table <= 0 && i < r->n_groups; i++)
+        UM_TRY(csv_group(r, &r->groups[i], out));
+done:
+    return rc;
+}
+
+/* ---- all of it ---- */
+
+static um_status print_groups(const um_report *r, bool protections, um_report_format format, um_text *out)
+{
+    um_status rc = UM_OK;
+    um_sheet s = {0};
+    UM_TRY(um_sheet_of_groups(&s, r, protections));
+    if (s.n_rows)
+        UM_TRY(um_sheet_print(&s, format, out));
+done:
+    um_sheet_clear(&s);
+    return rc;
+}
+
+um_status um_report_print(const um_report *r, int table, um_report_format format, um_text *out)
+{
+    um_status rc = UM_OK;
+    um_sheet s = {0};
+    if (format == UM_REPORT_CSV)
+        return um_report_print_csv(r, table, out);
+    for (int t = 1; t <= UM_PAPER_TABLES; t++) {
+        bool measured = false;
+        if (table > 0 && t != table)
+            continue;
+        um_sheet_clear(&s);
+        UM_TRY(um_sheet_of_table(&s, r, t, &measured));
+        if (measured || table >= 0)
+            UM_TRY(um_sheet_print(&s, format, out));
+    }
+    if (table <= 0) {
+        UM_TRY(print_groups(r, false, format, out));
+        UM_TRY(print_groups(r, true, format, out));
+    }
+done:
+    um_sheet_clear(&s);
+    return rc;
+}

@@ -1,0 +1,189 @@
+#include "grid/report_internal.h"
+
+#include "base/mem.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+static const char *const titles[] = {
+    "",
+    "Table 1. U-Net trained on protected images, clean test scores in percent",
+    "Table 2. Transfer to other networks, clean test scores in percent",
+    "Table 3. Defenses of U-Net on BUSI, clean test scores in percent",
+    "Table 4. Visibility: PSNR in dB, SSIM",
+    "Table 5. Parts of UMed and EM on BUSI, mean over four networks, clean test scores in percent",
+};
+
+static char *cell_at(const um_sheet *s, int row, int col)
+{
+    return s->cells[row * s->n_cols + col];
+}
+
+void um_sheet_clear(um_sheet *s)
+{
+    um_free(s->cells);
+    *s = (um_sheet){0};
+}
+
+static um_status make_sheet(um_sheet *s, int n_rows, int n_cols, int n_labels)
+{
+    s->n_rows = n_rows;
+    s->n_cols = n_cols;
+    s->n_labels = n_labels;
+    return UM_NEW_ARRAY(s->cells, (n_rows + 1) * n_cols);
+}
+
+/* ---- tables of the paper: rows and columns are what its numbers say, in their order ---- */
+
+typedef char key_text[UM_RESULT_TEXT];
+
+/* Labels of the row and the head of the column in which a number stands. */
+static void row_of(const um_paper_value *v, key_text out)
+{
+    if (v->table == 5)
+        snprintf(out, sizeof(key_text), "%s\t%s", v->label, v->protector);
+    else if (v->table == 2)
+        snprintf(out, sizeof(key_text), "%s\t%s", v->dataset, v->protector);
+    else
+        snprintf(out, sizeof(key_text), "%s\t%s", v->protector, v->bound);
+}
+
+static void column_of(const um_paper_value *v, key_text out)
+{
+    const char *over = v->dataset;
+    if (v->table == 2)
+        over = v->exploiter;
+    else if (v->table == 3 && v->exploiter[0])
+        over = v->defense;
+    else if (v->table == 3 || v->table == 5)
+        over = "";
+    snprintf(out, sizeof(key_text), "%s%s%s", over, over[0] ? " " : "", v->metric);
+}
+
+static const char *const row_heads[][2] = {{"", ""}, {"protector", "bound"}, {"dataset", "protector"}, {"protector", "bound"},
+                                           {"protector", "bound"}, {"case", "protector"}};
+
+static int find_or_add(key_text *list, int *n, const key_text key)
+{
+    for (int i = 0; i < *n; i++)
+        if (strcmp(list[i], key) == 0)
+            return i;
+    memcpy(list[*n], key, sizeof(key_text));
+    return (*n)++;
+}
+
+/* "12.34±0.56 [11.00]": ours, then the paper's in brackets. */
+static void print_cell(char out[UM_RESULT_TEXT], um_stat ours, const um_paper_value *v)
+{
+    int digits = strcmp(v->metric, "SSIM") == 0 ? 4 : 2, n = 0;
+    if (ours.n && ours.n > 1 && !isnan(ours.sd))
+        n = snprintf(out, UM_RESULT_TEXT, "%.*f±%.*f ", digits, ours.mean, digits, ours.sd);
+    else if (ours.n)
+        n = snprintf(out, UM_RESULT_TEXT, "%.*f ", digits, ours.mean);
+    snprintf(out + n, UM_RESULT_TEXT - (size_t)n, "[%.*f]", digits, v->value);
+}
+
+static void fill_heads(um_sheet *s, int table, key_text *rows, key_text *cols)
+{
+    for (int k = 0; k < 2; k++)
+        snprintf(cell_at(s, 0, k), UM_RESULT_TEXT, "%s", row_heads[table][k]);
+    for (int c = 2; c < s->n_cols; c++)
+        snprintf(cell_at(s, 0, c), UM_RESULT_TEXT, "%s", cols[c - 2]);
+    for (int i = 0; i < s->n_rows; i++) {
+        const char *tab = strchr(rows[i], '\t');
+        snprintf(cell_at(s, i + 1, 0), UM_RESULT_TEXT, "%.*s", (int)(tab - rows[i]), rows[i]);
+        snprintf(cell_at(s, i + 1, 1), UM_RESULT_TEXT, "%s", tab + 1);
+    }
+}
+
+um_status um_sheet_of_table(um_sheet *out, const um_report *r, int table, bool *measured)
+{
+    um_status rc = UM_OK;
+    um_sheet s = {0};
+    key_text *rows = NULL, *cols = NULL, row, col;
+    int n_rows = 0, n_cols = 0;
+    *measured = false;
+    UM_TRY(UM_NEW_ARRAY(rows, r->n_paper));
+    UM_TRY(UM_NEW_ARRAY(cols, r->n_paper));
+    for (int i = 0; i < r->n_paper; i++) {
+        if (r->paper[i].table != table)
+            continue;
+        row_of(&r->paper[i], row);
+        column_of(&r->paper[i], col);
+        find_or_add(rows, &n_rows, row);
+        find_or_add(cols, &n_cols, col);
+    }
+    UM_TRY(make_sheet(&s, n_rows, n_cols + 2, 2));
+    snprintf(s.title, sizeof s.title, "%s; ours [paper]", titles[table]);
+    fill_heads(&s, table, rows, cols);
+    for (int i = 0; i < r->n_paper; i++) {
+        const um_paper_value *v = &r->paper[i];
+        if (v->table != table)
+            continue;
+        um_stat ours = um_report_lookup(r, v);
+        row_of(v, row);
+        column_of(v, col);
+        print_cell(cell_at(&s, find_or_add(rows, &n_rows, row) + 1, find_or_add(cols, &n_cols, col) + 2), ours, v);
+        *measured = *measured || ours.n > 0;
+    }
+    *out = s;
+    s = (um_sheet){0};
+done:
+    um_sheet_clear(&s);
+    um_free(rows);
+    um_free(cols);
+    return rc;
+}
+
+/* ---- everything measured ---- */
+
+static void print_stat(char *out, um_stat s, int digits)
+{
+    if (s.n == 0)
+        out[0] = 0;
+    else if (s.n > 1)
+        snprintf(out, UM_RESULT_TEXT, "%.*f±%.*f", digits, s.mean, digits, s.sd);
+    else
+        snprintf(out, UM_RESULT_TEXT, "%.*f", digits, s.mean);
+}
+
+static void fill_group(const um_sheet *s, int row, const um_report_group *g, bool protection)
+{
+    const um_result_row *f = g->first;
+    const char *const labels[] = {f->dataset, f->protector, f->bound, f->exploiter, f->defense};
+    const um_stat cell_stats[] = {g->dsc[0], g->jac[0], g->dsc[1], g->jac[1], g->dsc[2], g->jac[2], g->train_dsc, g->foreground};
+    const um_stat protection_stats[] = {g->psnr, g->ssim, g->psnr_roi};
+    const um_stat *stats = protection ? protection_stats : cell_stats;
+    int n = protection ? 3 : 8;
+    for (int k = 0; k < s->n_labels; k++)
+        snprintf(cell_at(s, row, k), UM_RESULT_TEXT, "%s", labels[k]);
+    for (int k = 0; k < n; k++)
+        print_stat(cell_at(s, row, s->n_labels + k), stats[k], protection && k == 1 ? 4 : 2);
+    snprintf(cell_at(s, row, s->n_labels + n), UM_RESULT_TEXT, "%d", stats[0].n);
+}
+
+um_status um_sheet_of_groups(um_sheet *out, const um_report *r, bool protections)
+{
+    um_status rc = UM_OK;
+    static const char *const cell_heads[] = {"dataset", "protector", "bound", "exploiter", "defense", "DSC", "Jac", "pooled DSC",
+                                             "pooled Jac", "image DSC", "image Jac", "train DSC", "foreground", "seeds"};
+    static const char cell_title[] = "Cells, clean test scores in percent: per batch (headline), pooled, per image";
+    static const char *const protection_heads[] = {"dataset", "protector", "bound", "PSNR", "SSIM", "ROI PSNR", "seeds"};
+    um_sheet s = {0};
+    int n = 0, row = 0;
+    for (int i = 0; i < r->n_groups; i++)
+        n += (r->groups[i].first->exploiter[0] == 0) == protections;
+    UM_TRY(make_sheet(&s, n, protections ? (int)UM_COUNT(protection_heads) : (int)UM_COUNT(cell_heads), protections ? 3 : 5));
+    snprintf(s.title, sizeof s.title, "%s", protections ? "Protections, mean over the protected training images" : cell_title);
+    for (int c = 0; c < s.n_cols; c++)
+        snprintf(cell_at(&s, 0, c), UM_RESULT_TEXT, "%s", protections ? protection_heads[c] : cell_heads[c]);
+    for (int i = 0; i < r->n_groups; i++)
+        if ((r->groups[i].first->exploiter[0] == 0) == protections)
+            fill_group(&s, ++row, &r->groups[i], protections);
+    *out = s;
+    s = (um_sheet){0};
+done:
+    um_sheet_clear(&s);
+    return rc;
+}

@@ -1,0 +1,42 @@
+/* Carrying out a sweep on one rank, in a folder that several runs may share.
+ *
+ *     DIR/protected/KEY.h5           the dataset with protected training rows
+ *     DIR/protected/KEY.result.h5    its visibility and fit curves
+ *     DIR/protected/KEY.ckpt.h5      state of an unfinished fit
+ *     DIR/protected/KEY.lease.N      claim (grid/lease.h)
+ *     DIR/protected/KEY.failed.txt   why it failed
+ *     DIR/cells/KEY/result.h5, ckpt.h5, lease.N, failed.txt      likewise
+ *
+ * A file that exists is done; running the same sweep again does what is missing and tries failures again. */
+#ifndef UM_GRID_RUN_H
+#define UM_GRID_RUN_H
+
+#include "grid/plan.h"
+
+typedef enum um_task_state { UM_TASK_OPEN, UM_TASK_DONE, UM_TASK_FAILED, UM_TASK_RUNNING } um_task_state;
+
+typedef struct um_sweep_tally {
+    int done, failed, running, open; /* cells */
+} um_sweep_tally;
+
+typedef struct um_sweep_run_options {
+    const um_sweep *sweep;
+    const char *dir;
+    um_backend *backend;
+    const um_settings *settings; /* base settings: groups grid, data, run */
+    const char *command;         /* for provenance */
+    um_status (*talk)(void *payload, const char *line); /* one line per start and end of an item or cell; may be NULL */
+    void *payload;
+} um_sweep_run_options;
+
+/* tally: always filled. Errors: UM_E_PARTIAL when cells failed; UM_E_STOPPED with everything saved; UM_E_IO and UM_E_MEMORY end the
+ * run; other errors are those of a cell, which is recorded while the sweep goes on. */
+um_status um_sweep_execute(const um_sweep_run_options *o, um_sweep_tally *tally);
+
+/* From the files in DIR, which need not exist. why: receives the reason of a failure or the holder of a claim; may be NULL. */
+um_status um_sweep_cell_state(const um_sweep_run_options *o, int cell, um_task_state *out, um_text *why);
+um_status um_sweep_tally_read(const um_sweep_run_options *o, um_sweep_tally *out);
+
+const char *um_task_state_name(um_task_state s); /* open done failed running */
+
+#endif

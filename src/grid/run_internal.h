@@ -1,0 +1,40 @@
+/* Between run.c (order, claims, failures) and run_task.c (one item or cell). */
+#ifndef UM_GRID_RUN_INTERNAL_H
+#define UM_GRID_RUN_INTERNAL_H
+
+#include "grid/run.h"
+
+/* Datasets in memory: the last clean and the last protected one, as consecutive tasks mostly share them. */
+typedef struct um_task_cache {
+    int data;            /* index in the sweep, -1: none */
+    char item[UM_KEY_BYTES]; /* key of the protected dataset; empty: none */
+    um_dataset *clean, *released;
+} um_task_cache;
+void um_task_cache_clear(um_task_cache *c);
+
+typedef struct um_task_paths {
+    char *folder;   /* holds all of them */
+    char *done;     /* exists when the task is done */
+    char *data;     /* items: the protected dataset */
+    char *checkpoint, *lease, *failed;
+} um_task_paths;
+um_status um_task_paths_item(um_task_paths *out, const char *dir, const um_sweep_item *item);
+um_status um_task_paths_cell(um_task_paths *out, const char *dir, const um_sweep_cell *cell);
+void um_task_paths_clear(um_task_paths *p);
+
+/* Does it, writes its files, and adds what came out to `outcome` ("DSC 12.3, 45.6 s"). still_ours is asked before the commit. */
+typedef struct um_task_context {
+    const um_sweep_run_options *run;
+    um_task_cache *cache;
+    const um_task_paths *paths;
+    bool (*still_ours)(const void *claim);
+    const void *claim;
+} um_task_context;
+um_status um_task_run_item(const um_task_context *c, int item, um_text *outcome);
+um_status um_task_run_cell(const um_task_context *c, int cell, um_text *outcome);
+
+/* "busi/umed seed 1" and "busi/umed/unet seed 1" (defense added unless none). */
+um_status um_task_label_item(const um_sweep *s, int item, um_text *out);
+um_status um_task_label_cell(const um_sweep *s, int cell, um_text *out);
+
+#endif
