@@ -1,0 +1,125 @@
+#include "cli/cli.h"
+
+#include "base/file.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "grid/run.h"
+
+#include <stdio.h>
+
+static um_status talk(void *payload, const char *line)
+{
+    const um_cli *cli = payload;
+    if (!cli->v.quiet)
+        um_log(UM_LOG_INFO, "%s", line);
+    return UM_OK;
+}
+
+/* The column "protect_flops" is the cost of the item that the cell needs, which cells of one item share. */
+static um_status print_cell(const um_sweep_run_options *o, int index, bool csv)
+{
+    um_status rc = UM_OK;
+    const um_sweep *s = o->sweep;
+    const um_sweep_cell *c = &s->cells[index];
+    const um_method *m = &s->methods[c->method];
+    um_task_state state = UM_TASK_OPEN;
+    um_text tables = {0};
+    double item_flops = c->item >= 0 ? s->items[c->item].flops : 0;
+    if (o->dir)
+        UM_TRY(um_sweep_cell_state(o, index, &state, NULL));
+    UM_TRY(um_sweep_tables_text(c->tables, &tables));
+    if (csv)
+        printf("%s,%s,%s,%s,%s,%s,%lld,%s,%s,%.6g,%.6g,%s\n", c->key, s->data[c->data].name, m->name, m->bound, c->exploiter->name,
+               c->defense->name, (long long)c->seed, um_text_get(&tables), c->item >= 0 ? s->items[c->item].key : "", c->flops,
+                   item_flops,
+               um_task_state_name(state));
+    else
+        printf("%s  %-12s %-12s %-8s %-15s %-9s %4lld  %-7s %10.4g  %10.4g  %s\n", c->key, s->data[c->data].name, m->name, m->bound,
+               c->exploiter->name, c->defense->name, (long long)c->seed, um_text_get(&tables), c->flops / 1e12, item_flops / 1e12,
+               um_task_state_name(state));
+done:
+    um_text_free(&tables);
+    return rc;
+}
+
+static um_status dry_run(const um_cli *cli, const um_sweep_run_options *o)
+{
+    um_status rc = UM_OK;
+    int csv = 0;
+    double total = 0;
+    UM_TRY(um_cli_choice(cli->v.format, "format", "text csv", &csv));
+    if (csv)
+        printf("key,dataset,protector,bound,exploiter,defense,seed,tables,protect_key,flops,protect_flops,state\n");
+    else
+        printf("%-16s  %-12s %-12s %-8s %-15s %-9s %4s  %-7s %10s  %10s  %s\n", "key", "dataset", "protector", "bound", "exploiter",
+               "defense", "seed", "tables", "TFLOP", "protect", "state");
+    for (int i = 0; i < o->sweep->n_cells; i++) {
+        UM_TRY(print_cell(o, i, csv));
+        total += o->sweep->cells[i].flops;
+    }
+    for (int i = 0; i < o->sweep->n_items; i++)
+        total += o->sweep->items[i].flops;
+    um_log(UM_LOG_INFO, "%d cells on %d protected datasets, %.4g TFLOP in all", o->sweep->n_cells, o->sweep->n_items, total / 1e12);
+done:
+    return rc;
+}
+
+/* Counts, then one line per cell that failed or runs. */
+static um_status print_status(const um_sweep_run_options *o)
+{
+    um_status rc = UM_OK;
+    um_sweep_tally t;
+    um_text why = {0};
+    UM_TRY(um_sweep_tally_read(o, &t));
+    printf("done %d\nrunning %d\nfailed %d\nopen %d\n", t.done, t.running, t.failed, t.open);
+    for (int i = 0; i < o->sweep->n_cells; i++) {
+        const um_sweep_cell *c = &o->sweep->cells[i];
+        um_task_state state;
+        um_text_free(&why);
+        why = (um_text){0};
+        UM_TRY(um_sweep_cell_state(o, i, &state, &why));
+        if (state == UM_TASK_FAILED || state == UM_TASK_RUNNING)
+            printf("%-7s %s  %s/%s/%s/%s seed %lld: %s\n", um_task_state_name(state), c->key, o->sweep->data[c->data].name,
+                   o->sweep->methods[c->method].name, c->exploiter->name, c->defense->name, (long long)c->seed, um_text_get(&why));
+    }
+done:
+    um_text_free(&why);
+    return rc;
+}
+
+static um_status execute(const um_cli *cli, const um_sweep_run_options *o)
+{
+    um_sweep_tally t = {0};
+    um_status rc = um_sweep_execute(o, &t);
+    if (rc == UM_OK && !cli->v.quiet)
+        um_log(UM_LOG_INFO, "all %d cells are done; see `umed report %s`", t.done, o->dir);
+    return rc;
+}
+
+static um_status run(um_cli *cli)
+{
+    um_status rc = UM_OK;
+    um_backend *backend = NULL;
+    um_sweep *sweep = NULL;
+    um_sweep_filter filter = {.only = cli->v.only.items, .n = cli->v.only.n};
+    if (!cli->v.dry_run)
+        UM_TRY(um_cli_need(cli->v.output, "-o DIR", cli->command));
+    UM_TRY(um_cli_backend(cli, &backend));
+    UM_TRY(um_sweep_create(&sweep, cli->sweep, cli->settings, &filter, backend, cli->v.args.items[0]));
+    um_sweep_run_options o = {.sweep = sweep, .dir = cli->v.output, .backend = backend, .settings = cli->settings,
+                              .command = "umed grid",
+                              .talk = talk, .payload = cli};
+    UM_TRY(cli->v.dry_run ? dry_run(cli, &o) : cli->v.status ? print_status(&o) : execute(cli, &o));
+done:
+    um_sweep_free(sweep);
+    um_backend_free(backend);
+    return rc;
+}
+
+const um_command um_command_grid = {
+    .name = "grid", .summary = "a sweep of protectors, exploiters, defenses and seeds; the same command resumes it",
+    .usage = "CONFIG -o DIR [--dry-run [--format text|csv]] [--status] [--only KEY=VALUE]...",
+    .options = "output dry-run format status only", .groups = "grid data umed export exploiter model loss metrics run",
+        .min_args = 1,
+    .max_args = 1, .computes = true, .run = run,
+};

@@ -1,0 +1,25 @@
+/* Commands that a later version brings: they say so in one line. Whatever follows the name is accepted. */
+#include "cli/cli.h"
+
+static um_status refuse(um_cli *cli)
+{
+    return um_fail(UM_E_UNSUPPORTED, "`umed %s` (%s) is not in this version", cli->command->name, cli->command->summary);
+}
+
+const um_command um_command_archive = {
+    .name = "archive", .summary = "bulk protection of archives in shards", .usage = "pack|protect|verify|restore ...",
+        .options = "",
+    .groups = "", .max_args = -1, .run = refuse,
+};
+
+const um_command um_command_bench = {
+    .name = "bench", .summary = "speed of ops, training steps, communication and files beside a peer",
+        .usage = "op|step|comm|io ...",
+    .options = "", .groups = "", .max_args = -1, .run = refuse,
+};
+
+const um_command um_command_medlocker = {
+    .name = "medlocker", .summary = "visible adversarial watermarks with certificates",
+        .usage = "train|mark|verify|recover|report ...",
+    .options = "", .groups = "", .max_args = -1, .run = refuse,
+};

@@ -1,0 +1,143 @@
+#include "cli/cli.h"
+
+#include "base/file.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "grid/names.h"
+#include "grid/work.h"
+#include "io/import.h"
+#include "io/private.h"
+#include "io/provenance.h"
+
+#include <stdio.h>
+#include <unistd.h>
+
+typedef struct protection {
+    const um_protector_def *def;
+    um_backend *backend;
+    um_dataset *clean;
+    char sha256[UM_SHA256_HEX];
+    um_rows fit_rows;
+    um_protect_outcome result;
+    char *private_dir, *checkpoint, *report;
+    int64_t seed;
+    int train_only;
+} protection;
+
+static void clear(protection *p)
+{
+    um_protect_outcome_clear(&p->result);
+    um_rows_free(&p->fit_rows);
+    um_dataset_free(p->clean);
+    um_backend_free(p->backend);
+    um_free(p->private_dir);
+    um_free(p->checkpoint);
+    um_free(p->report);
+}
+
+/* All that can be refused before the work starts. The unfinished fit lies in the private folder: it could undo the protection. */
+static um_status prepare(um_cli *cli, protection *p)
+{
+    um_status rc = UM_OK;
+    const um_cli_values *v = &cli->v;
+    char *held = NULL;
+    p->seed = v->seed >= 0 ? v->seed : 1;
+    UM_TRY(um_cli_need(v->data, "--data DATA.h5", cli->command));
+    UM_TRY(um_cli_need(v->output, "-o OUT.h5", cli->command));
+    UM_TRY(um_cli_choice(v->rows, "rows", "all train", &p->train_only));
+    UM_TRY(um_name_protector(&p->def, v->protector ? v->protector : "umed", "--protector"));
+    UM_TRY(um_cli_check_output(v->output));
+    if (v->state)
+        UM_TRY(um_cli_check_output(v->state));
+    UM_TRY(v->private_dir ? um_strdup(&p->private_dir, v->private_dir) : um_private_folder(&p->private_dir, v->output));
+    UM_TRY(um_path_join(&held, p->private_dir, "private.h5"));
+    UM_TRY(um_path_join(&p->checkpoint, p->private_dir, "fit.ckpt.h5"));
+    UM_TRY(um_path_join(&p->report, p->private_dir, "result.h5"));
+    if (um_file_exists(held))
+        UM_TRY(um_fail(UM_E_USAGE, "%s exists: it restores another release; give another --private folder", held));
+    UM_TRY(um_cli_backend(cli, &p->backend));
+done:
+    um_free(held);
+    return rc;
+}
+
+static um_status load(const um_cli *cli, protection *p)
+{
+    um_status rc = UM_OK;
+    const um_data_options *o = um_settings_get(cli->settings, "data");
+    UM_TRY(um_dataset_read(&p->clean, cli->v.data));
+    um_dataset_sha256(p->clean, p->sha256);
+    UM_TRY(um_rows_select(&p->fit_rows, p->clean, p->train_only ? UM_SPLIT_TRAIN : -1, o->limit, (uint64_t)o->split_seed));
+    if (p->fit_rows.n == 0)
+        rc = um_fail(UM_E_DATA, "%s: no training rows; use --rows all", cli->v.data);
+done:
+    return rc;
+}
+
+static um_status work(const um_cli *cli, protection *p)
+{
+    um_status rc = UM_OK;
+    UM_TRY(um_dir_make(p->private_dir, 0700));
+    UM_TRY(um_protect_work_run(&p->result, &(um_protect_work){.def = p->def, .settings = cli->settings, .backend = p->backend,
+                                                              .clean = p->clean, .fit_rows = &p->fit_rows,
+                                                              .apply_rows = p->train_only ? &p->fit_rows : NULL,
+                                                              .seed = (uint64_t)p->seed, .checkpoint = p->checkpoint,
+                                                              .state_out = cli->v.state, .label = p->def->name}));
+done:
+    return rc;
+}
+
+/* The owner's side first: a release never exists without the means to undo it. */
+static um_status commit(const um_cli *cli, protection *p)
+{
+    um_status rc = UM_OK;
+    um_text settings = {0}, inputs = {0};
+    um_result_meta meta = {.dataset_sha256 = p->sha256, .protector = p->def->name, .base = p->def->name, .seed = p->seed,
+                           .command = "umed protect", .settings = cli->settings};
+    UM_TRY(um_settings_print(cli->settings, &settings));
+    UM_TRY(um_provenance_add_input(&inputs, cli->v.data, p->sha256));
+    meta.inputs = um_text_get(&inputs);
+    UM_TRY(um_private_write(p->private_dir, p->clean, p->result.released,
+                            &(um_provenance){.command = meta.command, .seed = &p->seed, .settings = um_text_get(&settings),
+                                             .inputs = meta.inputs}));
+    UM_TRY(um_result_write_protection(p->report, &meta, &p->result.visibility, &p->result.curves, p->result.seconds));
+    UM_TRY(um_dataset_write(p->result.released, cli->v.output,
+                            &(um_dataset_write_options){.n_shards = cli->v.shards > 1 ? (int)cli->v.shards : 1, .released = true}));
+    unlink(p->checkpoint);
+done:
+    um_text_free(&inputs);
+    um_text_free(&settings);
+    return rc;
+}
+
+static void print_visibility(const um_visibility *v)
+{
+    printf("images %lld\nidentical %lld\npsnr_db %.4f\npsnr_worst_db %.4f\npsnr_roi_db %.4f\nssim %.6f\nssim_worst %.6f\n"
+           "linf_levels %.0f\nchanged_pixels_percent %.3f\n",
+           (long long)v->n, (long long)v->n_identical, v->psnr, v->psnr_worst, v->psnr_roi, v->ssim, v->ssim_worst, 255 * v->linf,
+           100 * v->changed);
+}
+
+static um_status run(um_cli *cli)
+{
+    um_status rc = UM_OK;
+    protection p = {0};
+    UM_TRY(prepare(cli, &p));
+    UM_TRY(load(cli, &p));
+    UM_TRY(work(cli, &p));
+    UM_TRY(commit(cli, &p));
+    um_log(UM_LOG_INFO, "%s written in %.1f s; keep %s to yourself, it restores the clean images", cli->v.output, p.result.seconds,
+           p.private_dir);
+    print_visibility(&p.result.visibility);
+done:
+    clear(&p);
+    return rc;
+}
+
+const um_command um_command_protect = {
+    .name = "protect", .summary = "perturb a dataset for release",
+    .usage = "[-c CONFIG] --data DATA.h5 [--protector umed] [--rows all|train] [--private DIR] [--state S.h5] "
+             "[--seed 1] [--shards K] -o OUT.h5",
+    .options = "data protector rows private state seed shards output", .groups = "umed export model loss run data", .max_args = 0,
+    .computes = true, .run = run,
+};

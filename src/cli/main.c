@@ -1,0 +1,156 @@
+/* umed: the command table, the order of a run, and the only place that picks an exit code. */
+#include "cli/cli.h"
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/signal.h"
+#include "base/threads.h"
+#include "io/provenance.h"
+#include "mpi/comm.h"
+#include "train/options.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static const um_command *const commands[] = {
+#define UM_COMMAND(name) &um_command_##name,
+#include "cli/commands.def"
+#undef UM_COMMAND
+};
+
+static um_status print_overview(FILE *to)
+{
+    fprintf(to, "umed %s: protects medical image segmentation datasets against unauthorised training\n\n", um_version());
+    fprintf(to, "usage: umed COMMAND [options]; umed COMMAND --help; umed --version\n\ncommands:\n");
+    for (size_t i = 0; i < UM_COUNT(commands); i++)
+        fprintf(to, "  %-10s %s\n", commands[i]->name, commands[i]->summary);
+    fprintf(to, "\nexit codes: 0 done; 3 finished but some cells failed; 64 usage or configuration; 65 input data; 70 internal;\n"
+                "  74 input or output; 75 stopped early, everything saved, the same command goes on; 76 lost peers\n");
+    return UM_OK;
+}
+
+static um_status find_command(const um_command **out, const char *name)
+{
+    const char *names[UM_COUNT(commands)], *near;
+    for (size_t i = 0; i < UM_COUNT(commands); i++) {
+        names[i] = commands[i]->name;
+        if (strcmp(name, names[i]) == 0) {
+            *out = commands[i];
+            return UM_OK;
+        }
+    }
+    near = um_text_nearest(name, names, UM_COUNT(commands));
+    return um_fail(UM_E_USAGE, "unknown command '%s'%s%s%s; see `umed --help`", name, near ? ", did you mean '" : "", near ? near
+                   : "",
+                   near ? "'?" : "");
+}
+
+/* Help and the effective settings need neither arguments nor MPI. */
+static um_status answer(const um_cli *cli, bool *answered)
+{
+    um_status rc = UM_OK;
+    um_text text = {0};
+    *answered = cli->v.help || cli->v.print_config;
+    if (cli->v.help)
+        UM_TRY(um_cli_print_help(cli, &text));
+    else if (cli->v.print_config)
+        UM_TRY(um_settings_print(cli->settings, &text));
+    fputs(um_text_get(&text), stdout);
+done:
+    um_text_free(&text);
+    return rc;
+}
+
+static um_status check_args(const um_cli *cli)
+{
+    const um_command *c = cli->command;
+    int n = (int)cli->v.args.n;
+    if (n < c->min_args)
+        return um_fail(UM_E_USAGE, "an argument is missing: umed %s %s", c->name, c->usage);
+    if (c->max_args >= 0 && n > c->max_args)
+        return um_fail(UM_E_USAGE, "unexpected argument '%s': umed %s %s", cli->v.args.items[c->max_args], c->name, c->usage);
+    return UM_OK;
+}
+
+static um_status set_up_log(const um_cli_values *v)
+{
+    um_log_level level = v->quiet ? UM_LOG_WARN : UM_LOG_INFO;
+    if (v->log_level && !um_log_parse_level(v->log_level, &level))
+        return um_fail(UM_E_USAGE, "--log-level %s: expected error, warn, info or debug", v->log_level);
+    um_log_set_level(level);
+    return UM_OK;
+}
+
+static void set_up_run(const um_cli *cli)
+{
+    const um_run_options *run = um_settings_get(cli->settings, "run");
+    um_threads_set((int)run->threads);
+    um_progress_set_interval(run->progress_s);
+    um_signal_install();
+    um_stop_after(cli->v.limit_s);
+}
+
+static um_status run_command(um_cli *cli, um_comm *comm, int *argc, char ***argv)
+{
+    um_status rc = UM_OK;
+    UM_TRY(check_args(cli));
+    set_up_run(cli);
+    if (cli->command->computes) {
+        UM_TRY(um_comm_init(comm, argc, argv));
+        um_log_set_rank(comm->rank, comm->size);
+        if (comm->size > 1)
+            UM_TRY(um_fail(UM_E_UNSUPPORTED, "this version trains on one rank; started with %d, use one (threads fill the machine)",
+                           comm->size));
+    }
+    UM_TRY(cli->command->run(cli));
+done:
+    return rc;
+}
+
+static um_status flush_output(um_status rc)
+{
+    if ((fflush(stdout) != 0 || ferror(stdout)) && rc == UM_OK)
+        return um_fail(UM_E_IO, "standard output could not be written; is the disk full or the reader gone?");
+    return rc;
+}
+
+static um_status run(um_cli *cli, um_comm *comm, int argc, char **argv)
+{
+    um_status rc = UM_OK;
+    bool answered = false;
+    if (argc < 2) {
+        print_overview(stderr);
+        return um_fail(UM_E_USAGE, "a command is missing");
+    }
+    if (strcmp(argv[1], "--version") == 0 || strcmp(argv[1], "-V") == 0) {
+        printf("umed %s\n", um_version());
+        return UM_OK;
+    }
+    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "help") == 0)
+        return print_overview(stdout);
+    UM_TRY(find_command(&cli->command, argv[1]));
+    UM_TRY(um_cli_parse(cli, argc - 1, argv + 1));
+    UM_TRY(set_up_log(&cli->v));
+    UM_TRY(um_cli_settings(cli));
+    UM_TRY(answer(cli, &answered));
+    if (!answered)
+        UM_TRY(run_command(cli, comm, &argc, &argv));
+done:
+    return rc;
+}
+
+int main(int argc, char **argv)
+{
+    um_cli cli = {0};
+    um_comm comm = {.rank = 0, .size = 1};
+    um_status rc = flush_output(run(&cli, &comm, argc, argv));
+    if (rc != UM_OK && comm.rank == 0) {
+        fprintf(stderr, "umed: %s\n", um_error_text());
+        if (um_log_get_level() >= UM_LOG_DEBUG)
+            um_error_print_trace(stderr);
+    }
+    um_comm_finalize(&comm);
+    um_grid_config_free(cli.sweep);
+    um_settings_free(cli.settings);
+    return um_status_exit(rc);
+}

@@ -1,0 +1,97 @@
+#include "cli/cli.h"
+
+#include "base/file.h"
+#include "base/mem.h"
+#include "exploit/exploiter.h"
+#include "grid/plan.h"
+#include "io/import.h"
+#include "protect/protector.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { MAX_TABLES = 32 };
+
+/* Every option table once, in the order of --print-config. The list lives as long as the program, as um_settings wants it. */
+static const um_opt_table *const *all_tables(void)
+{
+    static const um_opt_table *list[MAX_TABLES];
+    const um_opt_table *const fixed[] = {&um_data_table, &um_model_table, &um_loss_table, &um_export_table, &um_exploiter_table,
+                                         &um_metric_table, &um_run_table, &um_grid_table};
+    size_t n = 0;
+    int n_protectors = 0;
+    const um_protector_def *const *protectors = um_protector_all(&n_protectors);
+    for (size_t i = 0; i < UM_COUNT(fixed); i++)
+        list[n++] = fixed[i];
+    for (int i = 0; i < n_protectors && n < MAX_TABLES - 1; i++)
+        if (protectors[i]->table)
+            list[n++] = protectors[i]->table;
+    list[n] = NULL;
+    return list;
+}
+
+static um_status set_option(um_settings *s, const char *key, const char *value, const char *option)
+{
+    return value ? um_settings_set(s, key, value, option) : UM_OK;
+}
+
+static um_status set_named(um_settings *s, const um_cli_values *v)
+{
+    um_status rc = UM_OK;
+    char threads[32];
+    snprintf(threads, sizeof threads, "%lld", (long long)v->threads);
+    UM_TRY(set_option(s, "run.backend", v->backend, "--backend"));
+    UM_TRY(set_option(s, "run.precision", v->precision, "--precision"));
+    UM_TRY(set_option(s, "run.threads", v->threads >= 0 ? threads : NULL, "--threads"));
+    UM_TRY(set_option(s, "data.layout", v->layout, "--layout"));
+done:
+    return rc;
+}
+
+um_status um_cli_settings(um_cli *cli)
+{
+    um_status rc = UM_OK;
+    bool is_sweep = strcmp(cli->command->name, "grid") == 0;
+    const char *config = is_sweep && cli->v.args.n ? cli->v.args.items[0] : cli->v.config;
+    UM_TRY(um_settings_create(&cli->settings, all_tables()));
+    if (is_sweep && cli->v.args.n && cli->v.config)
+        UM_TRY(um_config_load(cli->v.config, cli->settings, NULL));
+    if (config && !cli->v.help)
+        UM_TRY(um_config_load(config, cli->settings, is_sweep ? &cli->sweep : NULL));
+    for (size_t i = 0; i < cli->v.set.n; i++)
+        UM_TRY(um_settings_assign(cli->settings, cli->v.set.items[i], "--set"));
+    UM_TRY(set_named(cli->settings, &cli->v));
+done:
+    return rc;
+}
+
+um_status um_cli_backend(const um_cli *cli, um_backend **out)
+{
+    um_status rc = UM_OK;
+    const um_run_options *run = um_settings_get(cli->settings, "run");
+    UM_TRY(um_run_check(run));
+    UM_TRY(um_backend_create(out, um_run_backend_name(run), UM_F32));
+done:
+    return rc;
+}
+
+um_status um_cli_check_output(const char *path)
+{
+    um_status rc = UM_OK;
+    char *dir = NULL, *slash;
+    if (um_file_exists(path) || um_dir_exists(path))
+        return um_fail(UM_E_USAGE, "%s exists; give another name, or remove it first", path);
+    UM_TRY(um_strdup(&dir, path));
+    slash = strrchr(dir, '/');
+    if (slash && slash != dir) {
+        *slash = 0;
+        if (!um_dir_exists(dir))
+            rc = um_fail(UM_E_USAGE, "%s: folder %s does not exist; make it first", path, dir);
+        else if (access(dir, W_OK) != 0)
+            rc = um_fail(UM_E_IO, "%s: folder %s cannot be written to", path, dir);
+    }
+done:
+    um_free(dir);
+    return rc;
+}
