@@ -1,0 +1,312 @@
+/* Sizes of the networks against the tables of models.md, sections 1, 2, 8 and 9. Nothing is allocated: a graph over parameters that
+ * were only declared is enough. */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/file.h"
+#include "base/mem.h"
+#include "base/text.h"
+#include "nn/net_fixture.h"
+
+typedef struct built {
+    um_backend *backend;
+    um_params *params;
+    um_graph *graph;
+} built;
+
+static void build(built *b, const char *model, const um_model_config *config, int64_t side)
+{
+    const um_model_def *def = NULL;
+    um_tid x = UM_NONE, logits = UM_NONE;
+    *b = (built){0};
+    assert_ok(um_backend_create(&b->backend, "cpu", UM_F32));
+    assert_ok(um_params_create(&b->params, b->backend));
+    assert_ok(um_graph_create(&b->graph, UM_F32, 1));
+    um_net net = {b->graph, b->params, true, UM_BN_TRAIN};
+    assert_ok(um_model_find(&def, model));
+    assert_ok(um_graph_input(b->graph, &x, "image", side, side, config->in_ch));
+    assert_ok(def->build(&net, config, x, &logits));
+    assert_int_equal(b->graph->tensors[logits].c, config->out_ch);
+    assert_false(b->params->fixed);
+}
+
+static void drop(built *b)
+{
+    um_graph_free(b->graph);
+    um_params_free(b->params);
+    um_backend_free(b->backend);
+}
+
+typedef struct row {
+    const char *model;
+    int64_t width, in_ch, out_ch;
+    um_up_mode up;
+    bool bias, bottleneck;
+    int64_t params;
+    int tensors, buffers;
+    double gmacs; /* at 224 x 224; 0: the table has none */
+} row;
+
+#define T UM_UP_CONVT
+#define B UM_UP_BILINEAR
+static const row rows[] = {
+    {"unet", 64, 1, 1, T, false, true, 31036481, 64, 54, 36.820},
+    {"unet", 64, 3, 1, T, false, true, 31037633, 64, 54, 36.878},
+    {"unet", 64, 1, 1, T, true, true, 31042369, 82, 54, 36.820},
+    {"unet", 64, 3, 1, T, true, true, 31043521, 82, 54, 36.878},
+    {"unet", 64, 1, 1, B, false, true, 17261825, 56, 54, 30.552},
+    {"unet", 64, 3, 1, B, false, true, 17262977, 56, 54, 30.610},
+    {"unet", 64, 1, 1, B, true, true, 17266241, 74, 54, 30.552},
+    {"unet", 64, 3, 1, B, true, true, 17267393, 74, 54, 30.610},
+    {"unet", 64, 3, 3, T, false, true, 31037763, 64, 54, 36.885},
+    {"unet", 64, 3, 2, T, false, true, 31037698, 64, 54, 0},
+    {"unet", 32, 1, 2, T, true, true, 7765442, 82, 54, 0},
+    {"cdc_unet", 64, 1, 1, T, false, true, 49874561, 74, 54, 36.820},
+    {"cdc_unet", 64, 3, 3, T, false, true, 49876995, 74, 54, 36.885},
+    {"cdc_unet", 64, 1, 1, T, false, false, 35718785, 72, 54, 36.820},
+    {"cdc_unet", 64, 3, 3, T, false, false, 35721219, 72, 54, 36.885},
+    {"cdc_unet", 64, 1, 1, B, false, true, 26662721, 66, 54, 30.552},
+    {"cdc_unet", 64, 3, 3, B, false, true, 26665155, 66, 54, 30.616},
+    {"unet", 32, 1, 1, T, false, true, 7762465, 64, 54, 0},
+    {"unet", 16, 1, 1, T, false, true, 1942289, 64, 54, 0},
+    {"unet", 8, 1, 1, T, false, true, 486409, 64, 54, 0},
+    {"cdc_unet", 32, 1, 1, T, false, true, 12472129, 74, 54, 0},
+    {"cdc_unet", 16, 1, 1, T, false, true, 3119777, 74, 54, 0},
+    {"cdc_unet", 8, 1, 1, T, false, true, 780817, 74, 54, 0},
+};
+
+static um_model_config config_of(const row *r)
+{
+    um_model_config c = net_config(r->width, r->in_ch, r->out_ch);
+    c.up = r->up, c.bias = r->bias, c.cdc_bottleneck = r->bottleneck;
+    return c;
+}
+
+static double gmacs(const um_graph *g)
+{
+    return um_graph_flops(g, 0, g->n_nodes) / 2e9;
+}
+
+/* Trained tensors, and BatchNorm buffers with the counter that um_params keeps once for all of them. */
+static void count_tensors(const um_params *p, int *tensors, int *buffers)
+{
+    *tensors = *buffers = 0;
+    for (int i = 0; i < p->n; i++) {
+        *(p->list[i].kind == UM_PARAM_BUFFER ? buffers : tensors) += 1;
+        *buffers += um_text_ends_with(p->list[i].name, ".running_var");
+    }
+}
+
+static void every_row_of_the_tables(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < UM_COUNT(rows); i++) {
+        const row *r = &rows[i];
+        um_model_config config = config_of(r);
+        built b;
+        int tensors = 0, buffers = 0;
+        build(&b, r->model, &config, 224);
+        count_tensors(b.params, &tensors, &buffers);
+        if (um_params_trainable_count(b.params) != r->params || tensors != r->tensors || buffers != r->buffers)
+            fail_msg("row %zu (%s w=%ld %ld->%ld): %ld parameters in %d tensors, %d buffers; expected %ld in %d, %d", i, r->model,
+                     (long)r->width, (long)r->in_ch, (long)r->out_ch, (long)um_params_trainable_count(b.params), tensors, buffers,
+                     (long)r->params, r->tensors, r->buffers);
+        if (r->gmacs > 0 && fabs(gmacs(b.graph) / r->gmacs - 1) > 1e-3)
+            fail_msg("row %zu (%s): %.4f GMACs, expected %.3f", i, r->model, gmacs(b.graph), r->gmacs);
+        drop(&b);
+    }
+}
+
+/* Section 8; its GMACs are rounded to the digits given. */
+static void scale_table(void **state)
+{
+    (void)state;
+    static const struct { int64_t width, side; double gmacs, half_digit; } scales[] = {
+        {64, 224, 36.8, 0.05}, {32, 224, 9.21, 0.005}, {16, 128, 0.753, 0.0005}, {16, 64, 0.188, 0.0005}, {8, 64, 0.047, 0.0005}, {8, 32, 0.012, 0.0005},
+    };
+    static const char *const models[] = {"unet", "cdc_unet"};
+    for (size_t i = 0; i < UM_COUNT(scales) * UM_COUNT(models); i++) {
+        size_t k = i / UM_COUNT(models);
+        um_model_config config = net_config(scales[k].width, 1, 1);
+        built b;
+        build(&b, models[i % UM_COUNT(models)], &config, scales[k].side);
+        if (fabs(gmacs(b.graph) - scales[k].gmacs) > scales[k].half_digit)
+            fail_msg("w=%ld at %ld: %.4f GMACs, expected %g", (long)scales[k].width, (long)scales[k].side, gmacs(b.graph), scales[k].gmacs);
+        drop(&b);
+    }
+}
+
+static int64_t stage_params(const um_params *p, const char *stage)
+{
+    int64_t sum = 0;
+    for (int i = 0; i < p->n; i++)
+        if (p->list[i].kind != UM_PARAM_BUFFER && !strncmp(p->list[i].name, stage, strlen(stage)) && p->list[i].name[strlen(stage)] == '.')
+            sum += p->list[i].count;
+    return sum;
+}
+
+static void stages_of_the_unet(void **state)
+{
+    (void)state;
+    static const struct { const char *name; int64_t params; } stages[] = {
+        {"inc", 37696}, {"down1", 221696}, {"down2", 885760}, {"down3", 3540992}, {"down4", 14159872},
+        {"up1", 9177600}, {"up2", 2295040}, {"up3", 574080}, {"up4", 143680}, {"outc", 65},
+    };
+    um_model_config config = net_config(64, 1, 1);
+    built b;
+    build(&b, "unet", &config, 224);
+    for (size_t i = 0; i < UM_COUNT(stages); i++)
+        if (stage_params(b.params, stages[i].name) != stages[i].params)
+            fail_msg("stage %s has %ld parameters, expected %ld", stages[i].name, (long)stage_params(b.params, stages[i].name),
+                     (long)stages[i].params);
+    drop(&b);
+}
+
+typedef struct trace { const char *name; int64_t side, channels; } trace;
+
+/* The output of the layer with this name: its last activation. */
+static void check_trace(const um_graph *g, const trace *t)
+{
+    const um_tensor *found = NULL;
+    for (um_tid i = 0; i < g->n_tensors; i++) {
+        const um_tensor *q = &g->tensors[i];
+        if (q->kind == UM_T_ACT && q->batched && !strcmp(q->name, t->name))
+            found = q;
+    }
+    if (!found || found->h != t->side || found->w != t->side || found->c != t->channels)
+        fail_msg("%s: [%ld,%ld,%ld], expected side %ld, %ld channels", t->name, found ? (long)found->h : -1, found ? (long)found->w : -1,
+                 found ? (long)found->c : -1, (long)t->side, (long)t->channels);
+}
+
+static void shapes_at_224(void **state)
+{
+    (void)state;
+    static const trace convt[] = {
+        {"inc.double_conv.4", 224, 64}, {"down1.maxpool_conv.1.double_conv.4", 112, 128}, {"down2.maxpool_conv.1.double_conv.4", 56, 256},
+        {"down3.maxpool_conv.1.double_conv.4", 28, 512}, {"down4.maxpool_conv.1.double_conv.4", 14, 1024},
+        {"up1.up", 28, 512}, {"up1.conv", 28, 1024}, {"up1.conv.double_conv.1", 28, 512}, {"up1.conv.double_conv.4", 28, 512},
+        {"up2.up", 56, 256}, {"up2.conv", 56, 512}, {"up2.conv.double_conv.4", 56, 256},
+        {"up3.up", 112, 128}, {"up3.conv", 112, 256}, {"up3.conv.double_conv.4", 112, 128},
+        {"up4.up", 224, 64}, {"up4.conv", 224, 128}, {"up4.conv.double_conv.4", 224, 64}, {"outc.conv", 224, 1},
+    };
+    static const trace bilinear[] = {
+        {"down4.maxpool_conv.1.double_conv.4", 14, 512}, {"up1.conv", 28, 1024}, {"up1.conv.double_conv.1", 28, 512}, {"up1.conv.double_conv.4", 28, 256},
+        {"up2.conv", 56, 512}, {"up2.conv.double_conv.1", 56, 256}, {"up2.conv.double_conv.4", 56, 128},
+        {"up3.conv", 112, 256}, {"up3.conv.double_conv.1", 112, 128}, {"up3.conv.double_conv.4", 112, 64},
+        {"up4.conv", 224, 128}, {"up4.conv.double_conv.1", 224, 64}, {"up4.conv.double_conv.4", 224, 64}, {"outc.conv", 224, 1},
+    };
+    static const char *const models[] = {"unet", "cdc_unet"};
+    for (size_t m = 0; m < UM_COUNT(models); m++)
+        for (int up = 0; up < 2; up++) {
+            um_model_config config = net_config(64, 1, 1);
+            config.up = up ? UM_UP_BILINEAR : UM_UP_CONVT;
+            built b;
+            build(&b, models[m], &config, 224);
+            for (size_t i = 0; i < (up ? UM_COUNT(bilinear) : UM_COUNT(convt)); i++)
+                check_trace(b.graph, up ? &bilinear[i] : &convt[i]);
+            drop(&b);
+        }
+}
+
+/* "64x1x3x3" of a parameter. */
+static void shape_text(const um_param *q, char *out, size_t size)
+{
+    size_t at = 0;
+    for (int d = 0; d < q->n_dims; d++)
+        at += (size_t)snprintf(out + at, size - at, "%s%ld", d ? "x" : "", (long)q->dims[d]);
+}
+
+/* The line that a tensor of ours makes in a list of names; which: its own, or its BatchNorm's counter. */
+static bool our_line(const um_param *q, bool counter, char *out, size_t size)
+{
+    char shape[64] = "";
+    if (!counter) {
+        shape_text(q, shape, sizeof shape);
+        snprintf(out, size, "%s\t%s\t%s", q->kind == UM_PARAM_BUFFER ? "buffer" : "param", q->name, shape);
+    } else if (um_text_ends_with(q->name, ".running_var")) {
+        snprintf(out, size, "buffer\t%.*snum_batches_tracked\t", (int)(strlen(q->name) - strlen("running_var")), q->name);
+    }
+    return !counter || um_text_ends_with(q->name, ".running_var");
+}
+
+static int find_line(const char *const *lines, int n, const char *wanted)
+{
+    for (int i = 0; i < n; i++)
+        if (!strcmp(lines[i], wanted))
+            return i;
+    return -1;
+}
+
+static void compare_names(const char *file, const um_params *p)
+{
+    char path[512], ours[256], *rest = NULL;
+    const char *lines[256];
+    int n = 0, matched = 0;
+    um_text text = {0};
+    snprintf(path, sizeof path, "%s/tests/data/names/%s.tsv", getenv("UMED_SOURCE_DIR"), file);
+    assert_ok(um_file_read(&text, path, 1 << 20));
+    for (char *line = strtok_r(text.data, "\n", &rest); line && n < 256; line = strtok_r(NULL, "\n", &rest))
+        if (line[0] != '#')
+            lines[n++] = line;
+    for (int k = 0; k < 2 * p->n; k++) {
+        if (!our_line(&p->list[k / 2], k % 2, ours, sizeof ours))
+            continue;
+        if (find_line(lines, n, ours) < 0)
+            fail_msg("%s has no line \"%s\"", path, ours);
+        matched++;
+    }
+    if (matched != n) /* names are unique on both sides, so the rest is missing here */
+        fail_msg("%s lists %d tensors, %d of them are ours", path, n, matched);
+    um_text_free(&text);
+}
+
+static void names_and_shapes(void **state)
+{
+    (void)state;
+    static const struct { const char *file, *model; int64_t in_ch, out_ch; } lists[] = {
+        {"unet_in1", "unet", 1, 1}, {"unet_in3", "unet", 3, 1}, {"cdc_unet_in1", "cdc_unet", 1, 1}, {"cdc_unet_in3", "cdc_unet", 3, 3},
+    };
+    for (size_t i = 0; i < UM_COUNT(lists); i++) {
+        um_model_config config = net_config(64, lists[i].in_ch, lists[i].out_ch);
+        built b;
+        build(&b, lists[i].model, &config, 224);
+        compare_names(lists[i].file, b.params);
+        drop(&b);
+    }
+}
+
+static void refusals(void **state)
+{
+    (void)state;
+    const um_model_def *def = NULL;
+    um_backend *backend = NULL;
+    um_params *params = NULL;
+    um_graph *g = NULL;
+    um_tid x = UM_NONE, logits = UM_NONE;
+    um_model_config config = net_config(8, 1, 1);
+    assert_int_equal(um_model_find(&def, "u-net"), UM_E_CONFIG);
+    assert_non_null(strstr(um_error_text(), "\"unet\""));
+    assert_null(def);
+    assert_ok(um_model_find(&def, "unet"));
+    assert_ok(um_backend_create(&backend, "cpu", UM_F32));
+    assert_ok(um_params_create(&params, backend));
+    assert_ok(um_graph_create(&g, UM_F32, 1));
+    assert_ok(um_graph_input(g, &x, "image", 16, 15, 1));
+    um_net net = {g, params, true, UM_BN_TRAIN};
+    assert_int_equal(def->build(&net, &config, x, &logits), UM_E_DATA);
+    assert_non_null(strstr(um_error_text(), "16x15"));
+    um_graph_free(g);
+    um_params_free(params);
+    um_backend_free(backend);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_row_of_the_tables), cmocka_unit_test(scale_table), cmocka_unit_test(stages_of_the_unet),
+        cmocka_unit_test(shapes_at_224),           cmocka_unit_test(names_and_shapes), cmocka_unit_test(refusals),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
