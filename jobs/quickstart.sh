@@ -31,7 +31,7 @@ if [ ! -e "$data" ]; then
 fi
 
 say "what the sweep will do, and its cost in floating-point operations"
-"$umed" grid configs/quickstart.cfg -o "$OUT" --dry-run >&2
+"$umed" grid configs/quickstart.cfg -o "$OUT" --dry-run "$@" >&2
 
 say "the sweep, into $OUT"
 start=$SECONDS rc=0
