@@ -32,8 +32,8 @@ static um_status check(const char *op, const um_view *small, const um_view *w, c
                  w->w == 2 && w->c == large->c && um_view_dense(w) && small->ld >= small->c && large->ld >= large->c;
     if (!type || !shape || small->h < 1 || small->w < 1 || small->c < 1 || large->c < 1) {
         return um_fail(UM_E_UNSUPPORTED,
-                       "%s: needs [N,h,w,C], w [C,2,2,O] and [N,2h,2w,O] of the graph's float type, not " SHAPE ", " SHAPE ", " SHAPE, op,
-                       small->n, small->h, small->w, small->c, w->n, w->h, w->w, w->c, large->n, large->h, large->w, large->c);
+                       "%s: needs float views [N,h,w,C], w [C,2,2,O], [N,2h,2w,O] of the graph, not " SHAPE ", " SHAPE ", " SHAPE,
+                       op, small->n, small->h, small->w, small->c, w->n, w->h, w->w, w->c, large->n, large->h, large->w, large->c);
     }
     return UM_OK;
 }
