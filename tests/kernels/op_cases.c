@@ -202,7 +202,8 @@ const op_case op_cases[] = {
     WINDOW_CASE(3, 50, 51, 48, 55, 8, 1, -2, 0),
 
     {"add", UM_OP_ADD, {IMG(2, 5, 7, 9, 0, FILL_ANY), IMG(2, 5, 7, 9, 0, FILL_ANY)}, {IMG(2, 5, 7, 9, 0, FILL_ANY)}},
-    {"add slices", UM_OP_ADD, {IMG(3, 41, 37, 11, 2, FILL_ANY), IMG(3, 41, 37, 11, 5, FILL_ANY)}, {IMG(3, 41, 37, 11, 2, FILL_ANY)}},
+    {"add slices", UM_OP_ADD, {IMG(3, 41, 37, 11, 2, FILL_ANY), IMG(3, 41, 37, 11, 5, FILL_ANY)},
+     {IMG(3, 41, 37, 11, 2, FILL_ANY)}},
     {"add large", UM_OP_ADD, {IMG(3, 41, 37, 11, 0, FILL_ANY), IMG(3, 41, 37, 11, 0, FILL_ANY)}, {IMG(3, 41, 37, 11, 0, FILL_ANY)}},
     {"copy", UM_OP_COPY, {IMG(2, 5, 7, 9, 0, FILL_ANY)}, {IMG(2, 5, 7, 9, 4, FILL_ANY)}},
     {"copy large", UM_OP_COPY, {IMG(3, 41, 37, 11, 0, FILL_ANY)}, {IMG(3, 41, 37, 11, 0, FILL_ANY)}},

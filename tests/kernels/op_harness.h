@@ -56,7 +56,8 @@ void op_run(um_backend *b, um_op op, um_op_call *call);
 /* max |a - b| / max |b| over two views of equal extents. */
 double op_view_distance(const um_view *a, const um_view *b);
 
-/* Runs every check of one case on a backend of each float type; fails the test naming case, backend and operand. */
+/* One case on a backend, for each float type: against the oracle, accumulating, inputs and gaps untouched, more threads, image by
+ * image or as two ranks, in place. Fails the test naming case, backend and operand. */
 void op_case_check(const op_case *c, const char *backend);
 
 #endif

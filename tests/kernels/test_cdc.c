@@ -61,7 +61,8 @@ static void fold_of_the_known_kernel(void **state)
     const double want[9] = {1.5, 2.5, 3.5, 4.5, 1, 6.5, 7.5, 8.5, 9.5};
     for (int i = 0; i < 9; i++)
         wc[i] = 0.5;
-    um_op_call fold = {.in = {view_on(wv, 3, 3, 1, 1), view_on(wc, 3, 3, 1, 1)}, .out = {view_on(k, 3, 3, 1, 1)}, .attr.cdc.dual = true};
+    um_op_call fold = {.in = {view_on(wv, 3, 3, 1, 1), view_on(wc, 3, 3, 1, 1)}, .out = {view_on(k, 3, 3, 1, 1)},
+                       .attr.cdc.dual = true};
     op_run(backend, UM_OP_CDC_FOLD, &fold);
     for (int i = 0; i < 9; i++)
         assert_true(k[i] == want[i]);

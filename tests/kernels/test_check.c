@@ -74,7 +74,13 @@ static const char *fake_describe(const um_backend *b)
 }
 
 static const um_backend_iface fake_iface = {
-    .supports = fake_supports, .prepare = fake_prepare, .run = fake_run, .upload = fake_copy, .download = fake_copy, .destroy = fake_destroy};
+    .supports = fake_supports,
+    .prepare = fake_prepare,
+    .run = fake_run,
+    .upload = fake_copy,
+    .download = fake_copy,
+    .destroy = fake_destroy,
+};
 
 static um_backend *checked_fake(crime c)
 {
@@ -167,7 +173,9 @@ static void sharing_is_checked(void **state)
     slices s;
     um_backend *b = checked_fake(HONEST);
     slices_set(&s);
-    um_view left = {s.x, UM_F32, 2, 2, 2, 2, LD}, right = {s.x + 2, UM_F32, 2, 2, 2, 2, LD}, middle = {s.x + 1, UM_F32, 2, 2, 2, 2, LD};
+    um_view left = {s.x, UM_F32, 2, 2, 2, 2, LD}, right = left, middle = left;
+    right.data = s.x + 2;
+    middle.data = s.x + 1;
     um_op_call call = {.in = {left}, .out = {right}, .workspace = s.workspace};
     expect(b, UM_OP_COPY, &call, UM_OK, "");
     assert_true(s.x[2] == 0 && s.x[3] == 1 && s.x[4] == 4);

@@ -49,8 +49,8 @@ static const grad_case cases[] = {
      UM_OP_CDC_UNFOLD, {R}},
     {{"bn apply eval relu", UM_OP_BN_APPLY, {IMG(2, 5, 4, 3, FILL_ANY), PAR(1, 1, 4, 3, FILL_ANY)}, {IMG(2, 5, 4, 3, FILL_ANY)},
       {.bn = {.eval = true, .relu = true}}}, 0, UM_OP_BN_BWD_APPLY, {R, X0, X1}},
-    {{"maxpool", UM_OP_MAXPOOL_FWD, {IMG(2, 7, 5, 3, FILL_DISTINCT)}, {IMG(2, 3, 2, 3, FILL_ANY), {2, 3, 2, 3, 0, 'u', FILL_PLACE, true}}},
-     0, UM_OP_MAXPOOL_BWD, {R, Y1}},
+    {{"maxpool", UM_OP_MAXPOOL_FWD, {IMG(2, 7, 5, 3, FILL_DISTINCT)},
+      {IMG(2, 3, 2, 3, FILL_ANY), {2, 3, 2, 3, 0, 'u', FILL_PLACE, true}}}, 0, UM_OP_MAXPOOL_BWD, {R, Y1}},
     {{"upsample bilinear", UM_OP_UPSAMPLE_FWD, {IMG(2, 5, 3, 3, FILL_ANY)}, {IMG(2, 10, 6, 3, FILL_ANY)},
       {.upsample = {UM_UPSAMPLE_BILINEAR}}}, 0, UM_OP_UPSAMPLE_BWD, {R}},
     {{"upsample nearest", UM_OP_UPSAMPLE_FWD, {IMG(2, 5, 3, 3, FILL_ANY)}, {IMG(2, 10, 6, 3, FILL_ANY)},
@@ -114,7 +114,7 @@ static void run_backward(const grad_case *g, op_set *s, const um_view *r, op_set
     for (int i = 0; i < UM_OP_MAX_IN && g->from[i] != FROM_END; i++)
         call.in[i] = source(s, r, g->from[i]);
     call.out[0] = grads->call.in[g->wrt];
-    if (s->call.attr.cdc.dual && g->backward == UM_OP_CDC_UNFOLD)
+    if (g->backward == UM_OP_CDC_UNFOLD && s->call.attr.cdc.dual)
         memcpy(call.out, grads->call.in, 2 * sizeof call.out[0]);
     if (g->backward == UM_OP_WINDOW) {
         call.attr.window.top = -call.attr.window.top;

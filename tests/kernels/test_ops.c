@@ -1,4 +1,4 @@
-/* Every op case on every instruction set of this machine, plain and under check: (op_harness.c lists what a case is put through). */
+/* Every op case on every instruction set of this machine, plain and under check: (op_case_check tells what a case goes through). */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>

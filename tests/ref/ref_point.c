@@ -74,7 +74,8 @@ void um_ref_adam(const um_op_call *call)
     const um_view *grad = &call->in[0];
     REF_FOR(grad, i, r, c, k)
     {
-        double *value = ref_at(&call->out[0], i, r, c, k), *m = ref_at(&call->out[1], i, r, c, k), *v = ref_at(&call->out[2], i, r, c, k);
+        double *value = ref_at(&call->out[0], i, r, c, k);
+        double *m = ref_at(&call->out[1], i, r, c, k), *v = ref_at(&call->out[2], i, r, c, k);
         double g = *ref_at(grad, i, r, c, k) + a->weight_decay * *value;
         *m = a->b1 * *m + (1 - a->b1) * g;
         *v = a->b2 * *v + (1 - a->b2) * g * g;

@@ -142,12 +142,12 @@ um_status UM_FN(um_cpu_bn_bwd_sums_prepare)(const um_op_call *call, size_t *byte
 }
 
 /* Adds g and g*(x - mean); the factor r of xh follows once per block. */
-static void bwd_sums_run(double *restrict s0, double *restrict s1, const real *dy, const real *x, const real *mean, const real *a,
-                         const real *b, int64_t n, real lowest)
+static void bwd_sums_run(double *restrict s0, double *restrict s1, const real *restrict dy, const real *restrict x,
+                         const real *restrict mean, const real *restrict a, const real *restrict b, int64_t n, real lowest)
 {
     for (int64_t k = 0; k < n; k++) {
-        real y = a[k] * x[k] + b[k];
-        double g = (double)(y <= lowest ? 0 : dy[k]);
+        real y = a[k] * x[k] + b[k], d = dy[k];
+        double g = (double)(y <= lowest ? 0 : d);
         s0[k] += g;
         s1[k] += g * ((double)x[k] - (double)mean[k]);
     }

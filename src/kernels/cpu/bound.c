@@ -15,26 +15,32 @@ static int64_t tile_pixels(int64_t c)
     return TILE / c;
 }
 
+/* Runs of a gapless view are joined to one. */
 static void gather(real *restrict to, const um_view *v, int64_t begin, int64_t n, real factor)
 {
-    for (int64_t p = 0; p < n; p++)
-        for (int64_t k = 0; k < v->c; k++)
-            to[p * v->c + k] = factor * pixel_at(v, begin + p)[k];
+    int64_t length = um_view_dense(v) ? n * v->c : v->c, step = um_view_dense(v) ? n : 1;
+    for (int64_t p = 0; p < n; p += step) {
+        const real *restrict from = pixel_at(v, begin + p);
+        for (int64_t k = 0; k < length; k++)
+            to[p * v->c + k] = factor * from[k];
+    }
 }
 
 static void spread(real *restrict to, const um_view *b, int64_t begin, int64_t n, int64_t c)
 {
+    const real *restrict from = pixel_at(b, begin);
     for (int64_t p = 0; p < n; p++)
         for (int64_t k = 0; k < c; k++)
-            to[p * c + k] = *pixel_at(b, begin + p);
+            to[p * c + k] = from[p * b->ld];
 }
 
 static void scatter(const um_view *v, const real *restrict from, int64_t begin, int64_t n, bool accumulate)
 {
-    for (int64_t p = 0; p < n; p++) {
+    int64_t length = um_view_dense(v) ? n * v->c : v->c, step = um_view_dense(v) ? n : 1;
+    for (int64_t p = 0; p < n; p += step) {
         real *restrict to = pixel_at(v, begin + p);
-        for (int64_t k = 0; k < v->c; k++)
-            to[k] = accumulate ? to[k] + from[p * v->c + k] : from[p * v->c + k];
+        for (int64_t k = 0; k < length; k++)
+            to[k] = from[p * v->c + k] + (accumulate ? to[k] : 0);
     }
 }
 

@@ -40,7 +40,8 @@ um_status UM_FN(um_cpu_maxpool_fwd)(const um_op_call *call)
 }
 
 /* One pixel of dx, which is number `place` of its window. */
-static void unpool_run(real *restrict dx, const real *restrict dy, const uint8_t *restrict which, int place, int64_t c, bool accumulate)
+static void unpool_run(real *restrict dx, const real *restrict dy, const uint8_t *restrict which, int place, int64_t c,
+                       bool accumulate)
 {
     for (int64_t k = 0; k < c; k++) {
         real g = which[k] == place ? dy[k] : 0;

@@ -32,7 +32,8 @@ um_status UM_FN(um_cpu_channel_sum)(const um_op_call *call)
     int64_t c = call->in[0].c;
     int64_t n = call->batch->n_lanes * c;
     const double *sums = um_block_lane_sums(call, &call->in[0], c, channel_sum_block);
-    real *lanes = (real *)((double *)call->workspace + n), *db = call->out[0].data; /* the workspace behind the lane sums is free again */
+    real *lanes = (real *)((double *)call->workspace + n); /* behind the lane sums the workspace is free again */
+    real *db = call->out[0].data;
     for (int64_t i = 0; i < n; i++)
         lanes[i] = (real)sums[i];
 #if UM_REAL_IS_F64
