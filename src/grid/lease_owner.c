@@ -84,7 +84,7 @@ bool um_lease_owner_parse(um_lease_owner *out, const char *text)
         !find_line(text, "job", o.job) || !find_line(text, "pid", pid) || !find_line(text, "start", start) ||
         !find_line(text, "end", end))
         return false;
-    if (!um_text_parse_int(pid, &o.pid) || !um_text_parse_int(start, &o.start))
+    if (strcmp(end, "1") != 0 || !um_text_parse_int(pid, &o.pid) || !um_text_parse_int(start, &o.start))
         return false;
     *out = o;
     return true;

@@ -1,0 +1,71 @@
+# Exit codes and texts of the command line.
+. "$(dirname "$0")/common.sh"
+
+expect 0 "$umed" --version;         holds out "umed 0."
+expect 0 "$umed" --help;            holds out "protect"
+expect 64 "$umed";                  holds err "a command is missing"
+expect 64 "$umed" protct;           holds err "did you mean 'protect'?"
+expect 64 "$umed" zzzzzzzz;         holds err "unknown command 'zzzzzzzz'"
+expect 0 "$umed" list;              holds out "umed"
+expect 0 "$umed" info;              holds out "libraries"
+for command in synth import protect exploit predict grid report export check calibrate info list archive bench medlocker; do
+    expect 0 "$umed" $command --help; holds out "umed $command"
+done
+expect 0 "$umed" protect --help;    holds out "umed.contour.radius"
+for command in "archive pack x" "bench step" "medlocker train"; do
+    expect 64 "$umed" $command;     holds err "is not in this version"
+    same "$(wc -l <err)" 1 "one line"
+done
+
+expect 64 "$umed" synth --sice 3;   holds err "did you mean --size?"
+expect 64 "$umed" synth -x;         holds err "no option -x"
+expect 64 "$umed" synth --n;        holds err "needs a value"
+expect 64 "$umed" synth --n zero -o a.h5; holds err "--n zero"
+expect 64 "$umed" synth extra -o a.h5;    holds err "unexpected argument 'extra'"
+expect 64 "$umed" synth;            holds err "-o DATA.h5 is needed"
+expect 64 "$umed" import;           holds err "an argument is missing"
+expect 64 "$umed" synth -o none/a.h5;     holds err "does not exist"
+expect 64 "$umed" synth --log-level loud -o a.h5; holds err "expected error, warn, info or debug"
+expect 64 "$umed" synth --channels 2 -o a.h5
+
+expect 0 "$umed" synth --n 12 --size 32 -q -o a.h5
+same "$(cat err)" "" "quiet"
+expect 64 "$umed" synth --n 12 --size 32 -o a.h5; holds err "a.h5 exists"
+expect 0 "$umed" check a.h5;        holds out "12 images 32x32x1 u8"
+head -c 3000 a.h5 >cut.h5
+expect 65 "$umed" check cut.h5;     holds out "BAD"
+expect 65 "$umed" protect --data cut.h5 -o b.h5
+[ ! -e b.h5 ] || fail "b.h5 was written"
+expect 74 "$umed" protect --data missing.h5 -o b.h5; holds err "missing.h5"
+
+expect 64 "$umed" protect --data a.h5 --protector umd -o b.h5; holds err "did you mean 'umed'?"
+expect 64 "$umed" protect --data a.h5 --protector em -o b.h5;  holds err "'em' is not in this version"
+expect 64 "$umed" exploit --data a.h5 --test a.h5 --model transunet -o r.h5; holds err "is not in this version"
+expect 64 "$umed" exploit --data a.h5 --test a.h5 --defense blur -o r.h5;    holds err "is not in this version"
+expect 64 "$umed" protect --data a.h5 --rows some -o b.h5;      holds err "one of: all train"
+expect 64 "$umed" protect --data a.h5 --set umed.epps=1 -o b.h5; holds err "umed.eps"
+expect 64 "$umed" protect --data a.h5 --backend cuda -o b.h5;   holds err "cuda"
+expect 64 "$umed" protect --data a.h5 --precision bf16 -o b.h5; holds err "bf16"
+
+echo 'umed: { eps = "8/255"; };' >c.cfg
+expect 0 "$umed" protect -c c.cfg --set exploiter.epochs=3 --print-config
+holds out 'eps = "8/255"';          holds out "epochs = 3"
+cp out printed.cfg
+expect 0 "$umed" protect -c printed.cfg --print-config
+same "$(cat out)" "$(cat printed.cfg)" "the printed settings read back"
+printf 'umed: {\n  epps = 1; };\n' >bad.cfg
+expect 64 "$umed" protect -c bad.cfg --print-config; holds err "bad.cfg:2"
+
+tiny_sweep a.h5 1 1 >g.cfg
+expect 0 "$umed" grid g.cfg --dry-run --format csv
+same "$(wc -l <out)" 3 "a head and two cells"
+holds out "key,dataset,protector,bound,exploiter,defense,seed,tables,protect_key,flops,protect_flops,state"
+expect 64 "$umed" grid g.cfg;       holds err "-o DIR is needed"
+expect 64 "$umed" grid g.cfg -o o --only protector=umd; holds err "no cell is left"
+expect 0 "$umed" grid g.cfg -o o --status; holds out "open 2"
+[ ! -e o ] || fail "--status made the folder"
+expect 65 "$umed" report o;         holds err "no sweep folder"
+expect 0 "$umed" calibrate --data a.h5; holds out "<- settings"
+same "$(grep -c popcount out)" 12 "contour modes and radii"
+"$umed" list >/dev/full 2>err
+same $? 74 "a full disk"

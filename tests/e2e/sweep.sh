@@ -1,0 +1,62 @@
+# A sweep: once, again, stopped, killed, shared, in shards, with a failing cell.
+. "$(dirname "$0")/common.sh"
+
+expect 0 "$umed" synth --n 24 --size 32 -q -o data.h5
+expect 0 "$umed" synth --n 24 --size 32 --shards 8 -q -o shards
+tiny_sweep data.h5 2 4 >g.cfg
+tiny_sweep shards 2 4 >s.cfg
+
+expect 0 "$umed" grid g.cfg -o once;  holds err "done   exploit tiny/umed/unet seed 1"
+science once >once.txt
+same "$(wc -l <once.txt)" 2
+find once -name '*ckpt*' -o -name '*lease*' -o -name '*.part' | grep -q . && fail "something was left behind"
+expect 0 "$umed" check once
+
+# again: nothing to do, nothing touched
+before=$(find once -type f -printf '%p %T@\n' | sort)
+expect 0 "$umed" grid g.cfg -o once;  lacks err "start"
+same "$(find once -type f -printf '%p %T@\n' | sort)" "$before" "a second run changed files"
+expect 0 "$umed" grid g.cfg -o once --status; holds out "done 2"
+
+# eight shards: the same keys and the same numbers
+expect 0 "$umed" grid s.cfg -o sharded
+same "$(science sharded)" "$(cat once.txt)" "shards"
+
+# stopped by a time limit, as often as it takes
+rc=75 runs=0
+while [ $rc = 75 ] && [ $runs -lt 60 ]; do
+    "$umed" grid g.cfg -o limited --limit-s 0.4 >out 2>err
+    rc=$?
+    runs=$((runs + 1))
+done
+same $rc 0 "limited runs"
+[ $runs -gt 1 ] || fail "the limit never stopped it"
+same "$(science limited)" "$(cat once.txt)" "$runs limited runs"
+
+# killed in the middle of both kinds of work; the next run goes on at once, although nobody removed the claims
+for moment in "start  protect" "start  exploit tiny/umed"; do
+    rm -rf killed
+    "$umed" grid g.cfg -o killed --set run.checkpoint_s=0 >out 2>err &
+    pid=$!
+    for _ in $(seq 400); do grep -q "$moment" err && break; sleep 0.02; done
+    sleep 0.15
+    kill -KILL $pid 2>/dev/null
+    wait $pid 2>/dev/null
+    expect 0 timeout 60 "$umed" grid g.cfg -o killed
+    same "$(science killed)" "$(cat once.txt)" "killed after $moment"
+    find killed -name '*ckpt*' -o -name '*lease*' | grep -q . && fail "something was left behind"
+done
+
+# two runs on one folder share the work
+"$umed" grid g.cfg -o shared >out1 2>err1 &
+pid=$!
+"$umed" grid g.cfg -o shared >out2 2>err2
+rc=$?
+wait $pid || fail "the first of two runs failed"
+same $rc 0 "the second of two runs"
+same "$(cat err1 err2 | grep -c 'start ')" 3 "tasks done twice"
+same "$(science shared)" "$(cat once.txt)" "shared"
+
+# a cell that cannot work is recorded, the rest goes on, and the next run tries it again
+expect 3 "$umed" grid g.cfg -o failing --set umed.adam.lr=0.99 --set umed.eps=1 --set umed.gen.gain=1e6 --set loss.w_dice=1e6 \
+    --set loss.w_ce=1e6 --set exploiter.adam_lr=1

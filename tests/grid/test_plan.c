@@ -1,0 +1,208 @@
+/* From a configuration to cells: blocks, variants, merging, filters, refusals. */
+#include "grid_fixture.h"
+
+#include "grid/plan.h"
+
+static um_backend *backend;
+static um_grid_config *config;
+
+static const char head[] = "model: { base_width = 2; }; umed: { gen: { base_width = 2; }; };\n"
+                           "grid: { datasets = ( { name = \"a\"; path = \"a.h5\"; }, { name = \"b\"; path = \"b.h5\"; } );\n"
+                           "variants = ( { name = \"umed8\"; base = \"umed\"; set = [ \"umed.eps=8/255\" ]; },\n"
+                           "             { name = \"same\"; base = \"umed\"; set = [ \"umed.eps=4/255\" ]; } );\n";
+
+/* Expands head + rest; the rest closes the group. */
+static um_status expand(um_sweep **out, const char *rest, const char *const *only, size_t n_only)
+{
+    um_text text = {0};
+    um_sweep_filter filter = {only, n_only};
+    um_grid_config_free(config);
+    config = NULL;
+    if (!um_file_exists(at("a.h5"))) {
+        make_phantoms(at("a.h5"), 10, 16, 1);
+        make_phantoms(at("b.h5"), 10, 16, 2);
+    }
+    OK(um_text_add(&text, "%s%s", head, rest));
+    OK(um_file_write(at("sweep.cfg"), um_text_get(&text), text.n));
+    um_text_free(&text);
+    OK(um_config_load(at("sweep.cfg"), settings, &config));
+    return um_sweep_create(out, config, settings, &filter, backend, "sweep.cfg");
+}
+
+static void whole(void **state)
+{
+    (void)state;
+    um_sweep *s = NULL;
+    OK(expand(&s, "};", NULL, 0));
+    assert_int_equal(s->n_data, 2);
+    assert_int_equal(s->n_methods, 4);
+    assert_int_equal(s->n_cells, 2 * 3); /* none, umed, umed8; `same` is umed */
+    assert_int_equal(s->n_items, 2 * 2);
+    assert_int_equal(s->data[0].n_train, 8);
+    assert_int_equal(s->data[0].n_test, 2);
+    assert_int_equal(s->cells[0].seed, 1);
+    um_sweep_free(s);
+}
+
+static void blocks_merge(void **state)
+{
+    (void)state;
+    um_sweep *s = NULL;
+    um_text tables = {0};
+    OK(expand(&s,
+              "blocks = ( { tables = [1,2]; datasets = [\"a\"]; protectors = [\"none\",\"umed\"]; },\n"
+              "           { tables = [3]; datasets = [\"a\"]; protectors = [\"same\",\"umed8\"]; } ); seeds = [4,5]; };",
+              NULL, 0));
+    assert_int_equal(s->n_cells, 6);
+    assert_int_equal(s->n_items, 4);
+    assert_string_equal(s->methods[s->cells[2].method].name, "umed");
+    OK(um_sweep_tables_text(s->cells[2].tables, &tables));
+    assert_string_equal(um_text_get(&tables), "1 2 3");
+    assert_int_equal(s->cells[0].item, -1);
+    assert_int_equal(s->cells[2].item, 0);
+    assert_string_not_equal(s->cells[2].key, s->cells[3].key);
+    assert_string_equal(s->cells[2].group, s->cells[3].group);
+    um_text_free(&tables);
+    um_sweep_free(s);
+}
+
+/* An item stands before every cell that needs it, and items are numbered in the order of their first cell. */
+static void order(void **state)
+{
+    (void)state;
+    um_sweep *s = NULL;
+    int seen = 0;
+    OK(expand(&s, "seeds = [1,2,3]; };", NULL, 0));
+    for (int i = 0; i < s->n_cells; i++) {
+        assert_true(s->cells[i].item <= seen);
+        seen += s->cells[i].item == seen;
+        if (s->cells[i].item >= 0) {
+            assert_int_equal(s->items[s->cells[i].item].seed, s->cells[i].seed);
+            assert_int_equal(s->items[s->cells[i].item].data, s->cells[i].data);
+        }
+    }
+    assert_int_equal(seen, s->n_items);
+    um_sweep_free(s);
+}
+
+static void costs(void **state)
+{
+    (void)state;
+    um_sweep *s = NULL;
+    double before;
+    OK(expand(&s, "};", NULL, 0));
+    for (int i = 0; i < s->n_cells; i++)
+        assert_true(s->cells[i].flops > 1e6);
+    for (int i = 0; i < s->n_items; i++)
+        assert_true(s->items[i].flops > 1e6);
+    before = s->cells[0].flops;
+    um_sweep_free(s);
+    OK(um_settings_set(settings, "exploiter.epochs", "300", "test"));
+    OK(expand(&s, "};", NULL, 0));
+    assert_true(s->cells[0].flops > 1.9 * before && s->cells[0].flops < 2.1 * before);
+    um_sweep_free(s);
+}
+
+static void limit(void **state)
+{
+    (void)state;
+    um_sweep *s = NULL;
+    OK(um_settings_set(settings, "data.limit", "3", "test"));
+    OK(expand(&s, "};", NULL, 0));
+    assert_int_equal(s->data[0].n_train, 3);
+    assert_int_equal(s->data[0].n_test, 2);
+    um_sweep_free(s);
+}
+
+static void only(void **state)
+{
+    (void)state;
+    um_sweep *s = NULL;
+    static const char *const some[] = {"dataset=b", "protector=none", "protector=umed8", "seed=2"};
+    OK(expand(&s, "seeds = [1,2]; };", some, 4));
+    assert_int_equal(s->n_cells, 2);
+    assert_string_equal(s->data[s->cells[0].data].name, "b");
+    assert_string_equal(s->methods[s->cells[1].method].name, "umed8");
+    assert_int_equal(s->cells[1].seed, 2);
+    um_sweep_free(s);
+    REFUSED(expand(&s, "};", (const char *const[]){"seed=7"}, 1), UM_E_CONFIG, "no cell is left");
+    REFUSED(expand(&s, "};", (const char *const[]){"network=unet"}, 1), UM_E_USAGE, "--only network=unet");
+    REFUSED(expand(&s, "};", (const char *const[]){"seed="}, 1), UM_E_USAGE, "--only seed=");
+}
+
+static void refusals(void **state)
+{
+    (void)state;
+    um_sweep *s = NULL;
+#define BLOCK(text) "blocks = ( { " text " } ); };"
+    REFUSED(expand(&s, BLOCK("protectors = [\"umd\"];"), NULL, 0), UM_E_CONFIG, "unknown protector 'umd', did you mean 'umed'?");
+    REFUSED(expand(&s, BLOCK("protectors = [\"umed9\"];"), NULL, 0), UM_E_CONFIG, "did you mean 'umed");
+    REFUSED(expand(&s, BLOCK("exploiters = [\"unte\"];"), NULL, 0), UM_E_CONFIG, "unknown exploiter 'unte', did you mean 'unet'?");
+    REFUSED(expand(&s, BLOCK("exploiters = [\"cdc_unet\"];"), NULL, 0), UM_E_CONFIG, "unknown exploiter 'cdc_unet'");
+    REFUSED(expand(&s, BLOCK("defenses = [\"nine\"];"), NULL, 0), UM_E_CONFIG, "did you mean 'none'?");
+    REFUSED(expand(&s, BLOCK("datasets = [\"c\"];"), NULL, 0), UM_E_CONFIG, "unknown dataset 'c'");
+    REFUSED(expand(&s, BLOCK("tables = [6];"), NULL, 0), UM_E_CONFIG, "tables = 6");
+    assert_non_null(strstr(um_error_text(), "sweep.cfg:5"));
+#undef BLOCK
+    assert_null(s);
+}
+
+static void later_versions(void **state)
+{
+    (void)state;
+    static const char *const protectors[] = {"em", "tap", "lsp", "ar", "sep"}, *const exploiters[] = {"unetpp", "attention_unet", "transunet"},
+                             *const defenses[] = {"blur", "jpeg60", "jpeg30", "advtrain"};
+    const struct {
+        const char *list;
+        const char *const *names;
+        size_t n;
+    } kinds[] = {{"protectors", protectors, 5}, {"exploiters", exploiters, 3}, {"defenses", defenses, 4}};
+    um_sweep *s = NULL;
+    char rest[256], wanted[64];
+    for (size_t k = 0; k < 3; k++) {
+        for (size_t i = 0; i < kinds[k].n; i++) {
+            snprintf(rest, sizeof rest, "blocks = ( { %s = [\"%s\"]; } ); };", kinds[k].list, kinds[k].names[i]);
+            snprintf(wanted, sizeof wanted, "'%s' is not in this version", kinds[k].names[i]);
+            REFUSED(expand(&s, rest, NULL, 0), UM_E_UNSUPPORTED, wanted);
+        }
+    }
+}
+
+static void no_data(void **state)
+{
+    (void)state;
+    um_sweep *s = NULL;
+    um_grid_config empty = {0};
+    um_grid_dataset twice[] = {{"a", "x", "x"}, {"a", "y", "y"}}, lost[] = {{"a", "x.h5", "/nowhere/x.h5"}};
+    REFUSED(um_sweep_create(&s, &empty, settings, NULL, backend, "e.cfg"), UM_E_CONFIG, "e.cfg: no dataset");
+    empty.datasets = twice;
+    empty.n_datasets = 2;
+    REFUSED(um_sweep_create(&s, &empty, settings, NULL, backend, "e.cfg"), UM_E_CONFIG, "two datasets are called 'a'");
+    empty.datasets = lost;
+    empty.n_datasets = 1;
+    assert_int_not_equal(um_sweep_create(&s, &empty, settings, NULL, backend, "e.cfg"), UM_OK);
+    assert_non_null(strstr(um_error_text(), "/nowhere/x.h5"));
+}
+
+static int open_backend(void **state)
+{
+    (void)state;
+    return um_backend_create(&backend, "cpu", UM_F32) == UM_OK ? 0 : -1;
+}
+
+static int close_backend(void **state)
+{
+    (void)state;
+    um_grid_config_free(config);
+    um_backend_free(backend);
+    return 0;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        FIXTURE_TEST(whole),    FIXTURE_TEST(blocks_merge), FIXTURE_TEST(order),          FIXTURE_TEST(costs),  FIXTURE_TEST(limit),
+        FIXTURE_TEST(only),     FIXTURE_TEST(refusals),     FIXTURE_TEST(later_versions), FIXTURE_TEST(no_data),
+    };
+    return cmocka_run_group_tests_name("grid_plan", tests, open_backend, close_backend);
+}
