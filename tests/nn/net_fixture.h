@@ -24,6 +24,7 @@ typedef struct net_spec {
     um_bn_mode bn;
     bool frozen;   /* no weight gradients; then wants_dx must be set */
     bool wants_dx; /* the gradient of the images too */
+    bool clear_of_kinks; /* BatchNorm keeps activations away from zero, for finite differences */
     uint64_t seed; /* of the weights */
 } net_spec;
 
@@ -43,7 +44,7 @@ um_model_config net_config(int64_t width, int64_t in_ch, int64_t out_ch);
 /* Loss: CE + Dice per image, smooth 1e-5. Weights: um_params_init, then BatchNorm gamma in [0.5, 1.5), beta in [-0.5, 0.5). */
 void net_create(test_net *net, const net_spec *spec);
 void net_free(test_net *net);
-void net_random_norms(um_params *params, uint64_t seed);
+void net_random_norms(um_params *params, uint64_t seed, bool clear_of_kinks);
 
 /* x: [n][h][w][in_ch], y: [n][h][w], converted to the backend's type. */
 void net_upload(test_net *net, um_tid t, const double *host, int64_t n);
