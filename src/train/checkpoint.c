@@ -126,14 +126,14 @@ um_status um_training_load(um_training_state *s, const char *path, bool *found)
     um_net_tensors t = {0};
     um_text names = {0};
     char *list = NULL;
-    int64_t *counters = NULL, n_counters = 0, shape[UM_H5_DIMS] = {0};
+    int64_t *counters = NULL, n_counters = 0, shape[UM_H5_DIMS] = {0}, adam_step; /* the nets' own steps are counters */
     double *points = NULL;
     UM_TRY(same_run(s, path, found));
     if (!*found)
         return UM_OK;
     UM_TRY(gather(&t, s, false));
     um_checkpoint c = {.state = t.list, .n_state = t.n, .adam_m = t.m, .adam_v = t.v, .n_adam = t.n_adam};
-    UM_TRY(um_checkpoint_load(path, &c, NULL));
+    UM_TRY(um_checkpoint_load(path, &c, &adam_step));
     UM_TRY(um_checkpoint_history(path, "counters", UM_H5_I64, 1, (void **)&counters, &n_counters));
     if (n_counters != N_COUNTERS) {
         rc = um_fail(UM_E_DATA, "%s: /history/counters has %ld entries instead of %d", path, (long)n_counters, N_COUNTERS);
