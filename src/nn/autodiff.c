@@ -69,6 +69,16 @@ done:
     return rc;
 }
 
+/* A slice that no node writes reads what its parent holds, and wants what that wants. */
+static void inherit_need(um_graph *g, um_tid t)
+{
+    if (t < 0 || g->tensors[t].parent < 0 || g->tensors[t].producer >= 0)
+        return;
+    inherit_need(g, g->tensors[t].parent);
+    if (g->tensors[g->tensors[t].parent].needs_grad)
+        g->tensors[t].needs_grad = true;
+}
+
 /* A tensor wants a gradient when it is a trainable parameter, one of `wanted`, or computed from such a tensor. */
 static void mark_needs(um_graph *g, const um_tid *wanted, int n_wanted)
 {
@@ -79,8 +89,10 @@ static void mark_needs(um_graph *g, const um_tid *wanted, int n_wanted)
     for (int i = 0; i < g->n_nodes; i++) {
         const um_node *node = &g->nodes[i];
         bool needs = false;
-        for (int k = 0; k < UM_OP_MAX_IN; k++)
+        for (int k = 0; k < UM_OP_MAX_IN; k++) {
+            inherit_need(g, node->in[k]);
             needs = needs || (node->in[k] >= 0 && g->tensors[node->in[k]].needs_grad);
+        }
         for (int k = 0; needs && k < UM_OP_MAX_OUT; k++)
             for (um_tid t = node->out[k]; t >= 0; t = g->tensors[t].parent)
                 if (g->tensors[t].kind == UM_T_ACT)
