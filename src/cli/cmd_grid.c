@@ -1,6 +1,5 @@
 #include "cli/cli.h"
 
-#include "base/file.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "grid/run.h"

@@ -19,7 +19,7 @@ typedef struct protection {
     char sha256[UM_SHA256_HEX];
     um_rows fit_rows;
     um_protect_outcome result;
-    char *private_dir, *checkpoint, *report;
+    char *private_dir, *held, *checkpoint, *report;
     int64_t seed;
     int train_only;
 } protection;
@@ -31,6 +31,7 @@ static void clear(protection *p)
     um_dataset_free(p->clean);
     um_backend_free(p->backend);
     um_free(p->private_dir);
+    um_free(p->held);
     um_free(p->checkpoint);
     um_free(p->report);
 }
@@ -40,7 +41,6 @@ static um_status prepare(um_cli *cli, protection *p)
 {
     um_status rc = UM_OK;
     const um_cli_values *v = &cli->v;
-    char *held = NULL;
     p->seed = v->seed >= 0 ? v->seed : 1;
     UM_TRY(um_cli_need(v->data, "--data DATA.h5", cli->command));
     UM_TRY(um_cli_need(v->output, "-o OUT.h5", cli->command));
@@ -50,14 +50,13 @@ static um_status prepare(um_cli *cli, protection *p)
     if (v->state)
         UM_TRY(um_cli_check_output(v->state));
     UM_TRY(v->private_dir ? um_strdup(&p->private_dir, v->private_dir) : um_private_folder(&p->private_dir, v->output));
-    UM_TRY(um_path_join(&held, p->private_dir, "private.h5"));
+    UM_TRY(um_path_join(&p->held, p->private_dir, "private.h5"));
     UM_TRY(um_path_join(&p->checkpoint, p->private_dir, "fit.ckpt.h5"));
     UM_TRY(um_path_join(&p->report, p->private_dir, "result.h5"));
-    if (um_file_exists(held))
-        UM_TRY(um_fail(UM_E_USAGE, "%s exists: it restores another release; give another --private folder", held));
+    if (um_file_exists(p->held))
+        UM_TRY(um_fail(UM_E_USAGE, "%s exists: it restores another release; give another --private folder", p->held));
     UM_TRY(um_cli_backend(cli, &p->backend));
 done:
-    um_free(held);
     return rc;
 }
 
@@ -105,6 +104,8 @@ static um_status commit(const um_cli *cli, protection *p)
                             &(um_dataset_write_options){.n_shards = cli->v.shards > 1 ? (int)cli->v.shards : 1, .released = true}));
     unlink(p->checkpoint);
 done:
+    if (rc != UM_OK && !um_file_exists(cli->v.output) && !um_dir_exists(cli->v.output))
+        unlink(p->held); /* nothing was released: the same command may try again */
     um_text_free(&inputs);
     um_text_free(&settings);
     return rc;

@@ -295,10 +295,10 @@ um_status um_sweep_create(um_sweep **out, const um_grid_config *config, const um
     um_grid_block whole = {.where = everything};
     snprintf(everything, sizeof everything, "%s", where);
     UM_TRY(UM_NEW(s));
-    UM_TRY(um_sweep_filter_check(filter));
     UM_TRY(check_datasets(config, where));
     UM_TRY(create_methods(s, config, base, where));
     s->n_data = (int)config->n_datasets;
+    UM_TRY(um_sweep_filter_check(filter, s, config));
     UM_TRY(check_blocks(s, config));
     UM_TRY(describe_data(s, config, base));
     if (config->n_blocks == 0)

@@ -47,6 +47,14 @@ done:
     return rc;
 }
 
+static int find_method(const um_sweep *s, const char *name)
+{
+    for (int i = 0; i < s->n_methods; i++)
+        if (strcmp(s->methods[i].name, name) == 0)
+            return i;
+    return -1;
+}
+
 static um_status unknown_method(const um_sweep *s, const char *name, const char *where)
 {
     um_status rc = UM_OK;
@@ -69,12 +77,9 @@ static um_status resolve_methods(um_sweep_choice *c, const um_sweep *s, const um
     c->n_methods = n ? (int)n : s->n_methods;
     UM_TRY(UM_NEW_ARRAY(c->methods, c->n_methods));
     for (int i = 0; i < c->n_methods; i++) {
-        int m = i;
-        for (m = n ? 0 : i; n && m < s->n_methods && strcmp(s->methods[m].name, block->protectors.items[i]) != 0;)
-            m++;
-        if (m == s->n_methods)
+        c->methods[i] = n ? find_method(s, block->protectors.items[i]) : i;
+        if (c->methods[i] < 0)
             UM_TRY(unknown_method(s, block->protectors.items[i], block->where));
-        c->methods[i] = m;
     }
 done:
     return rc;
@@ -158,18 +163,36 @@ void um_sweep_choice_clear(um_sweep_choice *c)
 
 static const char *const filter_keys[] = {"dataset", "protector", "exploiter", "defense", "seed"};
 
-um_status um_sweep_filter_check(const um_sweep_filter *f)
+static um_status check_value(const um_sweep *s, const um_grid_config *config, const char *key, const char *value)
 {
+    const um_model_def *exploiter;
+    const um_defense_def *defense;
+    if (strncmp(key, "dataset", 7) == 0)
+        return find_data(config, value) < 0 ? unknown_data(config, value, "--only") : UM_OK;
+    if (strncmp(key, "protector", 9) == 0)
+        return find_method(s, value) < 0 ? unknown_method(s, value, "--only") : UM_OK;
+    if (strncmp(key, "exploiter", 9) == 0)
+        return um_name_exploiter(&exploiter, value, "--only");
+    if (strncmp(key, "defense", 7) == 0)
+        return um_name_defense(&defense, value, "--only");
+    return UM_OK;
+}
+
+um_status um_sweep_filter_check(const um_sweep_filter *f, const um_sweep *s, const um_grid_config *config)
+{
+    um_status rc = UM_OK;
     for (size_t i = 0; f && i < f->n; i++) {
         size_t n = strcspn(f->only[i], "=");
         bool known = false;
         for (size_t k = 0; k < UM_COUNT(filter_keys); k++)
             known = known || (strlen(filter_keys[k]) == n && strncmp(filter_keys[k], f->only[i], n) == 0);
         if (!known || f->only[i][n] != '=' || !f->only[i][n + 1])
-            return um_fail(UM_E_USAGE, "--only %s: expected dataset=, protector=, exploiter=, defense= or seed= and a value",
-                           f->only[i]);
+            UM_TRY(um_fail(UM_E_USAGE, "--only %s: expected dataset=, protector=, exploiter=, defense= or seed= and a value",
+                           f->only[i]));
+        UM_TRY(check_value(s, config, f->only[i], f->only[i] + n + 1));
     }
-    return UM_OK;
+done:
+    return rc;
 }
 
 bool um_sweep_filter_passes(const um_sweep_filter *f, const char *dataset, const char *protector, const char *exploiter,

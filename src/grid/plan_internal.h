@@ -20,6 +20,7 @@ void um_sweep_choice_clear(um_sweep_choice *c);
 /* True when the filter lets these coordinates through. */
 bool um_sweep_filter_passes(const um_sweep_filter *f, const char *dataset, const char *protector, const char *exploiter,
                             const char *defense, int64_t seed);
-um_status um_sweep_filter_check(const um_sweep_filter *f);
+/* Every key and every value must be known; refusals name the nearest match. */
+um_status um_sweep_filter_check(const um_sweep_filter *f, const um_sweep *s, const um_grid_config *config);
 
 #endif

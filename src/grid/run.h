@@ -29,8 +29,8 @@ typedef struct um_sweep_run_options {
     void *payload;
 } um_sweep_run_options;
 
-/* tally: always filled. Errors: UM_E_PARTIAL when cells failed; UM_E_STOPPED with everything saved; UM_E_IO and UM_E_MEMORY end the
- * run; other errors are those of a cell, which is recorded while the sweep goes on. */
+/* tally: filled when the run came to its end, also with failures. Errors: UM_E_PARTIAL when cells failed; UM_E_STOPPED with
+ * everything saved; UM_E_IO and UM_E_MEMORY end the run; other errors are those of a cell, recorded while the sweep goes on. */
 um_status um_sweep_execute(const um_sweep_run_options *o, um_sweep_tally *tally);
 
 /* From the files in DIR, which need not exist. why: receives the reason of a failure or the holder of a claim; may be NULL. */

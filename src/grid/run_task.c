@@ -1,7 +1,6 @@
 #include "grid/run_internal.h"
 
 #include "base/file.h"
-#include "base/log.h"
 #include "base/mem.h"
 #include "grid/work.h"
 #include "io/import.h"

@@ -61,7 +61,7 @@ expect 0 "$umed" grid g.cfg --dry-run --format csv
 same "$(wc -l <out)" 3 "a head and two cells"
 holds out "key,dataset,protector,bound,exploiter,defense,seed,tables,protect_key,flops,protect_flops,state"
 expect 64 "$umed" grid g.cfg;       holds err "-o DIR is needed"
-expect 64 "$umed" grid g.cfg -o o --only protector=umd; holds err "no cell is left"
+expect 64 "$umed" grid g.cfg -o o --only protector=umd; holds err "did you mean 'umed'?"
 expect 0 "$umed" grid g.cfg -o o --status; holds out "open 2"
 [ ! -e o ] || fail "--status made the folder"
 expect 65 "$umed" report o;         holds err "no sweep folder"
@@ -69,3 +69,12 @@ expect 0 "$umed" calibrate --data a.h5; holds out "<- settings"
 same "$(grep -c popcount out)" 12 "contour modes and radii"
 "$umed" list >/dev/full 2>err
 same $? 74 "a full disk"
+
+# several ranks are refused in one line, and the commands that need no MPI do not start it
+if command -v mpirun >/dev/null && ! "$umed" info | grep -q '^mpi *none'; then
+    launch="mpirun --oversubscribe -np 2"
+    [ "$(id -u)" = 0 ] && launch="$launch --allow-run-as-root"
+    expect 64 $launch "$umed" protect --data a.h5 -o b.h5
+    same "$(grep -c 'umed: this version trains on one rank' err)" 1
+    expect 0 $launch "$umed" --version
+fi

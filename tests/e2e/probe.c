@@ -1,6 +1,6 @@
 /* What the shell tests want to know about files.
  *   probe attr FILE NAME   a text attribute of the root
- *   probe diff A B         "N CHANGED LARGEST": rows, rows that differ, largest pixel difference; fails unless ids and masks agree */
+ *   probe diff A B         "N CHANGED LARGEST": rows, rows that differ, largest pixel difference; ids and masks must agree */
 #include "io/dataset.h"
 #include "io/h5.h"
 

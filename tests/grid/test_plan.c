@@ -126,6 +126,9 @@ static void only(void **state)
     assert_int_equal(s->cells[1].seed, 2);
     um_sweep_free(s);
     REFUSED(expand(&s, "};", (const char *const[]){"seed=7"}, 1), UM_E_CONFIG, "no cell is left");
+    REFUSED(expand(&s, "};", (const char *const[]){"protector=umd"}, 1), UM_E_CONFIG, "--only: unknown protector 'umd', did");
+    REFUSED(expand(&s, "};", (const char *const[]){"dataset=c"}, 1), UM_E_CONFIG, "--only: unknown dataset 'c'");
+    REFUSED(expand(&s, "};", (const char *const[]){"defense=blur"}, 1), UM_E_UNSUPPORTED, "'blur' is not in this version");
     REFUSED(expand(&s, "};", (const char *const[]){"network=unet"}, 1), UM_E_USAGE, "--only network=unet");
     REFUSED(expand(&s, "};", (const char *const[]){"seed="}, 1), UM_E_USAGE, "--only seed=");
 }
@@ -150,8 +153,9 @@ static void refusals(void **state)
 static void later_versions(void **state)
 {
     (void)state;
-    static const char *const protectors[] = {"em", "tap", "lsp", "ar", "sep"}, *const exploiters[] = {"unetpp", "attention_unet", "transunet"},
-                             *const defenses[] = {"blur", "jpeg60", "jpeg30", "advtrain"};
+    static const char *const protectors[] = {"em", "tap", "lsp", "ar", "sep"};
+    static const char *const exploiters[] = {"unetpp", "attention_unet", "transunet"};
+    static const char *const defenses[] = {"blur", "jpeg60", "jpeg30", "advtrain"};
     const struct {
         const char *list;
         const char *const *names;

@@ -7,7 +7,8 @@
 
 #include <math.h>
 
-static um_result_row cell(const char *dataset, const char *protector, const char *bound, const char *exploiter, int64_t seed, double dsc)
+static um_result_row cell(const char *dataset, const char *protector, const char *bound, const char *exploiter, int64_t seed,
+                          double dsc)
 {
     um_result_row r = {.plain = true, .seed = seed, .psnr = NAN, .ssim = NAN, .psnr_roi = NAN, .ssim_roi = NAN};
     snprintf(r.dataset, sizeof r.dataset, "%s", dataset);
