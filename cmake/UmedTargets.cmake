@@ -32,5 +32,5 @@ function(umed_test name)
   target_link_libraries(test_${name} PRIVATE umed_flags ${A_LIBS} PkgConfig::CMOCKA)
   add_test(NAME ${name} COMMAND test_${name} ${A_ARGS})
   set_tests_properties(${name} PROPERTIES TIMEOUT ${A_TIMEOUT} SKIP_RETURN_CODE 77 LABELS "${A_LABELS}"
-    ENVIRONMENT "UMED_SOURCE_DIR=${PROJECT_SOURCE_DIR};UMED_SHARED_DIR=${PROJECT_SOURCE_DIR}/../shared")
+    ENVIRONMENT "UMED_SOURCE_DIR=${PROJECT_SOURCE_DIR};UMED_SHARED_DIR=${PROJECT_SOURCE_DIR}/../shared;OMP_WAIT_POLICY=passive")
 endfunction()

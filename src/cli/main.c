@@ -10,7 +10,9 @@
 #include "train/options.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static const um_command *const commands[] = {
 #define UM_COMMAND(name) &um_command_##name,
@@ -139,8 +141,18 @@ done:
     return rc;
 }
 
+/* By default OpenMP's threads spin at the end of every loop; where others use the same cores, that costs twenty times the work. The
+ * runtime reads its policy when it is loaded, before main, so the program starts itself once more unless the user chose a policy. */
+static void wait_passively(char **argv)
+{
+    if (getenv("OMP_WAIT_POLICY") || getenv("GOMP_SPINCOUNT") || setenv("OMP_WAIT_POLICY", "passive", 1) != 0)
+        return;
+    execv("/proc/self/exe", argv);
+}
+
 int main(int argc, char **argv)
 {
+    wait_passively(argv);
     um_cli cli = {0};
     um_comm comm = {.rank = 0, .size = 1};
     um_status rc = flush_output(run(&cli, &comm, argc, argv));
