@@ -1,0 +1,210 @@
+/* Exact restart: a training that was stopped, saved and loaded ends in the bits of one that was left alone. */
+#include "train/train_fixture.h"
+
+enum { SIDE = 32, IMAGES = 10, BATCH = 4, EPOCHS = 3 };
+
+static void step(um_segmenter *s, int64_t number)
+{
+    double x[BATCH * SIDE * SIDE], y[BATCH * SIDE * SIDE], loss[3];
+    float fx[BATCH * SIDE * SIDE], fy[BATCH * SIDE * SIDE];
+    bool wide = s->backend->real == UM_F64;
+    net_example(x, y, BATCH, SIDE, SIDE, 1);
+    for (int64_t i = 0; i < BATCH * SIDE * SIDE; i++) {
+        x[i] += 0.01 * (double)number;
+        fx[i] = (float)x[i], fy[i] = (float)y[i];
+    }
+    assert_ok(um_segmenter_step(s, wide ? (void *)x : fx, wide ? (void *)y : fy, BATCH, loss));
+}
+
+static void assert_same_training(const um_params *a, const um_params *b)
+{
+    assert_int_equal(a->adam_step, b->adam_step);
+    assert_int_equal(a->bn_batches, b->bn_batches);
+    for (int i = 0; i < a->n; i++)
+        for (int block = UM_BLOCK_VALUE; block <= UM_BLOCK_V; block++) {
+            if (block == UM_BLOCK_GRAD || (block && a->list[i].kind == UM_PARAM_BUFFER))
+                continue;
+            double *p = net_param(a, i, (um_param_block)block), *q = net_param(b, i, (um_param_block)block);
+            if (memcmp(p, q, (size_t)a->list[i].count * sizeof *p))
+                fail_msg("%s differs (block %d)", a->list[i].name, block);
+            um_free(p);
+            um_free(q);
+        }
+}
+
+static void five_and_five_are_ten(void **state)
+{
+    (void)state;
+    for (int real = UM_F32; real <= UM_F64; real++) {
+        um_backend *b = NULL;
+        um_segmenter *whole = NULL, *first = NULL, *second = NULL;
+        um_curves curves = {0}, loaded = {0};
+        bool found = false;
+        assert_ok(um_backend_create(&b, "cpu", (um_dtype)real));
+        small_segmenter(&whole, b, "cdc_unet", SIDE, 1e-2, 1);
+        small_segmenter(&first, b, "cdc_unet", SIDE, 1e-2, 1);
+        small_segmenter(&second, b, "cdc_unet", SIDE, 1e-2, 2);
+        for (int i = 0; i < 10; i++)
+            step(whole, i);
+        for (int i = 0; i < 5; i++)
+            step(first, i);
+        assert_ok(um_curves_add(&curves, "loss", 1, 0.1));
+        um_training_state s = {.fingerprint = "five", .n_nets = 1, .net_name = {"model"}, .net = {first->params},
+                               .progress = {3, 2, {0.1, 0.2, 0.3, 1e-300}}, .curves = &curves};
+        assert_ok(um_training_save(&s, at("state.h5")));
+        um_training_state t = {.fingerprint = "five", .n_nets = 1, .net_name = {"model"}, .net = {second->params}, .curves = &loaded};
+        assert_ok(um_training_load(&t, at("state.h5"), &found));
+        assert_true(found);
+        assert_memory_equal(&t.progress, &s.progress, sizeof t.progress);
+        assert_same_curves(&curves, &loaded);
+        assert_same_training(first->params, second->params);
+        for (int i = 5; i < 10; i++)
+            step(second, i);
+        assert_same_training(whole->params, second->params);
+        um_curves_free(&curves);
+        um_curves_free(&loaded);
+        um_segmenter_free(whole);
+        um_segmenter_free(first);
+        um_segmenter_free(second);
+        um_backend_free(b);
+    }
+}
+
+static void anothers_checkpoint_is_left_alone(void **state)
+{
+    (void)state;
+    um_backend *b = NULL;
+    um_segmenter *net = NULL;
+    um_curves curves = {0};
+    char before[65], after[65];
+    bool found = true;
+    assert_ok(um_backend_create(&b, "cpu", UM_F32));
+    small_segmenter(&net, b, "unet", SIDE, 1e-2, 1);
+    um_training_state s = {.fingerprint = "mine", .n_nets = 1, .net_name = {"model"}, .net = {net->params}, .curves = &curves};
+    assert_ok(um_training_load(&s, at("state.h5"), &found));
+    assert_false(found);
+    assert_ok(um_training_save(&s, at("state.h5")));
+    step(net, 0);
+    assert_ok(um_params_sha256(net->params, before));
+    s.fingerprint = "yours";
+    assert_ok(um_training_load(&s, at("state.h5"), &found));
+    assert_false(found);
+    assert_ok(um_params_sha256(net->params, after));
+    assert_string_equal(before, after);
+    assert_int_equal(net->params->adam_step, 1);
+    um_segmenter_free(net);
+    um_backend_free(b);
+}
+
+typedef struct run {
+    char weights[65];
+    um_curves curves;
+    um_status status;
+} run;
+
+static um_status note_epoch(void *payload, um_segmenter *s, int64_t epoch, um_curves *curves)
+{
+    (void)payload, (void)s;
+    return um_curves_add(curves, "epochs_seen", (double)epoch, (double)epoch);
+}
+
+/* One process's share: a fresh segmenter, trained until the end or until `stop` optimiser steps were made. */
+static void train(run *r, stopping_backend *b, const um_dataset *d, const char *checkpoint, uint64_t seed, long stop)
+{
+    um_segmenter *s = NULL;
+    um_rows rows = {0};
+    um_fit_options o = {.epochs = EPOCHS, .batch = BATCH, .seed = 4, .order = UM_RNG_EXPLOITER_ORDER, .checkpoint = checkpoint,
+                        .fingerprint = "fit", .checkpoint_s = 1e9, .label = "test", .after_epoch = note_epoch};
+    small_segmenter(&s, &b->backend, "unet", SIDE, 1e-2, seed);
+    assert_ok(um_rows_select(&rows, d, UM_SPLIT_TRAIN, 0, 0));
+    um_curves_free(&r->curves);
+    stop_at(stop);
+    r->status = um_fit_run(s, d, &rows, &o, &r->curves);
+    stop_at(0);
+    assert_ok(um_params_sha256(s->params, r->weights));
+    um_rows_free(&rows);
+    um_segmenter_free(s);
+}
+
+static void stopped_fits_end_the_same(void **state)
+{
+    (void)state;
+    stopping_backend b;
+    um_dataset *d = NULL;
+    run alone = {0}, stopped = {0};
+    stopping_open(&b, UM_F32);
+    assert_ok(um_import_phantoms(&d, IMAGES + 2, SIDE, 1, 1, NULL)); /* 10 to learn from: batches of 4, 4, 2 */
+    train(&alone, &b, d, NULL, 1, 0);
+    assert_int_equal(alone.status, UM_OK);
+    assert_int_equal(um_curves_find(&alone.curves, "loss")->n, EPOCHS);
+    static const long stops[] = {1, 2, 3, 4, 8};
+    for (size_t i = 0; i < UM_COUNT(stops); i++) {
+        train(&stopped, &b, d, at("fit.h5"), 1, stops[i]);
+        assert_int_equal(stopped.status, UM_E_STOPPED);
+        train(&stopped, &b, d, at("fit.h5"), 77, 2); /* other weights, replaced by the checkpoint's; stopped once more */
+        train(&stopped, &b, d, at("fit.h5"), 78, 0);
+        assert_int_equal(stopped.status, UM_OK);
+        assert_string_equal(alone.weights, stopped.weights);
+        assert_same_curves(&alone.curves, &stopped.curves);
+        assert_int_equal(unlink(at("fit.h5")), 0);
+    }
+    um_curves_free(&alone.curves);
+    um_curves_free(&stopped.curves);
+    um_dataset_free(d);
+    stopping_close(&b);
+}
+
+static void a_stop_before_the_first_step_saves(void **state)
+{
+    (void)state;
+    stopping_backend b;
+    um_dataset *d = NULL;
+    run alone = {0}, stopped = {0};
+    um_segmenter *s = NULL;
+    um_rows rows = {0};
+    stopping_open(&b, UM_F32);
+    assert_ok(um_import_phantoms(&d, IMAGES + 2, SIDE, 1, 1, NULL));
+    train(&alone, &b, d, NULL, 1, 0);
+    small_segmenter(&s, &b.backend, "unet", SIDE, 1e-2, 1);
+    assert_ok(um_rows_select(&rows, d, UM_SPLIT_TRAIN, 0, 0));
+    um_fit_options o = {.epochs = EPOCHS, .batch = BATCH, .seed = 4, .order = UM_RNG_EXPLOITER_ORDER, .checkpoint = at("fit.h5"),
+                        .fingerprint = "fit", .checkpoint_s = 1e9, .label = "test", .after_epoch = note_epoch};
+    um_stop_request();
+    assert_int_equal(um_fit_run(s, d, &rows, &o, &stopped.curves), UM_E_STOPPED);
+    assert_true(um_file_exists(at("fit.h5")));
+    train(&stopped, &b, d, at("fit.h5"), 5, 0);
+    assert_string_equal(alone.weights, stopped.weights);
+    um_curves_free(&alone.curves);
+    um_curves_free(&stopped.curves);
+    um_rows_free(&rows);
+    um_segmenter_free(s);
+    um_dataset_free(d);
+    stopping_close(&b);
+}
+
+static void a_broken_checkpoint_is_refused(void **state)
+{
+    (void)state;
+    stopping_backend b;
+    um_dataset *d = NULL;
+    run r = {0};
+    stopping_open(&b, UM_F32);
+    assert_ok(um_import_phantoms(&d, IMAGES + 2, SIDE, 1, 1, NULL));
+    train(&r, &b, d, at("fit.h5"), 1, 2);
+    assert_int_equal(truncate(at("fit.h5"), 4000), 0);
+    train(&r, &b, d, at("fit.h5"), 1, 0);
+    assert_int_equal(r.status, UM_E_DATA);
+    assert_non_null(strstr(um_error_text(), "fit.h5"));
+    um_curves_free(&r.curves);
+    um_dataset_free(d);
+    stopping_close(&b);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        FIXTURE_TEST(five_and_five_are_ten),       FIXTURE_TEST(anothers_checkpoint_is_left_alone), FIXTURE_TEST(stopped_fits_end_the_same),
+        FIXTURE_TEST(a_stop_before_the_first_step_saves), FIXTURE_TEST(a_broken_checkpoint_is_refused),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
