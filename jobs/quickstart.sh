@@ -8,7 +8,6 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 : "${BUILD_DIR:=build}" "${OUT:=out/quickstart}" "${JOBS:=$(nproc)}"
-export OMP_WAIT_POLICY=${OMP_WAIT_POLICY:-passive} # threads that wait leave the core to others
 umed=$BUILD_DIR/bin/umed
 data=out/phantom.h5 # where configs/quickstart.cfg looks for it
 say() { printf '\n-- %s\n' "$*" >&2; }

@@ -22,8 +22,6 @@ done
 # Open MPI refuses root and more ranks than cores unless told otherwise; results do not depend on either.
 export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_rmaps_base_oversubscribe=1
 export PRTE_MCA_rmaps_default_mapping_policy=:oversubscribe HDF5_USE_FILE_LOCKING=FALSE
-# Threads that wait must not spin: on a busy machine that costs a factor of ten.
-export OMP_WAIT_POLICY=${OMP_WAIT_POLICY:-passive}
 # Session folders of killed launchers and the tests' own files go with this run.
 TMPDIR=$(mktemp -d "${TMPDIR:-/tmp}/umed-tests.XXXXXX") || exit 1
 export TMPDIR
