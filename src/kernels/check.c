@@ -306,7 +306,7 @@ static um_status check_run(um_backend *b, um_op op, const um_op_call *call)
     look l = {.inner = impl->inner, .op = op, .call = call};
     UM_TRY(impl->inner->iface->prepare(impl->inner, op, call, &l.workspace_bytes));
     if (!call->workspace)
-        return um_fail(UM_E_BUG, "check: %s: the call has no workspace; ask prepare for its size", um_op_table[op].name);
+        UM_TRY(um_fail(UM_E_BUG, "check: %s: the call has no workspace; ask prepare for its size", um_op_table[op].name));
     UM_TRY(look_open(&l));
     for (int i = 0; i < l.n; i++)
         if (l.list[i].is_out && !l.list[i].kept)

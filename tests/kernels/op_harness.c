@@ -9,7 +9,6 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include "base/rng.h"
 #include "base/threads.h"
 #include "ref/ref_ops.h"
 
@@ -42,18 +41,29 @@ void op_view_set(const um_view *v, int64_t pixel, int64_t k, double value)
         ((uint8_t *)v->data)[i] = (uint8_t)value;
 }
 
+/* Two numbers in [0, 1) from the bits of a mixed counter (the finaliser of splitmix64). */
+static void draw_units(int operand, int64_t i, double out[2])
+{
+    uint64_t x = ((uint64_t)operand << 40) + (uint64_t)i + 0x9E3779B97F4A7C15u;
+    x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9u;
+    x = (x ^ (x >> 27)) * 0x94D049BB133111EBu;
+    x ^= x >> 31;
+    out[0] = (double)(x >> 40) / (1 << 24);
+    out[1] = (double)(x & 0xFFFF) / (1 << 16);
+}
+
 static double draw(case_fill fill, int operand, int64_t i)
 {
-    uint32_t w[4];
-    um_rng_words(7, UM_RNG_TEST, (uint32_t)operand, (uint64_t)i, 0, w);
-    double u = (double)um_rng_unit(w[0]);
+    double unit[2];
+    draw_units(operand, i, unit);
+    double u = unit[0];
     switch (fill) {
     case FILL_ANY: return 4 * u - 2;
     case FILL_POSITIVE: return u + 0.5;
     case FILL_MASK: return u < 0.4;
-    case FILL_BOUND: return um_rng_unit(w[1]) < 0.25f ? 0 : 0.02 + 0.58 * u;
+    case FILL_BOUND: return unit[1] < 0.25 ? 0 : 0.02 + 0.58 * u;
     case FILL_DISTINCT: return (double)(i * 7919 % 10007) / 2048.0 - 2.4;
-    case FILL_PLACE: return w[0] % 4;
+    case FILL_PLACE: return floor(4 * u);
     }
     return NAN;
 }

@@ -1,4 +1,4 @@
-/* CDC by fold + convolution against the literal equation (3) of arXiv:2403.14250, and known answers. */
+/* Known answers: CDC by fold + convolution against the literal equation (3) of arXiv:2403.14250, the loss, special values. */
 #include <math.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -104,6 +104,29 @@ static void loss_has_its_known_values(void **state)
     assert_true(fabs(out[0] - out[1] - out[2]) < 1e-15);
 }
 
+/* Two windows side by side: {1, NaN; 3, 2} and {5, 5; 5, 5}. */
+static void pooling_keeps_nan_and_the_first_maximum(void **state)
+{
+    (void)state;
+    double x[8] = {1, NAN, 5, 5, 3, 2, 5, 5}, y[2];
+    uint8_t which[2];
+    um_op_call pool = {.in = {view_on(x, 1, 2, 4, 1)}, .out = {view_on(y, 1, 1, 2, 1), {which, UM_U8, 1, 1, 2, 1, 1}}};
+    op_run(backend, UM_OP_MAXPOOL_FWD, &pool);
+    assert_true(isnan(y[0]) && which[0] == 1);
+    assert_true(y[1] == 5 && which[1] == 0);
+}
+
+/* relu must not turn a diverged value into a zero. */
+static void normalisation_keeps_nan(void **state)
+{
+    (void)state;
+    double x[2] = {NAN, -1}, coef[4] = {0, 1, 1, 0}, y[2];
+    um_op_call apply = {.in = {view_on(x, 1, 1, 2, 1), view_on(coef, 1, 1, 4, 1)}, .out = {view_on(y, 1, 1, 2, 1)}};
+    apply.attr.bn.relu = true;
+    op_run(backend, UM_OP_BN_APPLY, &apply);
+    assert_true(isnan(y[0]) && y[1] == 0);
+}
+
 static int make_backend(void **state)
 {
     (void)state;
@@ -124,6 +147,8 @@ int main(void)
         cmocka_unit_test(fold_of_the_known_kernel),
         cmocka_unit_test(difference_kernel_has_no_centre_gradient),
         cmocka_unit_test(loss_has_its_known_values),
+        cmocka_unit_test(pooling_keeps_nan_and_the_first_maximum),
+        cmocka_unit_test(normalisation_keeps_nan),
     };
     return cmocka_run_group_tests(tests, make_backend, free_backend);
 }
