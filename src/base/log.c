@@ -60,6 +60,15 @@ void um_log(um_log_level level, const char *fmt, ...)
     put(line, n);
 }
 
+void um_log_lines(um_log_level level, const char *text)
+{
+    while (*text) {
+        int n = (int)strcspn(text, "\n");
+        um_log(level, "%.*s", n, text);
+        text += n + (text[n] == '\n');
+    }
+}
+
 void um_log_set_level(um_log_level level)
 {
     state.level = level;

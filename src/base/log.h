@@ -7,6 +7,7 @@
 typedef enum um_log_level { UM_LOG_ERROR, UM_LOG_WARN, UM_LOG_INFO, UM_LOG_DEBUG } um_log_level;
 
 void um_log(um_log_level level, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+void um_log_lines(um_log_level level, const char *text); /* a table: one line of the log for each of its lines */
 void um_log_set_level(um_log_level level); /* default UM_LOG_INFO; lines above it are dropped */
 um_log_level um_log_get_level(void);
 bool um_log_parse_level(const char *name, um_log_level *out); /* error warn info debug */

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "base/mem.h"
 
 typedef struct op_time { double seconds, flops; int64_t calls; } op_time;
@@ -18,10 +19,25 @@ struct um_exec {
     op_time times[UM_OP_COUNT];
 };
 
+/* At --log-level debug: the plan when an executor is made, the time of every op when it goes. */
+static void log_debug(const um_exec *e, bool made)
+{
+    um_text text = {0};
+    if (um_log_get_level() < UM_LOG_DEBUG)
+        return;
+    um_log(UM_LOG_DEBUG, "%s of a graph of %d nodes, batch %ld", made ? "memory plan" : "op times", e->graph->n_nodes,
+           (long)e->graph->max_batch);
+    if ((made ? um_plan_print(e->plan, e->graph, &text) : um_exec_times(e, &text)) == UM_OK)
+        um_log_lines(UM_LOG_DEBUG, um_text_get(&text));
+    um_text_free(&text);
+}
+
 void um_exec_free(um_exec *e)
 {
     if (!e)
         return;
+    if (e->calls)
+        log_debug(e, false);
     e->backend->iface->free(e->backend, e->arena);
     e->backend->iface->free(e->backend, e->workspace);
     um_plan_free(e->plan);
@@ -91,6 +107,7 @@ um_status um_exec_create(um_exec **out, um_graph *g, um_backend *backend)
     UM_TRY(UM_NEW_ARRAY(e->batched, g->n_nodes));
     for (int i = 0; i < g->n_nodes; i++)
         bind_node(e, i);
+    log_debug(e, true);
     *out = e;
     e = NULL;
 done:
