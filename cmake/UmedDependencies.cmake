@@ -9,17 +9,16 @@ pkg_check_modules(LIBCONFIG REQUIRED IMPORTED_TARGET libconfig)
 pkg_check_modules(PNG REQUIRED IMPORTED_TARGET libpng)
 pkg_check_modules(JPEG REQUIRED IMPORTED_TARGET libjpeg)
 
-# OpenBLAS: the serial flavour where it is installed beside others (we call it from our own threads).
-find_library(OPENBLAS_LIBRARY NAMES openblas PATH_SUFFIXES openblas-serial . REQUIRED)
-find_path(OPENBLAS_INCLUDE_DIR NAMES cblas.h PATH_SUFFIXES openblas-serial openblas
-  HINTS /usr/include/${CMAKE_LIBRARY_ARCHITECTURE}/openblas-serial REQUIRED)
-add_library(umed_openblas INTERFACE)
-target_link_libraries(umed_openblas INTERFACE "${OPENBLAS_LIBRARY}")
-target_include_directories(umed_openblas SYSTEM INTERFACE "${OPENBLAS_INCLUDE_DIR}")
-
 if(UMED_MPI)
   find_package(MPI REQUIRED COMPONENTS C)
 endif()
 if(UMED_TESTS)
   pkg_check_modules(CMOCKA REQUIRED IMPORTED_TARGET cmocka)
+  # OpenBLAS: an independent check of our matrix kernels, called from one thread (Debian's serial flavour is built without locks).
+  find_library(OPENBLAS_LIBRARY NAMES openblas PATH_SUFFIXES openblas-serial . REQUIRED)
+  find_path(OPENBLAS_INCLUDE_DIR NAMES cblas.h PATH_SUFFIXES openblas-serial openblas
+    HINTS /usr/include/${CMAKE_LIBRARY_ARCHITECTURE}/openblas-serial REQUIRED)
+  add_library(umed_openblas INTERFACE)
+  target_link_libraries(umed_openblas INTERFACE "${OPENBLAS_LIBRARY}")
+  target_include_directories(umed_openblas SYSTEM INTERFACE "${OPENBLAS_INCLUDE_DIR}")
 endif()

@@ -8,8 +8,6 @@
 #include "kernels/backend_impl.h"
 #include "kernels/cpu/table.h"
 
-#include <cblas.h>
-
 typedef struct cpu_impl {
     um_backend_base base;
     const um_cpu_op *table;
@@ -152,8 +150,8 @@ static void cpu_destroy(um_backend *b)
 static const char *cpu_describe(const um_backend *b)
 {
     cpu_impl *impl = b->impl;
-    snprintf(impl->line, sizeof impl->line, "cpu: %s, %s, %d threads, %.80s", b->real == UM_F64 ? "f64" : "f32", impl->isa,
-             um_threads(), openblas_get_config());
+    snprintf(impl->line, sizeof impl->line, "cpu: %s, %s, %d threads", b->real == UM_F64 ? "f64" : "f32", impl->isa,
+             um_threads());
     return impl->line;
 }
 
