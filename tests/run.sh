@@ -101,7 +101,7 @@ if build "$BUILD_DIR" -DCMAKE_BUILD_TYPE=Release -DUMED_WERROR=ON; then
 fi
 
 say "sanitizer build in $BUILD_DIR-debug"
-if build "$BUILD_DIR-debug" -DCMAKE_BUILD_TYPE=Debug -DCMAKE_C_FLAGS_DEBUG="-O1 -g1" -DUMED_SANITIZE=address,undefined; then
+if build "$BUILD_DIR-debug" -DCMAKE_BUILD_TYPE=Debug -DCMAKE_C_FLAGS_DEBUG="-O1 -g1" -DUMED_SANITIZE=address,undefined -DUMED_X86_ISAS=avx2; then
     if [ $long = 1 ]; then
         say "all tests under the sanitizers"
         tests "sanitizers" "$BUILD_DIR-debug" -LE lint --timeout 1800

@@ -23,23 +23,25 @@ typedef struct isa_entry {
 /* Narrowest first. */
 static const isa_entry isas[] = {
     {"generic", um_cpu_table_f32_generic, um_cpu_table_f64_generic},
-#ifdef UM_CPU_X86
+#ifdef UM_CPU_HAS_AVX2
     {"avx2", um_cpu_table_f32_avx2, um_cpu_table_f64_avx2},
+#endif
+#ifdef UM_CPU_HAS_AVX512
     {"avx512", um_cpu_table_f32_avx512, um_cpu_table_f64_avx512},
 #endif
 };
 
-static bool machine_has(size_t i)
+static bool machine_has(const char *isa)
 {
-#ifdef UM_CPU_X86
+#if defined(UM_CPU_HAS_AVX2) || defined(UM_CPU_HAS_AVX512)
     __builtin_cpu_init();
     bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
     bool avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
                   __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq");
-    return i == 0 || (i == 1 && avx2) || (i == 2 && avx512);
-#else
-    return i == 0;
+    if (strcmp(isa, "generic") != 0)
+        return strcmp(isa, "avx2") == 0 ? avx2 : avx512;
 #endif
+    return strcmp(isa, "generic") == 0;
 }
 
 /* The widest set of the machine, not above UMED_ISA. An unknown UMED_ISA is refused when a backend is created. */
@@ -48,7 +50,7 @@ static const isa_entry *pick_isa(void)
     const char *limit = getenv("UMED_ISA");
     size_t best = 0;
     for (size_t i = 0; i < UM_COUNT(isas); i++) {
-        if (machine_has(i))
+        if (machine_has(isas[i].name))
             best = i;
         if (limit && strcmp(limit, isas[i].name) == 0)
             break;
