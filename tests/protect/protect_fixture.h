@@ -57,12 +57,21 @@ static inline um_dataset *wide_dataset(const um_dataset *d)
     return w;
 }
 
+/* Phantoms of 1 or 3 channels: drawn once, since that takes longer than a fit. */
+static inline void phantoms(um_dataset **out, int64_t channels)
+{
+    static um_dataset *drawn[4];
+    if (!drawn[channels])
+        assert_ok(um_import_phantoms(&drawn[channels], IMAGES, SIDE, channels, 1, NULL));
+    assert_ok(um_dataset_clone(out, drawn[channels]));
+}
+
 /* sets: NULL-terminated "key=value" beyond `tiny`; borrowed only here. */
 static inline void protection_open(protection *p, um_backend *b, const char *protector, int64_t channels, int bits, const char *const *sets)
 {
     *p = (protection){0};
     protection_settings(&p->settings, sets);
-    assert_ok(um_import_phantoms(&p->clean, IMAGES, SIDE, channels, 1, NULL));
+    phantoms(&p->clean, channels);
     if (bits == 16) {
         um_dataset *narrow = p->clean;
         p->clean = wide_dataset(narrow);
