@@ -238,6 +238,50 @@ static void recalibration_changes_statistics_only(void **state)
     unwatch(&p);
 }
 
+/* Adds one batch's statistics of the generators (their running buffers under momentum 1) to sums. */
+static void add_statistics(um_umed_graph *g, um_umed_feed *feed, const int64_t *pick, int64_t n, double *sums)
+{
+    um_batch batch;
+    um_batch_set(&batch, n, eye.u->lanes);
+    um_exec_set_bn_momentum(g->exec, 1);
+    assert_ok(um_umed_feed_upload(feed, eye.u, g, pick, n));
+    assert_ok(um_exec_run(g->exec, &batch, 0, -1));
+    for (int i = CONTOUR; i <= TEXTURE; i++)
+        for (int64_t k = 0; k < net_of(i)->n_buffers; k++)
+            *sums++ += (double)((const float *)net_of(i)->buffers)[k];
+}
+
+/* The statistics that the fit ended with are the mean over the batches of one more epoch. */
+static void recalibration_is_a_mean_over_batches(void **state)
+{
+    (void)state;
+    protection p;
+    um_umed_graph g = {0};
+    um_umed_feed *feed = NULL;
+    int64_t order[TRAINED];
+    double *sums = NULL;
+    float *found = NULL;
+    watch(&p, 1, NULL, false);
+    int64_t n_contour = eye.u->contour->n_buffers, n = n_contour + eye.u->texture->n_buffers;
+    assert_ok(UM_NEW_ARRAY(sums, n));
+    assert_ok(UM_NEW_ARRAY(found, n));
+    memcpy(found, eye.u->contour->buffers, (size_t)n_contour * sizeof *found);
+    memcpy(found + n_contour, eye.u->texture->buffers, (size_t)(n - n_contour) * sizeof *found);
+    assert_ok(um_umed_graph_build(&g, eye.u, UM_UMED_RECALIBRATE, BATCH));
+    assert_ok(um_umed_graph_ready(&g, eye.u));
+    assert_ok(um_umed_feed_create(&feed, eye.u, p.clean, p.rows.index, TRAINED, BATCH));
+    assert_ok(um_rows_order(order, &p.rows, p.job.seed, UM_RNG_GENERATOR_ORDER, 3)); /* after epochs 0, 1 and 2 */
+    add_statistics(&g, feed, order, BATCH, sums);
+    add_statistics(&g, feed, order + BATCH, TRAINED - BATCH, sums);
+    for (int64_t k = 0; k < n; k++)
+        assert_true(fabs((double)found[k] - sums[k] / STEPS) <= 1e-6 * (1 + fabs(sums[k])));
+    um_umed_feed_free(feed);
+    um_umed_graph_free(&g);
+    um_free(found);
+    um_free(sums);
+    unwatch(&p);
+}
+
 /* The generators learn something: a frozen random surrogate's loss falls under them. */
 static void generators_lower_the_loss(void **state)
 {
@@ -315,6 +359,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         FIXTURE_TEST(turns_follow_the_schedule),         FIXTURE_TEST(every_mode_runs_a_cycle),
         FIXTURE_TEST(frozen_statistics_move_when_asked), FIXTURE_TEST(recalibration_changes_statistics_only),
+        FIXTURE_TEST(recalibration_is_a_mean_over_batches),
         FIXTURE_TEST(generators_lower_the_loss),         FIXTURE_TEST(stopped_fits_release_the_same),
         FIXTURE_TEST(other_runs_start_anew),
     };

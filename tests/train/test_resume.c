@@ -154,6 +154,48 @@ static void stopped_fits_end_the_same(void **state)
     stopping_close(&b);
 }
 
+/* A fit is nothing but the steps of its epochs' orders. */
+static void a_fit_is_its_steps(void **state)
+{
+    (void)state;
+    stopping_backend b;
+    um_dataset *d = NULL;
+    um_segmenter *s = NULL;
+    um_rows rows = {0};
+    run fitted = {0};
+    char weights[65];
+    float x[BATCH * SIDE * SIDE], y[BATCH * SIDE * SIDE];
+    stopping_open(&b, UM_F32);
+    assert_ok(um_import_phantoms(&d, IMAGES + 2, SIDE, 1, 1, NULL));
+    assert_ok(um_rows_select(&rows, d, UM_SPLIT_TRAIN, 0, 0));
+    train(&fitted, &b, d, NULL, 1, 0);
+    small_segmenter(&s, &b.backend, "unet", SIDE, 1e-2, 1);
+    for (int64_t epoch = 0; epoch < EPOCHS; epoch++) {
+        int64_t order[IMAGES];
+        double total = 0;
+        assert_int_equal(rows.n, IMAGES);
+        assert_ok(um_rows_order(order, &rows, 4, UM_RNG_EXPLOITER_ORDER, epoch));
+        for (int64_t first = 0; first < IMAGES; first += BATCH) {
+            int64_t n = IMAGES - first < BATCH ? IMAGES - first : BATCH;
+            double loss[3];
+            for (int64_t i = 0; i < n; i++) {
+                um_row_image(d, rows.index[order[first + i]], UM_F32, x + i * SIDE * SIDE);
+                um_row_mask(d, rows.index[order[first + i]], UM_F32, y + i * SIDE * SIDE);
+            }
+            assert_ok(um_segmenter_step(s, x, y, n, loss));
+            total += loss[0] * (double)n;
+        }
+        assert_float_equal(um_curves_find(&fitted.curves, "loss")->y[epoch], total / IMAGES, 1e-12);
+    }
+    assert_ok(um_params_sha256(s->params, weights));
+    assert_string_equal(weights, fitted.weights);
+    um_curves_free(&fitted.curves);
+    um_rows_free(&rows);
+    um_segmenter_free(s);
+    um_dataset_free(d);
+    stopping_close(&b);
+}
+
 static void a_stop_before_the_first_step_saves(void **state)
 {
     (void)state;
@@ -204,7 +246,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         FIXTURE_TEST(five_and_five_are_ten),       FIXTURE_TEST(anothers_checkpoint_is_left_alone), FIXTURE_TEST(stopped_fits_end_the_same),
-        FIXTURE_TEST(a_stop_before_the_first_step_saves), FIXTURE_TEST(a_broken_checkpoint_is_refused),
+        FIXTURE_TEST(a_fit_is_its_steps),         FIXTURE_TEST(a_stop_before_the_first_step_saves), FIXTURE_TEST(a_broken_checkpoint_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
