@@ -45,7 +45,8 @@ um_status um_grad_bn_apply(um_grads *gs, const um_node *node)
         UM_TRY(backward_sums(gs, node, dy, &local, &all));
     if (learns)
         UM_TRY(param_grads(gs, node, coef.in[1], coef.in[2], local));
-    UM_TRY(um_grads_emit(gs, node->in[0], UM_OP_BN_BWD_APPLY, node->name, (um_tid[]){dy, node->in[0], node->in[1], all}, &node->attr));
+    UM_TRY(um_grads_emit(gs, node->in[0], UM_OP_BN_BWD_APPLY, node->name, (um_tid[]){dy, node->in[0], node->in[1], all},
+                         &node->attr));
 done:
     return rc;
 }

@@ -170,8 +170,8 @@ static um_status check_operand(const um_graph *g, int node, um_tid t, bool is_in
             written = true;
     }
     if (is_in && x->kind == UM_T_ACT && !written)
-        return um_fail(UM_E_BUG, "node %d (%s %s) reads tensor %d (%s) before it is written", node, um_op_table[q->op].name, q->name,
-                       t, x->name);
+        return um_fail(UM_E_BUG, "node %d (%s %s) reads tensor %d (%s) before it is written", node, um_op_table[q->op].name,
+                       q->name, t, x->name);
     return UM_OK;
 }
 

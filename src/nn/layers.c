@@ -18,7 +18,8 @@ done:
 static um_status vector_param(const um_net *net, um_tid *out, const char *name, const char *suffix, int64_t c, double bound,
                               double value, bool buffer)
 {
-    um_param q = {.kind = buffer ? UM_PARAM_BUFFER : UM_PARAM_VECTOR, .n_dims = 1, .dims = {c}, .init_bound = bound, .init_value = value};
+    um_param q = {
+        .kind = buffer ? UM_PARAM_BUFFER : UM_PARAM_VECTOR, .n_dims = 1, .dims = {c}, .init_bound = bound, .init_value = value};
     return param_tensor(net, out, name, suffix, &q);
 }
 
@@ -86,7 +87,8 @@ um_status um_nn_batchnorm(const um_net *net, um_tid *out, um_tid x, const char *
     um_status rc = UM_OK;
     um_graph *g = net->graph;
     um_tensor tx = g->tensors[x];
-    um_tid gamma = UM_NONE, beta = UM_NONE, mean = UM_NONE, var = UM_NONE, sums = UM_NONE, all = UM_NONE, coef = UM_NONE, y = UM_NONE;
+    um_tid gamma = UM_NONE, beta = UM_NONE, mean = UM_NONE, var = UM_NONE, sums = UM_NONE, all = UM_NONE, coef = UM_NONE,
+           y = UM_NONE;
     um_op_attr attr = {.bn = {.eval = net->bn == UM_BN_EVAL, .relu = relu, .eps = 1e-5, .momentum = 0.1, .hw = tx.h * tx.w}};
     UM_TRY(vector_param(net, &gamma, name, "weight", tx.c, 0, 1, false));
     UM_TRY(vector_param(net, &beta, name, "bias", tx.c, 0, 0, false));

@@ -52,7 +52,8 @@ int um_params_find(const um_params *p, const char *name); /* -1: none */
 /* Fixes the set and allocates the blocks (zeroed). No effect when already fixed. */
 um_status um_params_allocate(um_params *p);
 
-/* Fresh weights: element i of tensor NAME from Philox (seed, purpose, hash of NAME), in PyTorch order; resets moments and counters. */
+/* Fresh weights: element i of tensor NAME from Philox (seed, purpose, hash of NAME), in PyTorch order; resets moments and
+ * counters. */
 um_status um_params_init(um_params *p, uint64_t seed, um_rng_purpose purpose);
 
 /* One tensor in PyTorch order, converted to or from double. block is ignored for buffers (UM_BLOCK_VALUE). */

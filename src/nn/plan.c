@@ -159,7 +159,8 @@ static um_status ask_backend(const um_graph *g, um_plan *p, um_backend *backend)
     for (int i = 0; i < g->n_nodes; i++) {
         const um_node *node = &g->nodes[i];
         if (!backend->iface->supports(backend, node->op)) {
-            rc = um_fail(UM_E_UNSUPPORTED, "backend %s has no %s, which %s needs", backend->name, um_op_table[node->op].name, node->name);
+            rc = um_fail(UM_E_UNSUPPORTED, "backend %s has no %s, which %s needs", backend->name, um_op_table[node->op].name,
+                         node->name);
             goto done;
         }
         um_op_call call = {.attr = node->attr, .accumulate = node->accumulate, .batch = batch};
@@ -207,11 +208,12 @@ um_status um_plan_print(const um_plan *p, const um_graph *g, um_text *out)
         const um_tensor *q = &g->tensors[t];
         char shape[64];
         snprintf(shape, sizeof shape, "%ldx%ldx%ldx%ld", (long)q->n, (long)q->h, (long)q->w, (long)q->c);
-        UM_TRY(um_text_add(out, "%5d %-40.40s %-24s %12zu %5d-%-5d %12zu%s\n", t, q->name, shape, tensor_bytes(q), p->first[t], p->last[t],
-                           p->offset[t], p->shares[t] != t ? " in place" : ""));
+        UM_TRY(um_text_add(out, "%5d %-40.40s %-24s %12zu %5d-%-5d %12zu%s\n", t, q->name, shape, tensor_bytes(q), p->first[t],
+                           p->last[t], p->offset[t], p->shares[t] != t ? " in place" : ""));
     }
-    UM_TRY(um_text_add(out, "activations: peak %.2f MiB (%.2f MiB without reuse), workspace %.2f MiB\n", (double)p->arena_bytes / 1048576,
-                       (double)p->unshared_bytes / 1048576, (double)p->workspace_bytes / 1048576));
+    UM_TRY(um_text_add(out, "activations: peak %.2f MiB (%.2f MiB without reuse), workspace %.2f MiB\n",
+                       (double)p->arena_bytes / 1048576, (double)p->unshared_bytes / 1048576,
+                       (double)p->workspace_bytes / 1048576));
 done:
     return rc;
 }

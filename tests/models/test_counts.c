@@ -124,7 +124,8 @@ static void scale_table(void **state)
 {
     (void)state;
     static const struct { int64_t width, side; double gmacs, half_digit; } scales[] = {
-        {64, 224, 36.8, 0.05}, {32, 224, 9.21, 0.005}, {16, 128, 0.753, 0.0005}, {16, 64, 0.188, 0.0005}, {8, 64, 0.047, 0.0005}, {8, 32, 0.012, 0.0005},
+        {64, 224, 36.8, 0.05},   {32, 224, 9.21, 0.005}, {16, 128, 0.753, 0.0005},
+        {16, 64, 0.188, 0.0005}, {8, 64, 0.047, 0.0005}, {8, 32, 0.012, 0.0005},
     };
     static const char *const models[] = {"unet", "cdc_unet"};
     for (size_t i = 0; i < UM_COUNT(scales) * UM_COUNT(models); i++) {
@@ -133,7 +134,8 @@ static void scale_table(void **state)
         built b;
         build(&b, models[i % UM_COUNT(models)], &config, scales[k].side);
         if (fabs(gmacs(b.graph) - scales[k].gmacs) > scales[k].half_digit)
-            fail_msg("w=%ld at %ld: %.4f GMACs, expected %g", (long)scales[k].width, (long)scales[k].side, gmacs(b.graph), scales[k].gmacs);
+            fail_msg("w=%ld at %ld: %.4f GMACs, expected %g", (long)scales[k].width, (long)scales[k].side, gmacs(b.graph),
+                     scales[k].gmacs);
         drop(&b);
     }
 }
@@ -142,7 +144,8 @@ static int64_t stage_params(const um_params *p, const char *stage)
 {
     int64_t sum = 0;
     for (int i = 0; i < p->n; i++)
-        if (p->list[i].kind != UM_PARAM_BUFFER && !strncmp(p->list[i].name, stage, strlen(stage)) && p->list[i].name[strlen(stage)] == '.')
+        if (p->list[i].kind != UM_PARAM_BUFFER && !strncmp(p->list[i].name, stage, strlen(stage)) &&
+            p->list[i].name[strlen(stage)] == '.')
             sum += p->list[i].count;
     return sum;
 }
@@ -176,26 +179,49 @@ static void check_trace(const um_graph *g, const trace *t)
             found = q;
     }
     if (!found || found->h != t->side || found->w != t->side || found->c != t->channels)
-        fail_msg("%s: [%ld,%ld,%ld], expected side %ld, %ld channels", t->name, found ? (long)found->h : -1, found ? (long)found->w : -1,
-                 found ? (long)found->c : -1, (long)t->side, (long)t->channels);
+        fail_msg("%s: [%ld,%ld,%ld], expected side %ld, %ld channels", t->name, found ? (long)found->h : -1,
+                 found ? (long)found->w : -1, found ? (long)found->c : -1, (long)t->side, (long)t->channels);
 }
 
 static void shapes_at_224(void **state)
 {
     (void)state;
     static const trace convt[] = {
-        {"inc.double_conv.4", 224, 64}, {"down1.maxpool_conv.1.double_conv.4", 112, 128}, {"down2.maxpool_conv.1.double_conv.4", 56, 256},
-        {"down3.maxpool_conv.1.double_conv.4", 28, 512}, {"down4.maxpool_conv.1.double_conv.4", 14, 1024},
-        {"up1.up", 28, 512}, {"up1.conv", 28, 1024}, {"up1.conv.double_conv.1", 28, 512}, {"up1.conv.double_conv.4", 28, 512},
-        {"up2.up", 56, 256}, {"up2.conv", 56, 512}, {"up2.conv.double_conv.4", 56, 256},
-        {"up3.up", 112, 128}, {"up3.conv", 112, 256}, {"up3.conv.double_conv.4", 112, 128},
-        {"up4.up", 224, 64}, {"up4.conv", 224, 128}, {"up4.conv.double_conv.4", 224, 64}, {"outc.conv", 224, 1},
+        {"inc.double_conv.4", 224, 64},
+        {"down1.maxpool_conv.1.double_conv.4", 112, 128},
+        {"down2.maxpool_conv.1.double_conv.4", 56, 256},
+        {"down3.maxpool_conv.1.double_conv.4", 28, 512},
+        {"down4.maxpool_conv.1.double_conv.4", 14, 1024},
+        {"up1.up", 28, 512},
+        {"up1.conv", 28, 1024},
+        {"up1.conv.double_conv.1", 28, 512},
+        {"up1.conv.double_conv.4", 28, 512},
+        {"up2.up", 56, 256},
+        {"up2.conv", 56, 512},
+        {"up2.conv.double_conv.4", 56, 256},
+        {"up3.up", 112, 128},
+        {"up3.conv", 112, 256},
+        {"up3.conv.double_conv.4", 112, 128},
+        {"up4.up", 224, 64},
+        {"up4.conv", 224, 128},
+        {"up4.conv.double_conv.4", 224, 64},
+        {"outc.conv", 224, 1},
     };
     static const trace bilinear[] = {
-        {"down4.maxpool_conv.1.double_conv.4", 14, 512}, {"up1.conv", 28, 1024}, {"up1.conv.double_conv.1", 28, 512}, {"up1.conv.double_conv.4", 28, 256},
-        {"up2.conv", 56, 512}, {"up2.conv.double_conv.1", 56, 256}, {"up2.conv.double_conv.4", 56, 128},
-        {"up3.conv", 112, 256}, {"up3.conv.double_conv.1", 112, 128}, {"up3.conv.double_conv.4", 112, 64},
-        {"up4.conv", 224, 128}, {"up4.conv.double_conv.1", 224, 64}, {"up4.conv.double_conv.4", 224, 64}, {"outc.conv", 224, 1},
+        {"down4.maxpool_conv.1.double_conv.4", 14, 512},
+        {"up1.conv", 28, 1024},
+        {"up1.conv.double_conv.1", 28, 512},
+        {"up1.conv.double_conv.4", 28, 256},
+        {"up2.conv", 56, 512},
+        {"up2.conv.double_conv.1", 56, 256},
+        {"up2.conv.double_conv.4", 56, 128},
+        {"up3.conv", 112, 256},
+        {"up3.conv.double_conv.1", 112, 128},
+        {"up3.conv.double_conv.4", 112, 64},
+        {"up4.conv", 224, 128},
+        {"up4.conv.double_conv.1", 224, 64},
+        {"up4.conv.double_conv.4", 224, 64},
+        {"outc.conv", 224, 1},
     };
     static const char *const models[] = {"unet", "cdc_unet"};
     for (size_t m = 0; m < UM_COUNT(models); m++)
@@ -266,7 +292,10 @@ static void names_and_shapes(void **state)
 {
     (void)state;
     static const struct { const char *file, *model; int64_t in_ch, out_ch; } lists[] = {
-        {"unet_in1", "unet", 1, 1}, {"unet_in3", "unet", 3, 1}, {"cdc_unet_in1", "cdc_unet", 1, 1}, {"cdc_unet_in3", "cdc_unet", 3, 3},
+        {"unet_in1", "unet", 1, 1},
+        {"unet_in3", "unet", 3, 1},
+        {"cdc_unet_in1", "cdc_unet", 1, 1},
+        {"cdc_unet_in3", "cdc_unet", 3, 3},
     };
     for (size_t i = 0; i < UM_COUNT(lists); i++) {
         um_model_config config = net_config(64, lists[i].in_ch, lists[i].out_ch);

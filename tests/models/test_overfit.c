@@ -1,5 +1,5 @@
-/* Each nano network learns four images by heart (models.md section 10.5): the loss falls by 70 % within STEPS Adam steps at lr 1e-3.
- * Both need about 170 steps; STEPS leaves a little room below the 300 that are allowed. */
+/* Each nano network learns four images by heart (models.md section 10.5): the loss falls by 70 % within STEPS Adam steps at lr
+ * 1e-3. Both need about 170 steps; STEPS leaves a little room below the 300 that are allowed. */
 #include "base/mem.h"
 #include "base/threads.h"
 #include "nn/net_fixture.h"

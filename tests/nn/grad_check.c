@@ -64,7 +64,8 @@ static void probe_tensor(const target *t, const char *name, grad_result *result)
         for (; error >= GATE && step > STEP / 100; step /= 10)
             error = error_at(t, element, step / 10, scale);
         if (error >= GATE)
-            fail_msg("%s[%ld]: gradient %.9g is off by %.2g of the largest, %.3g", name, (long)element, t->analytic[element], error, scale);
+            fail_msg("%s[%ld]: gradient %.9g is off by %.2g of the largest, %.3g", name, (long)element, t->analytic[element], error,
+                     scale);
         result->worst = fmax(result->worst, error);
     }
 }

@@ -55,7 +55,8 @@ double *net_fetch(test_net *net, um_tid t, int64_t n);
 /* One parameter block's tensor in PyTorch order; owned by the caller. */
 double *net_param(const um_params *params, int index, um_param_block block);
 
-/* Images of noise and masks of one ellipse each, a function of the image's number: x [n][h][w][c] in multiples of 1/255, y [n][h][w]. */
+/* Images of noise and masks of one ellipse each, a function of the image's number:
+ * x [n][h][w][c] in multiples of 1/255, y [n][h][w]. */
 void net_example(double *x, double *y, int64_t n, int64_t h, int64_t w, int64_t c);
 
 int net_count_op(const um_graph *g, um_op op);

@@ -233,8 +233,15 @@ static void odd_sides(void **state)
     for (int64_t side = 17; side <= 31; side += 2) {
         test_net net;
         double x[31 * 17 * 2], y[31 * 17 * 2];
-        net_create(&net, &(net_spec){.model = side % 4 == 1 ? "unet" : "cdc_unet", .backend = "check:cpu", .real = UM_F64,
-                                     .config = net_config(2, 1, 1), .h = side, .w = 17, .max_batch = 2, .wants_dx = true, .seed = 2});
+        net_create(&net, &(net_spec){.model = side % 4 == 1 ? "unet" : "cdc_unet",
+                                     .backend = "check:cpu",
+                                     .real = UM_F64,
+                                     .config = net_config(2, 1, 1),
+                                     .h = side,
+                                     .w = 17,
+                                     .max_batch = 2,
+                                     .wants_dx = true,
+                                     .seed = 2});
         net_example(x, y, 2, side, 17, 1);
         net_upload(&net, net.x, x, 2);
         net_upload(&net, net.y, y, 2);

@@ -210,8 +210,8 @@ static void run_two_ranks(const char *model, um_dtype real, outcome o[2])
     pthread_barrier_destroy(&m.barrier);
 }
 
-/* Gradients made from sums over the batch instead of being one: BatchNorm's, rounded from f64 once by one rank and twice by two, and
- * that of w_c, a difference of two sums. */
+/* Gradients made from sums over the batch instead of being one: BatchNorm's, rounded from f64 once by one rank and twice by two,
+ * and that of w_c, a difference of two sums. */
 static bool is_derived(const um_params *p, int index)
 {
     char name[128];

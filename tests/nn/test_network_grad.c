@@ -1,4 +1,5 @@
-/* Whole networks against finite differences in f64: every tensor and the image, over the variants that share code with nothing else. */
+/* Whole networks against finite differences in f64: every tensor and the image, over the variants that share code with nothing
+ * else. */
 #include "base/mem.h"
 #include "base/threads.h"
 #include "nn/grad_check.h"

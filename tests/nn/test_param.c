@@ -173,7 +173,9 @@ static void adam_counts_its_steps(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(names_are_declared_once), cmocka_unit_test(memory_has_the_kernels_order), cmocka_unit_test(initial_weights),
+        cmocka_unit_test(names_are_declared_once),
+        cmocka_unit_test(memory_has_the_kernels_order),
+        cmocka_unit_test(initial_weights),
         cmocka_unit_test(adam_counts_its_steps),
     };
     um_threads_set(1);

@@ -59,9 +59,11 @@ static void no_two_live_tensors_overlap(const um_graph *g, const um_plan *p)
             if (a == b || lives[a].first < 0 || lives[b].first < 0 || lives[a].first > lives[b].first)
                 continue;
             bool meet = lives[b].first <= lives[a].last;
-            bool overlap = p->offset[a] < p->offset[b] + bytes_of(&g->tensors[b]) && p->offset[b] < p->offset[a] + bytes_of(&g->tensors[a]);
+            bool overlap =
+                p->offset[a] < p->offset[b] + bytes_of(&g->tensors[b]) && p->offset[b] < p->offset[a] + bytes_of(&g->tensors[a]);
             if (meet && overlap && !legal_in_place(g, a, lives[a], b, lives[b]))
-                fail_msg("tensors %d (%s) and %d (%s) are alive together in the same memory", a, g->tensors[a].name, b, g->tensors[b].name);
+                fail_msg("tensors %d (%s) and %d (%s) are alive together in the same memory", a, g->tensors[a].name, b,
+                         g->tensors[b].name);
         }
     um_free(lives);
 }
@@ -90,8 +92,16 @@ static void networks(void **state)
     for (int m = 0; m < 2; m++)
         for (int bn = UM_BN_TRAIN; bn <= UM_BN_EVAL; bn++)
             for (int64_t w = 32; w <= 35; w += 3)
-                check_network(&(net_spec){.model = models[m], .backend = "cpu", .real = UM_F32, .config = net_config(4, 1, 1), .h = 32, .w = w,
-                                          .max_batch = 4, .bn = (um_bn_mode)bn, .wants_dx = true, .seed = 1});
+                check_network(&(net_spec){.model = models[m],
+                                          .backend = "cpu",
+                                          .real = UM_F32,
+                                          .config = net_config(4, 1, 1),
+                                          .h = 32,
+                                          .w = w,
+                                          .max_batch = 4,
+                                          .bn = (um_bn_mode)bn,
+                                          .wants_dx = true,
+                                          .seed = 1});
 }
 
 /* x -> a = conv x -> b = batchnorm a; then what the case adds. */

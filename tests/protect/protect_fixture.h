@@ -20,8 +20,14 @@ typedef struct protection {
     void *state;
 } protection;
 
-static const char *const tiny[] = {"umed.gen.base_width=2", "model.base_width=2", "umed.schedule.cycles=1", "umed.schedule.g_per_s=2",
-                                   "umed.batch=4",          "umed.adam.lr=1e-2",  "run.lanes=2",            NULL};
+static const char *const tiny[] = {"umed.gen.base_width=2",
+                                   "model.base_width=2",
+                                   "umed.schedule.cycles=1",
+                                   "umed.schedule.g_per_s=2",
+                                   "umed.batch=4",
+                                   "umed.adam.lr=1e-2",
+                                   "run.lanes=2",
+                                   NULL};
 
 static inline void protection_settings(um_settings **out, const char *const *sets)
 {
@@ -67,7 +73,8 @@ static inline void phantoms(um_dataset **out, int64_t channels)
 }
 
 /* sets: NULL-terminated "key=value" beyond `tiny`; borrowed only here. */
-static inline void protection_open(protection *p, um_backend *b, const char *protector, int64_t channels, int bits, const char *const *sets)
+static inline void protection_open(protection *p, um_backend *b, const char *protector, int64_t channels, int bits,
+                                   const char *const *sets)
 {
     *p = (protection){0};
     protection_settings(&p->settings, sets);
@@ -80,7 +87,8 @@ static inline void protection_open(protection *p, um_backend *b, const char *pro
     assert_ok(um_rows_select(&p->rows, p->clean, UM_SPLIT_TRAIN, 0, 0));
     assert_int_equal(p->rows.n, TRAINED);
     assert_ok(um_protector_find(&p->def, protector));
-    p->job = (um_protect_job){.settings = p->settings, .backend = b, .data = p->clean, .rows = &p->rows, .seed = 5, .label = "test"};
+    p->job =
+        (um_protect_job){.settings = p->settings, .backend = b, .data = p->clean, .rows = &p->rows, .seed = 5, .label = "test"};
 }
 
 static inline void protection_fit(protection *p)

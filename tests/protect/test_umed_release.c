@@ -1,5 +1,5 @@
-/* What UMed releases: the invariants of protectors.md 1.2 against maps computed here from their definitions, untouched rows, the same
- * bytes for the same seed whatever the threads and the grouping, and for a state that was saved and loaded. */
+/* What UMed releases: the invariants of protectors.md 1.2 against maps computed here from their definitions, untouched rows, the
+ * same bytes for the same seed whatever the threads and the grouping, and for a state that was saved and loaded. */
 #include "protect/protect_fixture.h"
 
 static um_backend *backend;
@@ -46,7 +46,8 @@ static void check_delta(const um_dataset *d, const float *delta)
             for (int64_t j = 0; j < d->w; j++) {
                 float v = fabsf(delta[(row * d->h + i) * d->w + j]), bound = bound_at(d, row, i, j);
                 if (!(v <= bound))
-                    fail_msg("image %ld, pixel (%ld,%ld): |delta| %.9g, bound %.9g", (long)row, (long)i, (long)j, (double)v, (double)bound);
+                    fail_msg("image %ld, pixel (%ld,%ld): |delta| %.9g, bound %.9g", (long)row, (long)i, (long)j, (double)v,
+                             (double)bound);
                 *(bound == (float)(4.0 / 255) ? &outside : &inside) += (double)v;
             }
     assert_true(inside > 0 && outside > 0); /* both generators act */
@@ -170,7 +171,8 @@ static void unseen_images_are_protected(void **state)
 static void saved_states_release_the_same(void **state)
 {
     (void)state;
-    static const char *const variants[][3] = {{NULL}, {"umed.parts=contour", NULL}, {"umed.parts=texture", NULL}, {"umed.cdc.mode=theta", "umed.gen.input=x_y", NULL}};
+    static const char *const variants[][3] = {
+        {NULL}, {"umed.parts=contour", NULL}, {"umed.parts=texture", NULL}, {"umed.cdc.mode=theta", "umed.gen.input=x_y", NULL}};
     for (size_t v = 0; v < UM_COUNT(variants); v++) {
         protection p, loaded;
         protection_open(&p, backend, "umed", 1, 8, variants[v]);
@@ -249,9 +251,15 @@ static void refusals(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        RELEASE_TEST(delta_keeps_its_bounds),      RELEASE_TEST(released_pixels_keep_the_bound), RELEASE_TEST(other_rows_and_masks_are_untouched),
-        RELEASE_TEST(same_seed_same_bytes),        RELEASE_TEST(grouping_does_not_matter),       RELEASE_TEST(unseen_images_are_protected),
-        RELEASE_TEST(saved_states_release_the_same), RELEASE_TEST(foreign_states_are_refused),   RELEASE_TEST(every_protector_keeps_its_bound),
+        RELEASE_TEST(delta_keeps_its_bounds),
+        RELEASE_TEST(released_pixels_keep_the_bound),
+        RELEASE_TEST(other_rows_and_masks_are_untouched),
+        RELEASE_TEST(same_seed_same_bytes),
+        RELEASE_TEST(grouping_does_not_matter),
+        RELEASE_TEST(unseen_images_are_protected),
+        RELEASE_TEST(saved_states_release_the_same),
+        RELEASE_TEST(foreign_states_are_refused),
+        RELEASE_TEST(every_protector_keeps_its_bound),
         RELEASE_TEST(refusals),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -60,7 +60,8 @@ static um_status run(char **argv)
     UM_TRY(um_dataset_read(&d, argv[2]));
     UM_TRY(um_backend_create(&b, "cpu", UM_F32));
     UM_TRY(um_model_find(&config.model, argv[1]));
-    config.net = (um_model_config){.width = WIDTH, .in_ch = d->c, .out_ch = 1, .cdc = {UM_CDC_DUAL, 0, 0.25}, .cdc_bottleneck = true};
+    config.net =
+        (um_model_config){.width = WIDTH, .in_ch = d->c, .out_ch = 1, .cdc = {UM_CDC_DUAL, 0, 0.25}, .cdc_bottleneck = true};
     config.h = d->h, config.w = d->w, config.max_batch = d->n;
     UM_TRY(um_segmenter_create(&s, b, &config));
     UM_TRY(train_and_write(s, d, argv[3], argv[4]));

@@ -52,7 +52,8 @@ static void five_and_five_are_ten(void **state)
         um_training_state s = {.fingerprint = "five", .n_nets = 1, .net_name = {"model"}, .net = {first->params},
                                .progress = {3, 2, {0.1, 0.2, 0.3, 1e-300}}, .curves = &curves};
         assert_ok(um_training_save(&s, at("state.h5")));
-        um_training_state t = {.fingerprint = "five", .n_nets = 1, .net_name = {"model"}, .net = {second->params}, .curves = &loaded};
+        um_training_state t = {
+            .fingerprint = "five", .n_nets = 1, .net_name = {"model"}, .net = {second->params}, .curves = &loaded};
         assert_ok(um_training_load(&t, at("state.h5"), &found));
         assert_true(found);
         assert_memory_equal(&t.progress, &s.progress, sizeof t.progress);
@@ -245,8 +246,12 @@ static void a_broken_checkpoint_is_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        FIXTURE_TEST(five_and_five_are_ten),       FIXTURE_TEST(anothers_checkpoint_is_left_alone), FIXTURE_TEST(stopped_fits_end_the_same),
-        FIXTURE_TEST(a_fit_is_its_steps),         FIXTURE_TEST(a_stop_before_the_first_step_saves), FIXTURE_TEST(a_broken_checkpoint_is_refused),
+        FIXTURE_TEST(five_and_five_are_ten),
+        FIXTURE_TEST(anothers_checkpoint_is_left_alone),
+        FIXTURE_TEST(stopped_fits_end_the_same),
+        FIXTURE_TEST(a_fit_is_its_steps),
+        FIXTURE_TEST(a_stop_before_the_first_step_saves),
+        FIXTURE_TEST(a_broken_checkpoint_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
