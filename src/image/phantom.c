@@ -6,9 +6,10 @@
 #include "base/rng.h"
 #include "image/phantom_scene.h"
 
-enum { PSF_RADIUS = 3, PSF_TAPS = 2 * PSF_RADIUS + 1, SPECKLE_STREAM = 1 };
+enum { SCAN_MIN = 256, PSF_RADIUS = 3, PSF_TAPS = 2 * PSF_RADIUS + 1, SPECKLE_STREAM = 1 };
 
-static const double PSF_AXIAL = 0.6; /* pixels */
+static const double COMPOUND = 0.4; /* contrast of speckle that is left: six looks */
+static const double PSF_AXIAL = 0.6; /* samples of the scanner's grid */
 
 /* Complex white noise: [2][size][size], real and imaginary part. */
 static void draw_white(float *field, uint64_t seed, uint64_t index, int64_t size)
@@ -67,10 +68,10 @@ static void filter_part(float *out, float *scratch, const float *in, int64_t siz
     }
 }
 
-/* Speckle in dB, mean power 0 dB. */
+/* Speckle in dB, mean power 0 dB; compounding of several looks makes its contrast smaller. */
 static double speckle_db(double re, double im)
 {
-    return 10 * log10(0.5 * (re * re + im * im) + 1e-3);
+    return COMPOUND * 10 * log10(0.5 * (re * re + im * im) + 1e-3);
 }
 
 static uint8_t grey_of(double value)
@@ -78,17 +79,28 @@ static uint8_t grey_of(double value)
     return (uint8_t)lrint(fmin(255, fmax(0, value)));
 }
 
+/* Grey level of one sample of the scanner's grid. */
+static double sample_grey(const phantom_scene *s, const float *re, const float *im, int64_t scan, int64_t x, int64_t y)
+{
+    const double u = ((double)x + 0.5) / (double)scan, v = ((double)y + 0.5) / (double)scan;
+    const double db = phantom_scene_echo(s, u, v) + speckle_db((double)re[y * scan + x], (double)im[y * scan + x]);
+    return fmin(255, fmax(0, 255 * (db + s->offset) / s->range));
+}
+
+/* One pixel is the mean of step x step samples, as when a picture is made smaller. */
 static void render(uint8_t *image, uint8_t *mask, const phantom_scene *s, const float *re, const float *im, int64_t size,
-                   int64_t channels)
+                   int64_t step, int64_t channels)
 {
     for (int64_t i = 0; i < size * size; i++) {
-        const double u = ((double)(i % size) + 0.5) / (double)size, v = ((double)(i / size) + 0.5) / (double)size;
-        const double db = phantom_scene_echo(s, u, v) + speckle_db((double)re[i], (double)im[i]);
-        const double grey = 255 * (db + s->offset) / s->range;
+        double grey = 0;
+        for (int64_t k = 0; k < step * step; k++) {
+            grey += sample_grey(s, re, im, size * step, i % size * step + k % step, i / size * step + k / step);
+        }
+        grey /= (double)(step * step);
         for (int64_t c = 0; c < channels; c++) {
             image[i * channels + c] = grey_of(channels == 1 ? grey : grey * s->tint[c]);
         }
-        mask[i] = phantom_scene_is_lesion(s, u, v);
+        mask[i] = phantom_scene_is_lesion(s, ((double)(i % size) + 0.5) / (double)size, ((double)(i / size) + 0.5) / (double)size);
     }
 }
 
@@ -97,7 +109,6 @@ um_status um_phantom_draw(uint8_t *image, uint8_t *mask, uint64_t seed, uint64_t
     um_status rc = UM_OK;
     phantom_scene scene;
     float *field = NULL;
-    const int64_t n = size * size;
     if (size < UM_PHANTOM_SIZE_MIN || size > UM_PHANTOM_SIZE_MAX) {
         rc = um_fail(UM_E_CONFIG, "phantom size %lld is outside %d..%d pixels", (long long)size, UM_PHANTOM_SIZE_MIN,
                      UM_PHANTOM_SIZE_MAX);
@@ -107,12 +118,13 @@ um_status um_phantom_draw(uint8_t *image, uint8_t *mask, uint64_t seed, uint64_t
         rc = um_fail(UM_E_CONFIG, "phantoms have 1 or 3 channels, not %lld", (long long)channels);
         goto done;
     }
+    const int64_t step = (SCAN_MIN + size - 1) / size, scan = size * step, n = scan * scan;
     UM_TRY(UM_NEW_ARRAY(field, 5 * n));
     phantom_scene_draw(&scene, seed, index);
-    draw_white(field, seed, index, size);
-    filter_part(field + 2 * n, field + 4 * n, field, size);
-    filter_part(field + 3 * n, field + 4 * n, field + n, size);
-    render(image, mask, &scene, field + 2 * n, field + 3 * n, size, channels);
+    draw_white(field, seed, index, scan);
+    filter_part(field + 2 * n, field + 4 * n, field, scan);
+    filter_part(field + 3 * n, field + 4 * n, field + n, scan);
+    render(image, mask, &scene, field + 2 * n, field + 3 * n, size, step, channels);
 done:
     um_free(field);
     return rc;

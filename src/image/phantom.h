@@ -7,7 +7,8 @@
  *               edge soft; behind it a shadow or an enhancement
  *   distractors of the same grey levels, not in the mask: shadows that run to the bottom, thin vessels, flat fat lobules, a dark
  *               region below the chest wall; bright spots and fascia
- *   speckle     Rayleigh amplitude, correlated over about 1.5 pixels and wider with depth
+ *   speckle     Rayleigh amplitude, correlated over about 1.5 samples of the scanner's grid and wider with depth; the grid has at least
+ *               256 samples a side, and smaller pictures are means of it, as when real ones are made smaller
  * So no grey-level threshold finds the lesions (a test holds it below DSC 50), while a person and a small network do.
  * Lesions cover 3 to 20 % of the frame. */
 #ifndef UM_IMAGE_PHANTOM_H

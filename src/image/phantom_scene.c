@@ -4,6 +4,8 @@
 
 #include "base/rng.h"
 
+static const double INNER_DB = 3; /* unevenness inside lesions */
+
 /* One stream of uniform numbers per image. */
 typedef struct stream {
     uint64_t seed, index;
@@ -54,9 +56,9 @@ static void draw_lesion(scene_lesion *l, stream *r, double area, double u_lo, do
     const double ru = l->a * reach + 0.02, rv = (l->b + 0.3 * (l->a - l->b)) * reach;
     l->u = draw(r, fmin(u_lo + ru, 0.5 * (u_lo + u_hi)), fmax(u_hi - ru, 0.5 * (u_lo + u_hi)));
     l->v = draw(r, 0.12 + rv, fmax(0.13 + rv, 0.80 - rv));
-    l->contrast = draw(r, 9.0, 13.0);
-    l->edge = draw(r, 0.004, 0.010);
-    l->posterior = draw(r, 0, 1) < 0.5 ? draw(r, -7, -3) : draw(r, 2, 5);
+    l->contrast = draw(r, 4.0, 9.0);
+    l->edge = draw(r, 0.012, 0.028);
+    l->posterior = draw(r, -7, 0);
 }
 
 static void draw_lesions(phantom_scene *s, stream *r)
@@ -95,6 +97,27 @@ static double nearest_lesion(const phantom_scene *s, double u, double v)
         nearest = fmin(nearest, lesion_distance(&s->lesions[i], u, v));
     }
     return nearest;
+}
+
+/* Cysts that keep clear of the lesions and of each other; a place is tried a few times. */
+static void draw_cysts(phantom_scene *s, stream *r)
+{
+    const int wanted = draw_count(r, 1, SCENE_CYSTS);
+    for (int tries = 0; tries < 12 && s->n_cysts < wanted; tries++) {
+        scene_lesion *c = &s->cysts[s->n_cysts];
+        draw_lesion(c, r, exp(draw(r, log(0.015), log(0.06))), 0.02, 0.98);
+        for (int k = 0; k < SCENE_HARMONICS; k++) {
+            c->amplitude[k] *= 0.15;
+        }
+        c->edge = draw(r, 0.002, 0.006);
+        c->posterior = draw(r, 2, 5);
+        const double reach = 1.1 * c->a + 0.03;
+        bool clear = nearest_lesion(s, c->u, c->v) > reach;
+        for (int i = 0; i < s->n_cysts; i++) {
+            clear = clear && lesion_distance(&s->cysts[i], c->u, c->v) > reach;
+        }
+        s->n_cysts += clear;
+    }
 }
 
 static void draw_shadows(phantom_scene *s, stream *r)
@@ -218,13 +241,13 @@ static double surround_echo(const phantom_scene *s, const scene_lesion *l)
     return sum / POINTS;
 }
 
-/* `around`: the echo without the lesion. Inside, the layers fade towards the lesion's own level. */
-static double lesion_echo(const phantom_scene *s, const scene_lesion *l, double around, double u, double v)
+/* `around`: the echo without the lesion. Inside, the layers fade towards the lesion's own level, with `grain` of its own echoes. */
+static double lesion_echo(const phantom_scene *s, const scene_lesion *l, double grain, double around, double u, double v)
 {
     const double inside = 1 / (1 + exp(fmin(40, lesion_distance(l, u, v) / l->edge)));
     const double lateral = (u - l->u) / (0.75 * l->a), below = v - l->v - 0.9 * l->b;
     const double behind = below > 0 ? smooth(below / 0.08) * exp(-below / 0.35 - pow(lateral, 4)) : 0;
-    const double own = l->base - l->contrast + 1.5 * noise_at(&s->inner, u, v);
+    const double own = l->base - l->contrast + grain * INNER_DB * noise_at(&s->inner, u, v);
     return inside * (0.7 * (own - around) - 0.3 * l->contrast) + (1 - inside) * behind * l->posterior;
 }
 
@@ -241,6 +264,7 @@ void phantom_scene_draw(phantom_scene *s, uint64_t seed, uint64_t index)
     draw_noise(&s->streaks, &r, 4, 8.5);
     draw_noise(&s->inner, &r, 8.5, 8.5);
     draw_lesions(s, &r);
+    draw_cysts(s, &r);
     draw_shadows(s, &r);
     draw_tubes(s, &r);
     draw_spots(s, &r);
@@ -251,6 +275,9 @@ void phantom_scene_draw(phantom_scene *s, uint64_t seed, uint64_t index)
     s->tint[2] = draw(&r, 0.68, 0.84);
     for (int i = 0; i < s->n_lesions; i++) {
         s->lesions[i].base = surround_echo(s, &s->lesions[i]);
+    }
+    for (int i = 0; i < s->n_cysts; i++) {
+        s->cysts[i].base = surround_echo(s, &s->cysts[i]);
     }
 }
 
@@ -267,7 +294,10 @@ double phantom_scene_echo(const phantom_scene *s, double u, double v)
         echo += spot_echo(&s->spots[i], u, v);
     }
     for (int i = 0; i < s->n_lesions; i++) {
-        echo += lesion_echo(s, &s->lesions[i], echo, u, v);
+        echo += lesion_echo(s, &s->lesions[i], 1, echo, u, v);
+    }
+    for (int i = 0; i < s->n_cysts; i++) {
+        echo += lesion_echo(s, &s->cysts[i], 0, echo, u, v);
     }
     const double wall = s->floor_at + 0.03 * noise_at(&s->wave, u, 1);
     return echo + 8 * exp(-pow((v - wall) / 0.012, 2)) - s->floor_depth * smooth((v - wall - 0.01) / 0.05);
