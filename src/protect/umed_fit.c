@@ -156,7 +156,6 @@ static void count_saturated(const fit *f, const float *delta, const int64_t *pic
         }
 }
 
-
 /* The generators' running statistics under their final weights: the mean over one pass of the training images. */
 static um_status recalibrate(fit *f)
 {
@@ -187,6 +186,54 @@ static um_status recalibrate(fit *f)
 done:
     um_free(delta);
     um_umed_graph_free(&g);
+    return rc;
+}
+
+/* Mean loss of the surrogate over the training images, with the perturbation or with none. */
+static um_status mean_loss(fit *f, bool perturbed, double *out)
+{
+    um_status rc = UM_OK;
+    um_umed *u = f->u;
+    const um_umed_graph *g = &f->surrogate;
+    const um_tid bounds[] = {g->contour, g->texture};
+    size_t image = (size_t)(u->h * u->w) * um_dtype_bytes(u->backend->real);
+    void *zero = NULL;
+    double sum = 0, loss[3];
+    UM_TRY(um_alloc(&zero, (size_t)u->o.batch, image));
+    um_exec_set_bn_momentum(g->exec, 0); /* the running statistics stay */
+    for (int64_t first = 0; first < f->job->rows->n; first += u->o.batch) {
+        int64_t n = f->job->rows->n - first < u->o.batch ? f->job->rows->n - first : u->o.batch;
+        um_batch batch;
+        um_batch_set(&batch, n, u->lanes);
+        UM_TRY(um_umed_feed_upload(f->feed, u, g, f->order + first, n));
+        for (int k = 0; !perturbed && k < 2; k++)
+            if (bounds[k] >= 0)
+                UM_TRY(um_exec_upload(g->exec, bounds[k], zero, n));
+        UM_TRY(um_exec_run(g->exec, &batch, 0, g->graph->n_forward));
+        UM_TRY(um_exec_download(g->exec, g->loss, loss, 1));
+        sum += loss[0] * (double)n;
+    }
+    *out = sum / (double)f->job->rows->n;
+done:
+    um_free(zero);
+    return rc;
+}
+
+/* Whether the surrogate came to rely on the perturbation. Where it did not, exploiters may not either (docs/umed-small.md). */
+static um_status report_reliance(fit *f)
+{
+    um_status rc = UM_OK;
+    double protected = 0, clean = 0, at = (double)f->state.progress.epoch;
+    UM_TRY(um_rows_order(f->order, f->job->rows, f->job->seed, UM_RNG_GENERATOR_ORDER, f->state.progress.epoch));
+    UM_TRY(mean_loss(f, true, &protected));
+    UM_TRY(mean_loss(f, false, &clean));
+    UM_TRY(um_curves_add(f->state.curves, "reliance_protected_loss", at, protected));
+    UM_TRY(um_curves_add(f->state.curves, "reliance_clean_loss", at, clean));
+    um_log(UM_LOG_INFO, "%s: the surrogate's loss is %.3f on protected images and %.3f on clean ones", f->job->label, protected, clean);
+    if (protected > 0.9 * clean)
+        um_log(UM_LOG_WARN, "%s: the surrogate hardly relies on the perturbation, which may not protect; measure it (umed exploit), and try "
+               "another seed or more cycles", f->job->label);
+done:
     return rc;
 }
 
@@ -249,6 +296,7 @@ um_status um_umed_fit(um_umed *u, const um_protect_job *job, um_curves *curves)
     UM_TRY(save(&f));
     if (export->bn_recalibrate)
         UM_TRY(recalibrate(&f));
+    UM_TRY(report_reliance(&f));
 done:
     um_free(f.order);
     um_umed_feed_free(f.feed);
