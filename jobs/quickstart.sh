@@ -26,8 +26,8 @@ fi
 
 mkdir -p out
 if [ ! -e "$data" ]; then
-    say "240 synthetic images with masks: $data"
-    "$umed" synth --n 240 --size 64 --seed 1 -o "$data"
+    say "640 synthetic images with masks: $data"
+    "$umed" synth --n 640 --size 64 --seed 1 -o "$data"
 fi
 
 say "what the sweep will do, and its cost in floating-point operations"

@@ -3,12 +3,13 @@
  * A picture is a map of echo strength in dB, times fully developed speckle, log-compressed to grey levels, as a B-mode scanner
  * forms it:
  *   tissue      wavy layers of different echo, slow variation within them, attenuation with depth
- *   lesions     one, sometimes two; 9 to 13 dB below their surround; the outline is an ellipse with random low Fourier terms, its
+ *   lesions     one, sometimes two; 2.5 to 6 dB below their surround; the outline is an ellipse with random low Fourier terms, its
  *               edge soft; behind it a shadow or an enhancement
  *   distractors of the same grey levels, not in the mask: shadows that run to the bottom, thin vessels, flat fat lobules, a dark
  *               region below the chest wall; bright spots and fascia
- *   speckle     Rayleigh amplitude, correlated over about 1.5 samples of the scanner's grid and wider with depth; the grid has at least
- *               256 samples a side, and smaller pictures are means of it, as when real ones are made smaller
+ *   speckle     Rayleigh amplitude, correlated over about 1.5 samples of the scanner's grid and wider with depth, its contrast made
+ *               smaller as by compounding and speckle reduction; the grid has at least 256 samples a side, and smaller pictures are
+ *               means of it, as when real ones are made smaller
  * So no grey-level threshold finds the lesions (a test holds it below DSC 50), while a person and a small network do.
  * Lesions cover 3 to 20 % of the frame. */
 #ifndef UM_IMAGE_PHANTOM_H

@@ -56,8 +56,8 @@ static void draw_lesion(scene_lesion *l, stream *r, double area, double u_lo, do
     const double ru = l->a * reach + 0.02, rv = (l->b + 0.3 * (l->a - l->b)) * reach;
     l->u = draw(r, fmin(u_lo + ru, 0.5 * (u_lo + u_hi)), fmax(u_hi - ru, 0.5 * (u_lo + u_hi)));
     l->v = draw(r, 0.12 + rv, fmax(0.13 + rv, 0.80 - rv));
-    l->contrast = draw(r, 4.0, 9.0);
-    l->edge = draw(r, 0.012, 0.028);
+    l->contrast = draw(r, 2.5, 6.0);
+    l->edge = draw(r, 0.006, 0.016);
     l->posterior = draw(r, -7, 0);
 }
 
