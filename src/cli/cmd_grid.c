@@ -23,18 +23,18 @@ static um_status print_cell(const um_sweep_run_options *o, int index, bool csv)
     const um_method *m = &s->methods[c->method];
     um_task_state state = UM_TASK_OPEN;
     um_text tables = {0};
-    double item_flops = c->item >= 0 ? s->items[c->item].flops : 0;
+    double item_flops = c->item >= 0 ? s->items[c->item].cost.flops : 0;
     if (o->dir)
         UM_TRY(um_sweep_cell_state(o, index, &state, NULL));
     UM_TRY(um_sweep_tables_text(c->tables, &tables));
     if (csv)
         printf("%s,%s,%s,%s,%s,%s,%lld,%s,%s,%.6g,%.6g,%s\n", c->key, s->data[c->data].name, m->name, m->bound, c->exploiter->name,
-               c->defense->name, (long long)c->seed, um_text_get(&tables), c->item >= 0 ? s->items[c->item].key : "", c->flops,
+               c->defense->name, (long long)c->seed, um_text_get(&tables), c->item >= 0 ? s->items[c->item].key : "", c->cost.flops,
                    item_flops,
                um_task_state_name(state));
     else
         printf("%s  %-12s %-12s %-8s %-15s %-9s %4lld  %-7s %10.4g  %10.4g  %s\n", c->key, s->data[c->data].name, m->name, m->bound,
-               c->exploiter->name, c->defense->name, (long long)c->seed, um_text_get(&tables), c->flops / 1e12, item_flops / 1e12,
+               c->exploiter->name, c->defense->name, (long long)c->seed, um_text_get(&tables), c->cost.flops / 1e12, item_flops / 1e12,
                um_task_state_name(state));
 done:
     um_text_free(&tables);
@@ -54,10 +54,10 @@ static um_status dry_run(const um_cli *cli, const um_sweep_run_options *o)
                "defense", "seed", "tables", "TFLOP", "protect", "state");
     for (int i = 0; i < o->sweep->n_cells; i++) {
         UM_TRY(print_cell(o, i, csv));
-        total += o->sweep->cells[i].flops;
+        total += o->sweep->cells[i].cost.flops;
     }
     for (int i = 0; i < o->sweep->n_items; i++)
-        total += o->sweep->items[i].flops;
+        total += o->sweep->items[i].cost.flops;
     um_log(UM_LOG_INFO, "%d cells on %d protected datasets, %.4g TFLOP in all", o->sweep->n_cells, o->sweep->n_items, total / 1e12);
 done:
     return rc;
@@ -118,7 +118,7 @@ done:
 const um_command um_command_grid = {
     .name = "grid", .summary = "a sweep of protectors, exploiters, defenses and seeds; the same command resumes it",
     .usage = "CONFIG -o DIR [--dry-run [--format text|csv]] [--status] [--only KEY=VALUE]...",
-    .options = "output dry-run format status only", .groups = "grid data umed export exploiter model loss metrics run",
+    .options = "output dry-run format status only", .groups = "grid data protectors export exploiter defenses model loss metrics run",
         .min_args = 1,
     .max_args = 1, .computes = true, .run = run,
 };

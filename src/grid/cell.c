@@ -50,8 +50,13 @@ static um_status describe(const um_cell_id *id, bool with_seed, um_text *text)
         UM_TRY(add_groups(id->settings, &groups, id->protector->groups));
         UM_TRY(add_groups(id->settings, &groups, "export run"));
     }
-    if (id->exploiter)
+    if (id->exploiter) {
+        const um_defense_def *defense = NULL;
         UM_TRY(add_groups(id->settings, &groups, UM_EXPLOIT_GROUPS));
+        UM_TRY(um_defense_find(&defense, id->defense));
+        if (defense->table)
+            UM_TRY(add_groups(id->settings, &groups, defense->table->group));
+    }
     UM_TRY(um_text_add(text, "schema=%d\nkind=%s\ndataset=%s\nprotector=%s\n", UM_CELL_SCHEMA,
                        id->exploiter ? "exploit" : "protect", id->dataset_sha256, id->protector->name));
     if (id->exploiter)

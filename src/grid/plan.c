@@ -244,14 +244,14 @@ static um_status cost_of_data(um_sweep *s, int data, um_backend *backend)
         const um_method *m = &s->methods[s->items[i].method];
         um_protect_job job = {.settings = m->settings, .backend = backend, .data = d, .rows = &train,
                               .seed = (uint64_t)s->items[i].seed, .label = m->name};
-        if (s->items[i].data == data && m->def->flops)
-            s->items[i].flops = m->def->flops(&job);
+        if (s->items[i].data == data && m->def->cost)
+            UM_TRY(m->def->cost(&job, &s->items[i].cost));
     }
     for (int i = 0; i < s->n_cells; i++) {
         um_sweep_cell *cell = &s->cells[i];
         if (cell->data == data)
-            cell->flops = um_exploit_flops(s->methods[cell->method].settings, cell->exploiter, info->n_train, info->h, info->w,
-                                           info->c);
+            UM_TRY(um_exploit_cost(&cell->cost, backend, s->methods[cell->method].settings, cell->exploiter, cell->defense,
+                                   info->n_train, info->h, info->w, info->c));
     }
 done:
     um_rows_free(&test);

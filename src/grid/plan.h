@@ -23,7 +23,7 @@ typedef struct um_sweep_item {
     int data, method;
     int64_t seed;
     char key[UM_KEY_BYTES];
-    double flops;
+    um_cost cost;
 } um_sweep_item;
 
 typedef struct um_sweep_cell {
@@ -33,7 +33,7 @@ typedef struct um_sweep_cell {
     int64_t seed;
     unsigned tables; /* bit t: wanted for table t of the paper */
     char key[UM_KEY_BYTES], group[UM_KEY_BYTES];
-    double flops;
+    um_cost cost;
 } um_sweep_cell;
 
 typedef struct um_sweep {

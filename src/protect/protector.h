@@ -8,6 +8,7 @@
 #include "base/opt.h"
 #include "io/dataset.h"
 #include "kernels/backend.h"
+#include "train/cost.h"
 #include "train/curve.h"
 #include "train/rows.h"
 
@@ -36,8 +37,11 @@ typedef struct um_protector_def {
     um_status (*save)(void *state, const char *path);                         /* `--state`; NULL: nothing to keep */
     um_status (*load)(const um_protect_job *job, const char *path, void **state); /* NULL likewise */
     void (*free)(void *state);
-    double (*flops)(const um_protect_job *job); /* of a whole fit + apply, for plans; NULL: negligible */
+    um_status (*cost)(const um_protect_job *job, um_cost *out); /* of a whole fit + apply, for plans; NULL: negligible */
 } um_protector_def;
+
+/* What the checkpoint of a fit must agree on: a kind, the settings of `groups`, data, rows and seed. */
+um_status um_protect_fingerprint(const um_protect_job *job, const char *kind, const char *groups, char out[UM_SHA256_HEX]);
 
 /* Errors: UM_E_CONFIG with the nearest name. */
 um_status um_protector_find(const um_protector_def **out, const char *name);

@@ -216,20 +216,6 @@ done:
     return rc;
 }
 
-static um_status make_fingerprint(fit *f)
-{
-    um_status rc = UM_OK;
-    um_text text = {0};
-    char data[UM_SHA256_HEX];
-    um_dataset_sha256(f->job->data, data);
-    UM_TRY(um_settings_changes(f->job->settings, "umed model loss run", &text));
-    UM_TRY(um_text_add(&text, "data %s rows %ld seed %llu\n", data, (long)f->job->rows->n, (unsigned long long)f->job->seed));
-    um_sha256_of(um_text_get(&text), text.n, f->fingerprint);
-done:
-    um_text_free(&text);
-    return rc;
-}
-
 static um_status prepare(fit *f)
 {
     um_status rc = UM_OK;
@@ -248,7 +234,7 @@ static um_status prepare(fit *f)
     UM_TRY(um_params_init(u->contour, f->job->seed, UM_RNG_CONTOUR_INIT));
     UM_TRY(um_params_init(u->texture, f->job->seed, UM_RNG_TEXTURE_INIT));
     UM_TRY(um_params_init(u->surrogate, f->job->seed, UM_RNG_SURROGATE_INIT));
-    UM_TRY(make_fingerprint(f));
+    UM_TRY(um_protect_fingerprint(f->job, "umed", "umed model loss run", f->fingerprint));
 done:
     return rc;
 }

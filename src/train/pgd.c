@@ -80,12 +80,12 @@ static um_status build(um_input_grad *g)
         UM_TRY(features_of(g->graph, logits, &g->features));
     UM_TRY(add_loss(g, logits, &loss));
     UM_TRY(um_graph_backward(g->graph, loss, &g->x, 1, &g->dx));
-    UM_TRY(um_exec_create(&g->exec, g->graph, g->backend));
 done:
     return rc;
 }
 
-um_status um_input_grad_create(um_input_grad **out, um_backend *backend, const um_input_grad_config *config)
+/* The graph alone, nothing on the device. */
+static um_status describe(um_input_grad **out, um_backend *backend, const um_input_grad_config *config)
 {
     um_status rc = UM_OK;
     um_input_grad *g = NULL;
@@ -94,6 +94,19 @@ um_status um_input_grad_create(um_input_grad **out, um_backend *backend, const u
     g->backend = backend;
     g->means = g->features = UM_NONE;
     UM_TRY(build(g));
+    *out = g;
+    g = NULL;
+done:
+    um_input_grad_free(g);
+    return rc;
+}
+
+um_status um_input_grad_create(um_input_grad **out, um_backend *backend, const um_input_grad_config *config)
+{
+    um_status rc = UM_OK;
+    um_input_grad *g = NULL;
+    UM_TRY(describe(&g, backend, config));
+    UM_TRY(um_exec_create(&g->exec, g->graph, backend));
     UM_TRY(UM_NEW_ARRAY(g->host_sums, config->max_batch * 5));
     if (g->means >= 0)
         UM_TRY(um_alloc(&g->host_means, (size_t)(config->max_batch * 2 * um_input_grad_channels(g)), um_dtype_bytes(backend->real)));
@@ -109,7 +122,7 @@ int64_t um_input_grad_channels(const um_input_grad *g)
     return g->features >= 0 ? g->graph->tensors[g->features].c : 0;
 }
 
-um_status um_input_grad_set_means(um_input_grad *g, const double *means)
+void um_input_grad_set_means(um_input_grad *g, const double *means)
 {
     int64_t n = 2 * um_input_grad_channels(g);
     for (int64_t i = 0; i < g->config.max_batch * n; i++) {
@@ -118,7 +131,6 @@ um_status um_input_grad_set_means(um_input_grad *g, const double *means)
         else
             ((float *)g->host_means)[i] = (float)means[i % n];
     }
-    return um_exec_upload(g->exec, g->means, g->host_means, g->config.max_batch);
 }
 
 um_status um_input_grad_features(um_input_grad *g, int64_t n, void *features)
@@ -181,14 +193,20 @@ done:
     return rc;
 }
 
-double um_input_grad_flops(const um_input_grad *g)
+um_status um_input_grad_cost(um_cost *out, um_backend *backend, const um_input_grad_config *config)
 {
-    return um_graph_flops(g->graph, 0, g->graph->n_nodes);
-}
-
-const um_plan *um_input_grad_plan(const um_input_grad *g)
-{
-    return um_exec_plan(g->exec);
+    um_status rc = UM_OK;
+    um_input_grad *g = NULL;
+    um_params *own = NULL;
+    um_input_grad_config c = *config;
+    UM_TRY(um_params_create(&own, backend));
+    c.params = own;
+    UM_TRY(describe(&g, backend, &c));
+    UM_TRY(um_cost_of_graph(out, g->graph, backend));
+done:
+    um_input_grad_free(g);
+    um_params_free(own);
+    return rc;
 }
 
 /* ---- the ball ---- */

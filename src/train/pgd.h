@@ -7,7 +7,7 @@
 #define UM_TRAIN_PGD_H
 
 #include "models/model.h"
-#include "nn/exec.h"
+#include "train/cost.h"
 
 typedef enum um_input_loss {
     UM_INPUT_SEG,   /* segmentation loss against y; Dice per image whatever loss.dice.reduction says */
@@ -35,13 +35,13 @@ void um_input_grad_free(um_input_grad *g);
 um_status um_input_grad_run(um_input_grad *g, const void *x, const void *y, int64_t n, void *dx, double *loss);
 
 /* UM_INPUT_ALIGN: the mean features outside and inside, [2][channels]; they stay until the next call. */
-um_status um_input_grad_set_means(um_input_grad *g, const double *means);
+void um_input_grad_set_means(um_input_grad *g, const double *means);
 /* Features before the head of n images: real [n][h][w][channels], from a run with dx = NULL or not; of the last call. */
 int64_t um_input_grad_channels(const um_input_grad *g);
 um_status um_input_grad_features(um_input_grad *g, int64_t n, void *features);
 
-double um_input_grad_flops(const um_input_grad *g); /* of one image, forward and backward */
-const um_plan *um_input_grad_plan(const um_input_grad *g);
+/* What it would take, without making it (config->params is not looked at): FLOPs of one image forward and backward; activations. */
+um_status um_input_grad_cost(um_cost *out, um_backend *backend, const um_input_grad_config *config);
 
 /* The ball |v - x| <= eps inside the image range [0,1], and a step in it. */
 typedef struct um_ball {

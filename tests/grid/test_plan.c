@@ -92,14 +92,14 @@ static void costs(void **state)
     double before;
     OK(expand(&s, "};", NULL, 0));
     for (int i = 0; i < s->n_cells; i++)
-        assert_true(s->cells[i].flops > 1e6);
+        assert_true(s->cells[i].cost.flops > 1e6);
     for (int i = 0; i < s->n_items; i++)
-        assert_true(s->items[i].flops > 1e6);
-    before = s->cells[0].flops;
+        assert_true(s->items[i].cost.flops > 1e6);
+    before = s->cells[0].cost.flops;
     um_sweep_free(s);
     OK(um_settings_set(settings, "exploiter.epochs", "300", "test"));
     OK(expand(&s, "};", NULL, 0));
-    assert_true(s->cells[0].flops > 1.9 * before && s->cells[0].flops < 2.1 * before);
+    assert_true(s->cells[0].cost.flops > 1.9 * before && s->cells[0].cost.flops < 2.1 * before);
     um_sweep_free(s);
 }
 
