@@ -135,6 +135,8 @@ static void print_bound(um_method *m)
     double bound = m->def->bound ? m->def->bound(m->settings) : 0, levels = bound * 255;
     if (bound <= 0)
         snprintf(m->bound, sizeof m->bound, "none");
+    else if (!isfinite(bound))
+        snprintf(m->bound, sizeof m->bound, "%s", m->def->bound_name(m->settings));
     else
         snprintf(m->bound, sizeof m->bound, "%.4g/255", fabs(levels - nearbyint(levels)) < 1e-6 ? nearbyint(levels) : levels);
 }

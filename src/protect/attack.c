@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "base/log.h"
 #include "base/mem.h"
 #include "train/options.h"
 
@@ -73,7 +74,7 @@ static double clip01(double v)
     return v < 0 ? 0 : v > 1 ? 1 : v;
 }
 
-void um_attack_load(um_attack *a, const int64_t *pick, int64_t n)
+void um_attack_load_clean(um_attack *a, const int64_t *pick, int64_t n)
 {
     const um_protect_job *job = a->job;
     size_t plane = (size_t)a->pixels * um_dtype_bytes(a->real);
@@ -81,25 +82,24 @@ void um_attack_load(um_attack *a, const int64_t *pick, int64_t n)
         int64_t row = job->rows->index[pick[i]];
         um_row_image(job->data, row, a->real, a->x + (size_t)i * a->image_bytes);
         um_row_mask(job->data, row, a->real, a->y + (size_t)i * plane);
-        for (int64_t k = 0; k < a->values; k++) {
-            if (a->real == UM_F64)
-                ((double *)(void *)a->v)[i * a->values + k] = clip01(((double *)(void *)a->x)[i * a->values + k] +
-                                                                     ((double *)a->table->delta)[pick[i] * a->values + k]);
-            else
-                ((float *)(void *)a->v)[i * a->values + k] = (float)clip01((double)((float *)(void *)a->x)[i * a->values + k] +
-                                                                           (double)((float *)a->table->delta)[pick[i] * a->values + k]);
-        }
     }
+}
+
+void um_attack_load(um_attack *a, const int64_t *pick, int64_t n)
+{
+    um_attack_load_clean(a, pick, n);
+    for (int64_t i = 0; i < n; i++)
+        for (int64_t k = 0; k < a->values; k++) {
+            int64_t at = i * a->values + k;
+            um_attack_put(a, a->v, at, clip01(um_attack_get(a, a->x, at) + um_attack_get(a, a->table->delta, pick[i] * a->values + k)));
+        }
 }
 
 void um_attack_store(um_attack *a, int64_t i, int64_t at)
 {
     for (int64_t k = 0; k < a->values; k++) {
-        int64_t from = i * a->values + k, to = at * a->values + k;
-        if (a->real == UM_F64)
-            ((double *)a->table->delta)[to] = ((double *)(void *)a->v)[from] - ((double *)(void *)a->x)[from];
-        else
-            ((float *)a->table->delta)[to] = ((float *)(void *)a->v)[from] - ((float *)(void *)a->x)[from];
+        int64_t from = i * a->values + k;
+        um_attack_put(a, a->table->delta, at * a->values + k, um_attack_get(a, a->v, from) - um_attack_get(a, a->x, from));
     }
 }
 
@@ -108,21 +108,31 @@ um_training_array um_attack_table_array(const um_attack *a)
     return (um_training_array){.name = "delta", .dtype = a->real, .data = a->table->delta, .n = a->table->n * a->values};
 }
 
-um_status um_attack_train_clean(um_attack *a, int64_t epochs, const char *kind, const char *groups, um_fit_options hooks, um_curves *curves)
+um_status um_attack_surrogate(um_attack *a, int64_t epochs, const char *kind, const char *groups, um_fit_options hooks, um_curves *curves)
 {
     um_status rc = UM_OK;
-    const um_run_options *run = um_settings_get(a->job->settings, "run");
+    const um_protect_job *job = a->job;
+    const um_run_options *run = um_settings_get(job->settings, "run");
     char print[UM_SHA256_HEX];
-    UM_TRY(um_protect_fingerprint(a->job, kind, groups, print));
+    bool found = false;
+    um_saver_set(&a->saver, &a->state, job->checkpoint, run->checkpoint_s, job->label);
+    if (job->checkpoint)
+        UM_TRY(um_training_load(&a->state, job->checkpoint, &found));
+    if (found) {
+        um_log(UM_LOG_INFO, "%s: resumed at batch %ld, step %ld", job->label, (long)a->state.progress.epoch + 1,
+               (long)a->state.progress.step);
+        goto done;
+    }
+    UM_TRY(um_protect_fingerprint(job, kind, groups, print));
     hooks.epochs = epochs;
     hooks.batch = a->o.batch;
-    hooks.seed = a->job->seed;
+    hooks.seed = job->seed;
     hooks.order = UM_RNG_SURROGATE_ORDER;
-    hooks.checkpoint = a->job->checkpoint;
+    hooks.checkpoint = job->checkpoint;
     hooks.fingerprint = print;
     hooks.checkpoint_s = run->checkpoint_s;
-    hooks.label = a->job->label;
-    UM_TRY(um_fit_run(a->surrogate, a->job->data, a->job->rows, &hooks, curves));
+    hooks.label = job->label;
+    UM_TRY(um_fit_run(a->surrogate, job->data, job->rows, &hooks, curves));
 done:
     return rc;
 }

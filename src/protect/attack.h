@@ -16,7 +16,7 @@ typedef struct um_delta_table {
     void *delta; /* real [n][h][w][c], rows in the order of the fit */
 } um_delta_table;
 um_status um_delta_table_create(um_delta_table **out, um_dtype real, const um_dataset *d, const um_rows *rows);
-void um_delta_table_free(um_delta_table *t);
+void um_delta_table_free(void *table); /* the state of a fitted protector */
 /* Errors: UM_E_DATA naming an image that was not fitted; who: the protector. */
 um_status um_delta_table_apply(const um_delta_table *t, const char *who, const um_dataset *d, const int64_t *rows, int64_t n, float *delta);
 
@@ -55,16 +55,31 @@ typedef struct um_attack {
 um_status um_attack_open(um_attack *out, const um_protect_job *job, const um_attack_options *o, um_input_loss kind, bool balance);
 void um_attack_clear(um_attack *a);
 
-/* Fills x and y (and v with x + delta, clipped to [0,1]) with n images, given as positions in job->rows. */
+/* Element i of an array in real. */
+static inline double um_attack_get(const um_attack *a, const void *p, int64_t i)
+{
+    return a->real == UM_F64 ? ((const double *)p)[i] : (double)((const float *)p)[i];
+}
+static inline void um_attack_put(const um_attack *a, void *p, int64_t i, double v)
+{
+    if (a->real == UM_F64)
+        ((double *)p)[i] = v;
+    else
+        ((float *)p)[i] = (float)v;
+}
+
+/* Fills x and y with n images, given as positions in job->rows; um_attack_load also v with x + delta, clipped to [0,1]. */
+void um_attack_load_clean(um_attack *a, const int64_t *pick, int64_t n);
 void um_attack_load(um_attack *a, const int64_t *pick, int64_t n);
 /* Puts v - x of image i of the batch into the table at position `at`. */
 void um_attack_store(um_attack *a, int64_t i, int64_t at);
 /* Rows of the table as an array of the training state. */
 um_training_array um_attack_table_array(const um_attack *a);
 
-/* The surrogate on clean images, `epochs` long, resumable; on_epoch as in um_fit_options. kind names the stage in the checkpoint's
- * fingerprint. */
-um_status um_attack_train_clean(um_attack *a, int64_t epochs, const char *kind, const char *groups, um_fit_options hooks, um_curves *curves);
+/* The surrogate trained on clean images for `epochs` epochs, or everything as the checkpoint has it: a run stopped while training goes
+ * on training, one stopped later (a->state with its fingerprint, which must be set) goes on there. hooks: callbacks and arrays of the
+ * training. kind, groups: of the training's fingerprint. */
+um_status um_attack_surrogate(um_attack *a, int64_t epochs, const char *kind, const char *groups, um_fit_options hooks, um_curves *curves);
 
 /* FLOPs of one image: a training step, a gradient step, a prediction; and the memory of all of it. */
 typedef struct um_attack_cost {

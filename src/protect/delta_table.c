@@ -28,8 +28,9 @@ done:
     return rc;
 }
 
-void um_delta_table_free(um_delta_table *t)
+void um_delta_table_free(void *table)
 {
+    um_delta_table *t = table;
     if (!t)
         return;
     um_free(t->keys);

@@ -225,11 +225,6 @@ static double bound(const um_settings *settings)
     return o->common.eps;
 }
 
-static void release(void *state)
-{
-    um_delta_table_free(state);
-}
-
 static um_status cost(const um_protect_job *job, um_cost *out)
 {
     um_status rc = UM_OK;
@@ -244,5 +239,5 @@ done:
 
 const um_protector_def um_protector_em = {
     .name = "em", .summary = "error-minimising noise (Huang et al., ICLR 2021) against a U-Net surrogate", .table = &table,
-    .groups = "em model loss run", .fit = fit, .apply = apply, .bound = bound, .free = release, .cost = cost,
+    .groups = "em model loss run", .fit = fit, .apply = apply, .bound = bound, .free = um_delta_table_free, .cost = cost,
 };
