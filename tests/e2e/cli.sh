@@ -39,7 +39,6 @@ expect 65 "$umed" protect --data cut.h5 -o b.h5
 expect 74 "$umed" protect --data missing.h5 -o b.h5; holds err "missing.h5"
 
 expect 64 "$umed" protect --data a.h5 --protector umd -o b.h5; holds err "did you mean 'umed'?"
-expect 64 "$umed" protect --data a.h5 --protector em -o b.h5;  holds err "'em' is not in this version"
 expect 64 "$umed" exploit --data a.h5 --test a.h5 --model transunet -o r.h5; holds err "is not in this version"
 expect 64 "$umed" exploit --data a.h5 --test a.h5 --defense blur -o r.h5;    holds err "is not in this version"
 expect 64 "$umed" protect --data a.h5 --rows some -o b.h5;      holds err "one of: all train"
