@@ -232,6 +232,27 @@ done:
     return rc;
 }
 
+/* What differs in its seed only costs the same. */
+static bool item_cost_known(um_sweep *s, int item)
+{
+    for (int i = 0; i < item; i++)
+        if (s->items[i].data == s->items[item].data && s->items[i].method == s->items[item].method) {
+            s->items[item].cost = s->items[i].cost;
+            return true;
+        }
+    return false;
+}
+
+static bool cell_cost_known(um_sweep *s, int cell)
+{
+    for (int i = 0; i < cell; i++)
+        if (strcmp(s->cells[i].group, s->cells[cell].group) == 0) {
+            s->cells[cell].cost = s->cells[i].cost;
+            return true;
+        }
+    return false;
+}
+
 static um_status cost_of_data(um_sweep *s, int data, um_backend *backend)
 {
     um_status rc = UM_OK;
@@ -244,12 +265,12 @@ static um_status cost_of_data(um_sweep *s, int data, um_backend *backend)
         const um_method *m = &s->methods[s->items[i].method];
         um_protect_job job = {.settings = m->settings, .backend = backend, .data = d, .rows = &train,
                               .seed = (uint64_t)s->items[i].seed, .label = m->name};
-        if (s->items[i].data == data && m->def->cost)
+        if (s->items[i].data == data && m->def->cost && !item_cost_known(s, i))
             UM_TRY(m->def->cost(&job, &s->items[i].cost));
     }
     for (int i = 0; i < s->n_cells; i++) {
         um_sweep_cell *cell = &s->cells[i];
-        if (cell->data == data)
+        if (cell->data == data && !cell_cost_known(s, i))
             UM_TRY(um_exploit_cost(&cell->cost, backend, s->methods[cell->method].settings, cell->exploiter, cell->defense,
                                    info->n_train, info->h, info->w, info->c));
     }

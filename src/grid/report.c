@@ -209,13 +209,18 @@ void um_report_free(um_report *r)
 
 /* ---- the paper's numbers ---- */
 
+/* The paper's label "4/255" of LSP and AR cannot be a bound of a pixel (protectors.md 2.6): theirs are not compared. */
+static bool same_bound(const um_result_row *row, const um_paper_value *v)
+{
+    return strcmp(row->bound, v->bound) == 0 || strcmp(v->protector, "lsp") == 0 || strcmp(v->protector, "ar") == 0;
+}
+
 static bool matches(const um_report_group *g, const um_paper_value *v)
 {
     const um_result_row *row = g->first;
     bool method = v->label[0] ? strcmp(row->label, v->label) == 0 : row->plain;
     return method && strcmp(row->dataset, v->dataset) == 0 && strcmp(row->base, v->protector) == 0 &&
-        strcmp(row->bound, v->bound) == 0 &&
-           strcmp(row->exploiter, v->exploiter) == 0 && (v->exploiter[0] == 0 || strcmp(row->defense, v->defense) == 0);
+           same_bound(row, v) && strcmp(row->exploiter, v->exploiter) == 0 && (v->exploiter[0] == 0 || strcmp(row->defense, v->defense) == 0);
 }
 
 static um_stat metric_of(const um_report_group *g, const char *metric)
