@@ -31,9 +31,16 @@ um_stat um_report_lookup(const um_report *r, const um_paper_value *v);
 /* True when a number of the paper shows this group. */
 bool um_report_group_in_paper(const um_report *r, const um_report_group *g);
 
+/* Doubts about the paper's numbers (report_notes.c). marks: letters for the number; the bits say which notes. */
+enum { UM_REPORT_MARKS = 8, UM_REPORT_N_NOTES = 32 };
+unsigned um_report_notes_of(const um_paper_value *v, char marks[UM_REPORT_MARKS]);
+const char *um_report_note(int index, char *mark); /* NULL past the end */
+
 /* One table as text cells. */
 typedef struct um_sheet {
     char title[160];
+    unsigned notes;      /* of the paper's numbers in it */
+    int filled, wanted;  /* numbers of the paper with a result, and all of them; 0 of 0 when it is not about the paper */
     int n_rows, n_cols, n_labels; /* the first n_labels columns are labels */
     char (*cells)[UM_RESULT_TEXT];  /* [n_rows + 1][n_cols], row 0 is the head */
 } um_sheet; /* release with um_sheet_clear */

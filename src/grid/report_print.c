@@ -32,6 +32,34 @@ static int column_width(const um_sheet *s, int col)
     return widest;
 }
 
+/* Completeness, and the notes on the paper's numbers, one line each. lead, end: around a line; add: adds a text, escaped. */
+typedef um_status (*add_text)(um_text *out, const char *text);
+
+static um_status add_plain(um_text *out, const char *text)
+{
+    return um_text_add(out, "%s", text);
+}
+
+static um_status print_feet(const um_sheet *s, um_text *out, const char *lead, const char *end, add_text add)
+{
+    um_status rc = UM_OK;
+    const char *last = "";
+    char mark = 0;
+    if (s->wanted)
+        UM_TRY(um_text_add(out, "%s%d of %d numbers have a result%s", lead, s->filled, s->wanted, end));
+    for (int i = 0; um_report_note(i, &mark); i++) {
+        const char *text = um_report_note(i, &mark);
+        if (!(s->notes >> i & 1) || strcmp(text, last) == 0)
+            continue;
+        last = text;
+        UM_TRY(um_text_add(out, "%s%c: ", lead, mark));
+        UM_TRY(add(out, text));
+        UM_TRY(um_text_add(out, "%s", end));
+    }
+done:
+    return rc;
+}
+
 /* Labels to the left, numbers to the right. */
 static um_status print_text(const um_sheet *s, um_text *out)
 {
@@ -53,6 +81,7 @@ static um_status print_text(const um_sheet *s, um_text *out)
         if (rc != UM_OK)
             goto done;
     }
+    UM_TRY(print_feet(s, out, "", "\n", add_plain));
     UM_TRY(um_text_add(out, "\n"));
 done:
     return rc;
@@ -71,6 +100,7 @@ static um_status print_markdown(const um_sheet *s, um_text *out)
         if (r == 0)
             UM_TRY(um_text_add(out, "|\n"));
     }
+    UM_TRY(print_feet(s, out, "\n", "\n", add_plain));
     UM_TRY(um_text_add(out, "\n"));
 done:
     return rc;
@@ -109,7 +139,9 @@ static um_status print_latex(const um_sheet *s, um_text *out)
         }
         UM_TRY(um_text_add(out, " \\\\\n%s", r == 0 ? "\\hline\n" : ""));
     }
-    UM_TRY(um_text_add(out, "\\hline\n\\end{tabular}\n\\end{table}\n\n"));
+    UM_TRY(um_text_add(out, "\\hline\n\\end{tabular}\n"));
+    UM_TRY(print_feet(s, out, "\\par\\footnotesize ", "\n", add_latex));
+    UM_TRY(um_text_add(out, "\\end{table}\n\n"));
 done:
     return rc;
 }
@@ -202,6 +234,16 @@ done:
     return rc;
 }
 
+/* Of all numbers of the paper; nothing when none of them has a result. */
+static um_status print_completeness(const um_report *r, um_report_format format, um_text *out)
+{
+    int filled = 0;
+    for (int i = 0; i < r->n_paper; i++)
+        filled += um_report_lookup(r, &r->paper[i]).n > 0;
+    return filled == 0 ? UM_OK : um_text_add(out, "%sTables 1 to 5: %d of %d numbers have a result%s\n\n", format == UM_REPORT_LATEX ? "% " : "",
+                                             filled, r->n_paper, filled == r->n_paper ? ", complete" : "");
+}
+
 um_status um_report_print(const um_report *r, int table, um_report_format format, um_text *out)
 {
     um_status rc = UM_OK;
@@ -218,6 +260,7 @@ um_status um_report_print(const um_report *r, int table, um_report_format format
             UM_TRY(um_sheet_print(&s, format, out));
     }
     if (table <= 0) {
+        UM_TRY(print_completeness(r, format, out));
         UM_TRY(print_groups(r, false, format, out));
         UM_TRY(print_groups(r, true, format, out));
     }

@@ -73,15 +73,17 @@ static int find_or_add(key_text *list, int *n, const key_text key)
     return (*n)++;
 }
 
-/* "12.34±0.56 [11.00]": ours, then the paper's in brackets. */
-static void print_cell(char out[UM_RESULT_TEXT], um_stat ours, const um_paper_value *v)
+/* "12.34±0.56 [11.00]": ours, then the paper's in brackets, with the marks of its notes: "[11.00 a]". */
+static void print_cell(char out[UM_RESULT_TEXT], um_stat ours, const um_paper_value *v, unsigned *notes)
 {
+    char marks[UM_REPORT_MARKS];
+    *notes |= um_report_notes_of(v, marks);
     int digits = strcmp(v->metric, "SSIM") == 0 ? 4 : 2, n = 0;
     if (ours.n && ours.n > 1 && !isnan(ours.sd))
         n = snprintf(out, UM_RESULT_TEXT, "%.*f±%.*f ", digits, ours.mean, digits, ours.sd);
     else if (ours.n)
         n = snprintf(out, UM_RESULT_TEXT, "%.*f ", digits, ours.mean);
-    snprintf(out + n, UM_RESULT_TEXT - (size_t)n, "[%.*f]", digits, v->value);
+    snprintf(out + n, UM_RESULT_TEXT - (size_t)n, "[%.*f%s%s]", digits, v->value, marks[0] ? " " : "", marks);
 }
 
 static void fill_heads(um_sheet *s, int table, key_text *rows, key_text *cols)
@@ -124,9 +126,11 @@ um_status um_sheet_of_table(um_sheet *out, const um_report *r, int table, bool *
         um_stat ours = um_report_lookup(r, v);
         row_of(v, row);
         column_of(v, col);
-        print_cell(cell_at(&s, find_or_add(rows, &n_rows, row) + 1, find_or_add(cols, &n_cols, col) + 2), ours, v);
-        *measured = *measured || ours.n > 0;
+        print_cell(cell_at(&s, find_or_add(rows, &n_rows, row) + 1, find_or_add(cols, &n_cols, col) + 2), ours, v, &s.notes);
+        s.filled += ours.n > 0;
+        s.wanted++;
     }
+    *measured = s.filled > 0;
     *out = s;
     s = (um_sheet){0};
 done:
