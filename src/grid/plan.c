@@ -12,6 +12,8 @@
 static const um_opt grid_rows[] = {
     {"ranks_per_cell", UM_OPT_T_INT, offsetof(um_grid_options, ranks_per_cell), "1", 1, 1, NULL, "ranks",
      "ranks that train one cell together; this version trains on one", true},
+    {"utility", UM_OPT_T_BOOL, offsetof(um_grid_options, utility), "true", 0, 1, NULL, "",
+     "keep the networks of clean cells and score them on the protected images", true},
     {"lease_s", UM_OPT_T_REAL, offsetof(um_grid_options, lease_s), "600", 1, 1e9, NULL, "s",
      "age from which a claim of another host counts as left behind", true},
 };

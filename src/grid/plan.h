@@ -9,6 +9,7 @@
 /* Group "grid". */
 typedef struct um_grid_options {
     int64_t ranks_per_cell;
+    bool utility;   /* networks of clean cells are kept and asked about every protected dataset */
     double lease_s; /* seconds after which a claim that cannot be checked counts as left behind */
 } um_grid_options;
 extern const um_opt_table um_grid_table;

@@ -185,16 +185,21 @@ static um_status csv_group(const um_report *r, const um_report_group *g, um_text
 {
     um_status rc = UM_OK;
     const um_result_row *f = g->first;
-    bool cells = f->exploiter[0] != 0, known = um_report_group_in_paper(r, g);
+    bool known = um_report_group_in_paper(r, g), cell = f->kind == UM_RESULT_CELL, protection = f->kind == UM_RESULT_PROTECTION,
+         utility = f->kind == UM_RESULT_UTILITY;
     const struct {
         const char *metric;
         um_stat stat;
         bool wanted;
     } list[] = {
-        {"Jac", g->jac[0], cells && !known}, {"DSC", g->dsc[0], cells && !known}, {"PSNR", g->psnr, !cells && !known},
-        {"SSIM", g->ssim, !cells && !known}, {"Jac_pooled", g->jac[1], cells}, {"DSC_pooled", g->dsc[1], cells},
-        {"Jac_image", g->jac[2], cells}, {"DSC_image", g->dsc[2], cells}, {"DSC_train", g->train_dsc, cells},
-        {"foreground", g->foreground, cells}, {"PSNR_roi", g->psnr_roi, !cells},
+        {"Jac", g->jac[0], cell && !known}, {"DSC", g->dsc[0], cell && !known}, {"PSNR", g->psnr, protection && !known},
+        {"SSIM", g->ssim, protection && !known}, {"Jac_pooled", g->jac[1], cell}, {"DSC_pooled", g->dsc[1], cell},
+        {"Jac_image", g->jac[2], cell}, {"DSC_image", g->dsc[2], cell}, {"DSC_train", g->train_dsc, cell},
+        {"foreground", g->foreground, cell}, {"PSNR_roi", g->psnr_roi, protection}, {"SSIM_roi", g->ssim_roi, protection},
+        {"PSNR_worst", g->psnr_worst, protection}, {"SSIM_worst", g->ssim_worst, protection},
+        {"leak_highpass", g->leak[0][0], protection}, {"leak_highpass_clean", g->leak[0][1], protection},
+        {"leak_denoise", g->leak[1][0], protection}, {"leak_denoise_clean", g->leak[1][1], protection},
+        {"utility_DSC", g->dsc[0], utility}, {"utility_DSC_clean", g->train_dsc, utility},
     };
     for (size_t i = 0; i < UM_COUNT(list); i++) {
         if (!list[i].wanted)
@@ -222,11 +227,11 @@ done:
 
 /* ---- all of it ---- */
 
-static um_status print_groups(const um_report *r, bool protections, um_report_format format, um_text *out)
+static um_status print_groups(const um_report *r, um_result_kind kind, um_report_format format, um_text *out)
 {
     um_status rc = UM_OK;
     um_sheet s = {0};
-    UM_TRY(um_sheet_of_groups(&s, r, protections));
+    UM_TRY(um_sheet_of_groups(&s, r, kind));
     if (s.n_rows)
         UM_TRY(um_sheet_print(&s, format, out));
 done:
@@ -261,8 +266,8 @@ um_status um_report_print(const um_report *r, int table, um_report_format format
     }
     if (table <= 0) {
         UM_TRY(print_completeness(r, format, out));
-        UM_TRY(print_groups(r, false, format, out));
-        UM_TRY(print_groups(r, true, format, out));
+        for (int kind = UM_RESULT_CELL; kind <= UM_RESULT_UTILITY; kind++)
+            UM_TRY(print_groups(r, (um_result_kind)kind, format, out));
     }
 done:
     um_sheet_clear(&s);
