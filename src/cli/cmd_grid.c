@@ -29,13 +29,13 @@ static um_status print_cell(const um_sweep_run_options *o, int index, bool csv)
         UM_TRY(um_sweep_cell_state(o, index, &state, NULL));
     UM_TRY(um_sweep_tables_text(c->tables, &tables));
     if (csv)
-        printf("%s,%s,%s,%s,%s,%s,%lld,%s,%s,%.6g,%.6g,%.6g,%s\n", c->key, s->data[c->data].name, m->name, m->bound, c->exploiter->name,
-               c->defense->name, (long long)c->seed, um_text_get(&tables), c->item >= 0 ? s->items[c->item].key : "", c->cost.flops,
-               item_flops, c->cost.bytes, um_task_state_name(state));
+        printf("%s,%s,%s,%s,%s,%s,%lld,%s,%s,%.6g,%.6g,%.6g,%s\n", c->key, s->data[c->data].name, m->name, m->bound,
+               c->exploiter->name, c->defense->name, (long long)c->seed, um_text_get(&tables),
+               c->item >= 0 ? s->items[c->item].key : "", c->cost.flops, item_flops, c->cost.bytes, um_task_state_name(state));
     else
-        printf("%s  %-12s %-12s %-8s %-15s %-9s %4lld  %-7s %10.4g  %10.4g  %6.2f  %s\n", c->key, s->data[c->data].name, m->name, m->bound,
-               c->exploiter->name, c->defense->name, (long long)c->seed, um_text_get(&tables), c->cost.flops / 1e12, item_flops / 1e12,
-               c->cost.bytes / 1e9, um_task_state_name(state));
+        printf("%s  %-12s %-12s %-8s %-15s %-9s %4lld  %-7s %10.4g  %10.4g  %6.2f  %s\n", c->key, s->data[c->data].name, m->name,
+               m->bound, c->exploiter->name, c->defense->name, (long long)c->seed, um_text_get(&tables), c->cost.flops / 1e12,
+               item_flops / 1e12, c->cost.bytes / 1e9, um_task_state_name(state));
 done:
     um_text_free(&tables);
     return rc;
@@ -47,8 +47,12 @@ static const struct {
     const char *name;
     double flops;
 } devices[] = {
-    {"2 CPU cores, AVX2, fp32", 150e9}, {"32 CPU cores, AVX-512, fp32", 3e12}, {"A100, tf32", 60e12},
-    {"A100, bf16", 120e12},             {"H100, tf32", 160e12},                {"H100, bf16", 350e12},
+    {"2 CPU cores, AVX2, fp32", 150e9},
+    {"32 CPU cores, AVX-512, fp32", 3e12},
+    {"A100, tf32", 60e12},
+    {"A100, bf16", 120e12},
+    {"H100, tf32", 160e12},
+    {"H100, bf16", 350e12},
 };
 
 static void print_totals(const um_sweep_run_options *o)
@@ -62,8 +66,8 @@ static void print_totals(const um_sweep_run_options *o)
         items += o->sweep->items[i].cost.flops;
         bytes = fmax(bytes, o->sweep->items[i].cost.bytes);
     }
-    printf("\n%d cells, %.4g TFLOP; %d protected datasets, %.4g TFLOP; at most %.2f GB for one of them\n", o->sweep->n_cells, cells / 1e12,
-           o->sweep->n_items, items / 1e12, bytes / 1e9);
+    printf("\n%d cells, %.4g TFLOP; %d protected datasets, %.4g TFLOP; at most %.2f GB for one of them\n", o->sweep->n_cells,
+           cells / 1e12, o->sweep->n_items, items / 1e12, bytes / 1e9);
     printf("%-28s %12s %10s\n", "estimate for one", "TFLOP/s", "hours");
     for (size_t i = 0; i < UM_COUNT(devices); i++)
         printf("%-28s %12.4g %10.4g\n", devices[i].name, devices[i].flops / 1e12, (cells + items) / devices[i].flops / 3600);
@@ -77,8 +81,8 @@ static um_status dry_run(const um_cli *cli, const um_sweep_run_options *o)
     if (csv)
         printf("key,dataset,protector,bound,exploiter,defense,seed,tables,protect_key,flops,protect_flops,bytes,state\n");
     else
-        printf("%-16s  %-12s %-12s %-8s %-15s %-9s %4s  %-7s %10s  %10s  %6s  %s\n", "key", "dataset", "protector", "bound", "exploiter",
-               "defense", "seed", "tables", "TFLOP", "protect", "GB", "state");
+        printf("%-16s  %-12s %-12s %-8s %-15s %-9s %4s  %-7s %10s  %10s  %6s  %s\n", "key", "dataset", "protector", "bound",
+               "exploiter", "defense", "seed", "tables", "TFLOP", "protect", "GB", "state");
     for (int i = 0; i < o->sweep->n_cells; i++)
         UM_TRY(print_cell(o, i, csv));
     if (!csv)

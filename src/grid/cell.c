@@ -99,8 +99,10 @@ static bool has_value(const um_settings *s, const char *key, const char *value)
  * protector that is not in that table. */
 static char table5_case(const char *protector, const um_settings *s)
 {
+    if (strcmp(protector, "em") == 0 && has_value(s, "em.mask", "all"))
+        return 0;
     if (strcmp(protector, "em") == 0)
-        return has_value(s, "em.mask", "all") ? 0 : has_value(s, "em.mask", "contour") ? 'D' : has_value(s, "em.mask", "roi") ? 'G' : '-';
+        return has_value(s, "em.mask", "contour") ? 'D' : has_value(s, "em.mask", "roi") ? 'G' : '-';
     if (strcmp(protector, "umed") != 0)
         return 0;
     bool plain_conv = has_value(s, "umed.cdc.mode", "none"), no_texture = has_value(s, "umed.lbp.map", "ones");

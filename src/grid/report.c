@@ -117,7 +117,8 @@ static int by_coordinates(const void *a, const void *b)
 
 static bool same_group(const um_result_row *a, const um_result_row *b)
 {
-    return a->kind == b->kind && strcmp(a->group, b->group) == 0 && strcmp(a->dataset, b->dataset) == 0 && strcmp(a->protector, b->protector) == 0 &&
+    return a->kind == b->kind && strcmp(a->group, b->group) == 0 && strcmp(a->dataset, b->dataset) == 0 &&
+           strcmp(a->protector, b->protector) == 0 &&
            strcmp(a->bound, b->bound) == 0 && strcmp(a->exploiter, b->exploiter) == 0 && strcmp(a->defense, b->defense) == 0;
 }
 
@@ -172,7 +173,8 @@ static void warn_doubles(const um_report *r)
 {
     for (int i = 1; i < r->n_groups; i++) {
         const um_result_row *a = r->groups[i - 1].first, *b = r->groups[i].first;
-        if (a->kind == b->kind && strcmp(a->dataset, b->dataset) == 0 && strcmp(a->protector, b->protector) == 0 && strcmp(a->bound, b->bound) == 0 &&
+        if (a->kind == b->kind && strcmp(a->dataset, b->dataset) == 0 && strcmp(a->protector, b->protector) == 0 &&
+            strcmp(a->bound, b->bound) == 0 &&
             strcmp(a->exploiter, b->exploiter) == 0 && strcmp(a->defense, b->defense) == 0)
             um_log(UM_LOG_WARN, "%s/%s%s%s was run under different settings (groups %s and %s); the paper's tables show the first",
                    a->dataset, a->protector, a->exploiter[0] ? "/" : "", a->exploiter, a->group, b->group);
@@ -232,7 +234,8 @@ static bool matches(const um_report_group *g, const um_paper_value *v)
         return false;
     bool method = v->label[0] ? strcmp(row->label, v->label) == 0 : row->plain;
     return method && strcmp(row->dataset, v->dataset) == 0 && strcmp(row->base, v->protector) == 0 &&
-           same_bound(row, v) && strcmp(row->exploiter, v->exploiter) == 0 && (v->exploiter[0] == 0 || strcmp(row->defense, v->defense) == 0);
+           same_bound(row, v) && strcmp(row->exploiter, v->exploiter) == 0 &&
+           (v->exploiter[0] == 0 || strcmp(row->defense, v->defense) == 0);
 }
 
 static um_stat metric_of(const um_report_group *g, const char *metric)

@@ -1,4 +1,5 @@
-/* Where the paper contradicts itself or leaves doubt: marks beside its numbers in our tables. Found by checking its averages, and that
+/* Where the paper contradicts itself or leaves doubt: marks beside its numbers in our tables. Found by checking its averages, and
+ * that
  * J = D/(2-D) holds for one confusion matrix and J is larger for a mean over several. */
 #include "grid/report_internal.h"
 
@@ -13,19 +14,19 @@ typedef struct note {
 } note;
 
 static const note notes[] = {
-    {'a', 2, "chest_xray", "none", "", "average", "", "the printed average 92.21 | 95.95 is 90.95 | 95.25 by the paper's own three entries"},
-    {'b', 2, "chest_xray", "none", "", "attention_unet", "", "probably a wrong entry: 92.68 | 96.22 would give the printed average"},
-    {'c', 1, "chest_xray", "none", "", "unet", "", "a weak baseline: the other networks reach 91 to 93, and the images under TAP beat it"},
+    {'a', 2, "chest_xray", "none", "", "average", "", "the printed average 92.21 | 95.95 is 90.95 | 95.25 by the three entries"},
+    {'b', 2, "chest_xray", "none", "", "attention_unet", "", "probably a wrong entry: 92.68 | 96.22 gives the printed average"},
+    {'c', 1, "chest_xray", "none", "", "unet", "", "a weak baseline: the other networks reach 91 to 93, and TAP beats it"},
     {'d', 2, "chest_xray", "tap", "", "attention_unet", "", "digit for digit the entry of U-Net in Table 1: probably a duplicate"},
     {'d', 1, "chest_xray", "tap", "", "unet", "", "digit for digit the entry of Attention U-Net in Table 2: probably a duplicate"},
     {'e', 2, "chest_xray", "sep", "", "transunet", "", "impossible: a Jaccard index below DSC/(2-DSC) (so is the average with it)"},
     {'e', 2, "chest_xray", "sep", "", "average", "", "impossible: a Jaccard index below DSC/(2-DSC) (so is the average with it)"},
     {'e', 3, "busi", "sep", "", "unet", "blur", "impossible: a Jaccard index below DSC/(2-DSC); with 53.47 for 54.37 it would fit"},
     {'f', 2, "kvasir_seg", "tap", "", "attention_unet", "", "far off every other pair: DSC near 66 would fit the Jaccard index"},
-    {'g', 0, "", "lsp", "4/255", "", "", "4/255 cannot bound a pixel of LSP or AR: the PSNR of Table 4 on two datasets needs 5/255 and more"},
-    {'g', 0, "", "ar", "4/255", "", "", "4/255 cannot bound a pixel of LSP or AR: the PSNR of Table 4 on two datasets needs 5/255 and more"},
-    {'h', 3, "", "", "", "unet", "jpeg60", "JPEG quality: 60 in the caption, 30 in the text; ours is 60 (jpeg30 is among the cells)"},
-    {'i', 3, "", "umed", "12/255", "unet", "advtrain", "from 71.09 at 8/255 to 0.38 at 12/255: a cliff within one grey level of the defense's ball"},
+    {'g', 0, "", "lsp", "4/255", "", "", "4/255 cannot bound a pixel of LSP or AR: Table 4 needs 5/255 on two datasets"},
+    {'g', 0, "", "ar", "4/255", "", "", "4/255 cannot bound a pixel of LSP or AR: Table 4 needs 5/255 on two datasets"},
+    {'h', 3, "", "", "", "unet", "jpeg60", "JPEG quality: 60 in the caption, 30 in the text; ours is 60"},
+    {'i', 3, "", "umed", "12/255", "unet", "advtrain", "from 71.09 at 8/255 to 0.38 at 12/255: a cliff"},
     {'j', 5, "", "em", "", "", "", "the text says that a region does not improve EM; without one EM averages 36.83 | 50.94"},
 };
 

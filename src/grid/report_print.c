@@ -245,8 +245,10 @@ static um_status print_completeness(const um_report *r, um_report_format format,
     int filled = 0;
     for (int i = 0; i < r->n_paper; i++)
         filled += um_report_lookup(r, &r->paper[i]).n > 0;
-    return filled == 0 ? UM_OK : um_text_add(out, "%sTables 1 to 5: %d of %d numbers have a result%s\n\n", format == UM_REPORT_LATEX ? "% " : "",
-                                             filled, r->n_paper, filled == r->n_paper ? ", complete" : "");
+    if (filled == 0)
+        return UM_OK;
+    return um_text_add(out, "%sTables 1 to 5: %d of %d numbers have a result%s\n\n", format == UM_REPORT_LATEX ? "% " : "", filled,
+                       r->n_paper, filled == r->n_paper ? ", complete" : "");
 }
 
 um_status um_report_print(const um_report *r, int table, um_report_format format, um_text *out)

@@ -163,7 +163,7 @@ typedef struct kind_layout {
 static const kind_layout layouts[] = {
     {"Cells, clean test scores in percent: per batch (headline), pooled, per image", 5, 8,
      {"DSC", "Jac", "pooled DSC", "pooled Jac", "image DSC", "image Jac", "train DSC", "foreground"}},
-    {"Protections, mean over the protected training images; leak: DSC in percent of masks read off them [off the clean ones]", 3, 10,
+    {"Protections, mean over the protected training images; leak: DSC in percent of masks read off them [clean]", 3, 10,
      {"PSNR", "SSIM", "ROI PSNR", "ROI SSIM", "worst PSNR", "worst SSIM", "high-pass leak", "[clean]", "denoise leak", "[clean]"}},
     {"Utility: networks trained on clean images, DSC in percent on protected and on the same clean training images", 4, 3,
      {"protected DSC", "clean DSC", "image DSC"}},

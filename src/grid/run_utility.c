@@ -1,5 +1,7 @@
-/* Clinical utility: a network trained on clean images should segment protected ones as well as before. Once the cells of a sweep are
- * settled, every network that a clean, undefended cell kept is asked about every protected dataset of its data and seed. Cheap beside
+/* Clinical utility: a network trained on clean images should segment protected ones as well as before. Once the cells of a sweep
+ * are
+ * settled, every network that a clean, undefended cell kept is asked about every protected dataset of its data and seed. Cheap
+ * beside
  * the trainings, and a function of finished files alone: two runs that both do it write the same bytes. */
 #include "grid/run_internal.h"
 
@@ -41,8 +43,8 @@ done:
     return rc;
 }
 
-static um_status evaluate(const um_sweep_run_options *o, um_task_cache *cache, const um_sweep_cell *cell, int item, const char *model,
-                          const char *path)
+static um_status evaluate(const um_sweep_run_options *o, um_task_cache *cache, const um_sweep_cell *cell, int item,
+                          const char *model, const char *path)
 {
     um_status rc = UM_OK;
     const um_sweep *s = o->sweep;

@@ -1,8 +1,9 @@
-/* Does a released image betray its mask? Perturbations that keep to the lesion raise the fine detail there, and whoever subtracts a
- * smoothed image may read the mask off what remains. Two predictors that anybody would try first:
- *     r = x - smooth(x), clipped to +-8/255 (larger steps are the picture's own edges);  e = mean over channels of r^2, averaged over 7x7 pixels;  predicted: sqrt(e) above Otsu's threshold
- * highpass smooths with the binomial kernel [1 2 1]'[1 2 1]/16, denoise with the median of 3x3 pixels. Their DSC against the true mask
- * says how much leaks, beside the same on the clean image. */
+/* Does a released image betray its mask? Perturbations that keep to the lesion raise the fine detail there, and whoever subtracts
+ * a smoothed image may read the mask off what remains. Two predictors that anybody would try first:
+ *     r = x - smooth(x), clipped to +-8/255 (larger steps are the picture's own edges)
+ *     e = mean over channels of r^2, averaged over 7x7 pixels; predicted: sqrt(e) at or above Otsu's threshold
+ * highpass smooths with the binomial kernel [1 2 1]'[1 2 1]/16, denoise with the median of 3x3 pixels. Their DSC against the true
+ * mask says how much leaks, beside the same on the clean image. */
 #ifndef UM_IMAGE_MASK_LEAK_H
 #define UM_IMAGE_MASK_LEAK_H
 

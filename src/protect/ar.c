@@ -1,7 +1,9 @@
-/* AR: autoregressive perturbations (Sandoval-Segura et al., NeurIPS 2022; protectors.md 2.5). Inside and outside of the mask are two
+/* AR: autoregressive perturbations (Sandoval-Segura et al., NeurIPS 2022; protectors.md 2.5). Inside and outside of the mask are
+ * two
  * processes. A signal starts as N(0,1) and from (2,2) on, in raster order, every value is the sum of its 3x3 window so far,
  *     s(i,j) = sum over taps of b[u][v] s(i-2+u, j-2+v), b[2][2] = 0, the others adding up to 1;
- * its first `crop` rows and columns are cut off. Candidates b ~ N(0,1)/sum are screened for stable signals, and for being told apart
+ * its first `crop` rows and columns are cut off. Candidates b ~ N(0,1)/sum are screened for stable signals, and for being told
+ * apart
  * by the filters of the processes accepted before. */
 #include "protect/ar.h"
 
@@ -16,7 +18,8 @@
 #define S um_ar_options
 static const um_opt rows[] = {
     UM_OPT_INT_ROW(S, crop, "crop", "4", 2, 64, "pixels", "rows and columns cut off at the start of a signal"),
-    UM_OPT_REAL_ROW(S, cap, "cap", "0", 0, 1e9, "", "largest l2 norm of a trial signal; 0: 50 at 32x32x3, growing with the root of the values"),
+    UM_OPT_REAL_ROW(S, cap, "cap", "0", 0, 1e9, "",
+                    "largest l2 norm of a trial signal; 0: 50 at 32x32x3, growing with the root of the values"),
     UM_OPT_REAL_ROW(S, resp_min, "resp_min", "0", 0, 1e9, "",
                     "smallest response of the other filter to a trial signal of norm 1; 0: 10 at 32x32, growing with the side"),
     UM_OPT_BOOL_ROW(S, noise, "noise", "false", "N(0,1) is added at every step"),
@@ -144,8 +147,10 @@ static um_status search(um_ar *a)
         int64_t tries = 0;
         do {
             if (tries++ == a->o.max_tries)
-                return um_fail(UM_E_NUMERIC, "ar: none of %ld candidates makes a stable process that can be told apart; raise ar.cap "
-                               "(%.4g) or lower ar.resp_min (%.4g)", (long)a->o.max_tries, cap_of(a), least_response(a));
+                return um_fail(UM_E_NUMERIC,
+                               "ar: none of %ld candidates makes a stable process that can be told apart; raise ar.cap "
+                               "(%.4g) or lower ar.resp_min (%.4g)",
+                               (long)a->o.max_tries, cap_of(a), least_response(a));
             draw_process(a, candidate, &a->process[n]);
         } while (!acceptable(a, &a->process[n], candidate++, n));
     }
@@ -214,7 +219,14 @@ static const char *bound_name(const um_settings *settings)
 }
 
 const um_protector_def um_protector_ar = {
-    .name = "ar", .summary = "autoregressive perturbations (Sandoval-Segura et al., NeurIPS 2022): one process inside, one outside",
-    .table = &table, .groups = "ar", .unseen = true, .fit = fit, .apply = um_noise_apply, .bound = bound, .bound_name = bound_name,
+    .name = "ar",
+    .summary = "autoregressive perturbations (Sandoval-Segura et al., NeurIPS 2022): one process inside, one outside",
+    .table = &table,
+    .groups = "ar",
+    .unseen = true,
+    .fit = fit,
+    .apply = um_noise_apply,
+    .bound = bound,
+    .bound_name = bound_name,
     .free = um_noise_free,
 };

@@ -9,15 +9,26 @@
 static um_segmenter_config surrogate_config(const um_protect_job *job, const um_attack_options *o)
 {
     const um_run_options *run = um_settings_get(job->settings, "run");
-    return (um_segmenter_config){.net = um_model_configure(um_settings_get(job->settings, "model"), job->data->c), .h = job->data->h,
-                                 .w = job->data->w, .max_batch = o->batch, .lanes = (int)run->lanes,
-                                 .loss = um_loss_attr(um_settings_get(job->settings, "loss")), .adam = o->adam};
+    return (um_segmenter_config){.net = um_model_configure(um_settings_get(job->settings, "model"), job->data->c),
+                                 .h = job->data->h,
+                                 .w = job->data->w,
+                                 .max_batch = o->batch,
+                                 .lanes = (int)run->lanes,
+                                 .loss = um_loss_attr(um_settings_get(job->settings, "loss")),
+                                 .adam = o->adam};
 }
 
 static um_input_grad_config grad_config(const um_segmenter_config *s, um_params *params, um_input_loss kind, bool balance)
 {
-    return (um_input_grad_config){.model = s->model, .net = s->net, .params = params, .h = s->h, .w = s->w, .max_batch = s->max_batch,
-                                  .kind = kind, .loss = s->loss, .balance = balance};
+    return (um_input_grad_config){.model = s->model,
+                                  .net = s->net,
+                                  .params = params,
+                                  .h = s->h,
+                                  .w = s->w,
+                                  .max_batch = s->max_batch,
+                                  .kind = kind,
+                                  .loss = s->loss,
+                                  .balance = balance};
 }
 
 static um_status open_networks(um_attack *a, um_input_loss kind, bool balance)
@@ -91,7 +102,8 @@ void um_attack_load(um_attack *a, const int64_t *pick, int64_t n)
     for (int64_t i = 0; i < n; i++)
         for (int64_t k = 0; k < a->values; k++) {
             int64_t at = i * a->values + k;
-            um_attack_put(a, a->v, at, clip01(um_attack_get(a, a->x, at) + um_attack_get(a, a->table->delta, pick[i] * a->values + k)));
+            um_attack_put(a, a->v, at,
+                          clip01(um_attack_get(a, a->x, at) + um_attack_get(a, a->table->delta, pick[i] * a->values + k)));
         }
 }
 
@@ -108,7 +120,8 @@ um_training_array um_attack_table_array(const um_attack *a)
     return (um_training_array){.name = "delta", .dtype = a->real, .data = a->table->delta, .n = a->table->n * a->values};
 }
 
-um_status um_attack_surrogate(um_attack *a, int64_t epochs, const char *kind, const char *groups, um_fit_options hooks, um_curves *curves)
+um_status um_attack_surrogate(um_attack *a, int64_t epochs, const char *kind, const char *groups, um_fit_options hooks,
+                              um_curves *curves)
 {
     um_status rc = UM_OK;
     const um_protect_job *job = a->job;

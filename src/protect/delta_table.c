@@ -38,17 +38,19 @@ void um_delta_table_free(void *table)
     um_free(t);
 }
 
-um_status um_delta_table_apply(const um_delta_table *t, const char *who, const um_dataset *d, const int64_t *rows, int64_t n, float *delta)
+um_status um_delta_table_apply(const um_delta_table *t, const char *who, const um_dataset *d, const int64_t *rows, int64_t n,
+                               float *delta)
 {
     int64_t values = t->h * t->w * t->c;
     if (d->h != t->h || d->w != t->w || d->c != t->c)
-        return um_fail(UM_E_DATA, "%s was fitted to %ldx%ldx%ld images; these are %ldx%ldx%ld", who, (long)t->h, (long)t->w, (long)t->c,
-                       (long)d->h, (long)d->w, (long)d->c);
+        return um_fail(UM_E_DATA, "%s was fitted to %ldx%ldx%ld images; these are %ldx%ldx%ld", who, (long)t->h, (long)t->w,
+                       (long)t->c, (long)d->h, (long)d->w, (long)d->c);
     for (int64_t i = 0; i < n; i++) {
         struct um_delta_key want = {um_text_hash(d->ids[rows[i]]), 0};
         const struct um_delta_key *hit = bsearch(&want, t->keys, (size_t)t->n, sizeof want, by_key);
         if (!hit)
-            return um_fail(UM_E_DATA, "%s protects the images that it was fitted to; \"%s\" is not among them", who, d->ids[rows[i]]);
+            return um_fail(UM_E_DATA, "%s protects the images that it was fitted to; \"%s\" is not among them", who,
+                           d->ids[rows[i]]);
         for (int64_t k = 0; k < values; k++)
             delta[i * values + k] = t->real == UM_F64 ? (float)((const double *)t->delta)[hit->at * values + k]
                                                       : ((const float *)t->delta)[hit->at * values + k];

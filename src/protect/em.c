@@ -6,9 +6,9 @@
 
 #include "base/log.h"
 #include "base/mem.h"
-#include "image/contour.h"
 #include "image/metric.h"
 #include "protect/attack.h"
+#include "protect/contour_rows.h"
 
 typedef enum em_mask { EM_ALL, EM_CONTOUR, EM_ROI, EM_ROI_MINUS_CONTOUR } em_mask;
 
@@ -26,13 +26,11 @@ static const um_opt rows[] = {
     UM_OPT_INT_ROW(S, m, "M", "10", 1, 1000000, "batches", "surrogate steps of a round"),
     UM_OPT_INT_ROW(S, t, "T", "20", 1, 1000000, "", "descent steps of every image in a round"),
     UM_OPT_REAL_ROW(S, alpha, "alpha", "0.4/255", 0, 1, "[0,1]", "length of a descent step"),
-    UM_OPT_REAL_ROW(S, stop_dsc, "stop_dsc", "0.99", 0, 2, "", "mean DSC on the perturbed training images at which it ends; above 1: never"),
+    UM_OPT_REAL_ROW(S, stop_dsc, "stop_dsc", "0.99", 0, 2, "",
+                    "mean DSC on the perturbed training images at which it ends; above 1: never"),
     UM_OPT_INT_ROW(S, max_rounds, "max_rounds", "60", 1, 1000000, "", "rounds at most"),
     UM_OPT_ENUM_ROW(S, mask, "mask", "all", "all contour roi roi_minus_contour", "where pixels may change"),
-    UM_OPT_ENUM_ROW(S, contour.mode, "contour.mode", "straddle", UM_CONTOUR_MODES, "which side of the mask edge the contour band covers"),
-    UM_OPT_INT_ROW(S, contour.radius, "contour.radius", "1", 1, 64, "pixels", "radius of the structuring element"),
-    UM_OPT_ENUM_ROW(S, contour.se, "contour.se", "square", UM_CONTOUR_SES, "structuring element"),
-    UM_OPT_ENUM_ROW(S, contour.border, "contour.border", "ignore", UM_CONTOUR_BORDERS, "whether the image frame counts as contour"),
+    UM_CONTOUR_ROWS(S, contour),
 };
 #undef S
 static const um_opt_table table = UM_OPT_TABLE("em", um_em_options, rows);
@@ -130,8 +128,8 @@ static um_status train_dsc(em *e, double *dsc)
         um_attack_load(&e->a, e->pick, n);
         UM_TRY(um_segmenter_margin(e->a.surrogate, e->a.v, n, e->margin));
         for (int64_t i = 0; i < n; i++)
-            e->counts[first + i] = um_confusion_of_logits(e->margin + i * e->a.pixels, um_dataset_mask(job->data, job->rows->index[first + i]),
-                                                          e->a.pixels);
+            e->counts[first + i] = um_confusion_of_logits(e->margin + i * e->a.pixels,
+                                                          um_dataset_mask(job->data, job->rows->index[first + i]), e->a.pixels);
     }
     *dsc = um_overlap_of(e->counts, job->rows->n, UM_AGGREGATE_IMAGE, 1).dsc;
 done:
@@ -181,8 +179,12 @@ static um_status prepare(em *e, const um_protect_job *job, um_curves *curves)
     UM_TRY(UM_NEW_ARRAY(e->margin, e->a.o.batch * e->a.pixels));
     UM_TRY(UM_NEW_ARRAY(e->counts, job->rows->n));
     UM_TRY(um_protect_fingerprint(job, "em", "em model loss run", e->a.fingerprint));
-    e->a.state = (um_training_state){.fingerprint = e->a.fingerprint, .n_nets = 1, .net_name = {"surrogate"},
-                                     .net = {e->a.surrogate->params}, .n_arrays = 1, .array = {um_attack_table_array(&e->a)},
+    e->a.state = (um_training_state){.fingerprint = e->a.fingerprint,
+                                     .n_nets = 1,
+                                     .net_name = {"surrogate"},
+                                     .net = {e->a.surrogate->params},
+                                     .n_arrays = 1,
+                                     .array = {um_attack_table_array(&e->a)},
                                      .curves = curves};
     um_saver_set(&e->a.saver, &e->a.state, job->checkpoint, run->checkpoint_s, job->label);
     if (job->checkpoint)
@@ -238,6 +240,13 @@ done:
 }
 
 const um_protector_def um_protector_em = {
-    .name = "em", .summary = "error-minimising noise (Huang et al., ICLR 2021) against a U-Net surrogate", .table = &table,
-    .groups = "em model loss run", .fit = fit, .apply = apply, .bound = bound, .free = um_delta_table_free, .cost = cost,
+    .name = "em",
+    .summary = "error-minimising noise (Huang et al., ICLR 2021) against a U-Net surrogate",
+    .table = &table,
+    .groups = "em model loss run",
+    .fit = fit,
+    .apply = apply,
+    .bound = bound,
+    .free = um_delta_table_free,
+    .cost = cost,
 };

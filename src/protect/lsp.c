@@ -14,8 +14,10 @@
 static const um_opt rows[] = {
     UM_OPT_INT_ROW(S, patch, "patch", "8", 1, 1024, "pixels", "side of the constant patches"),
     UM_OPT_REAL_ROW(S, class_sep, "class_sep", "10", 0, 1e6, "", "distance of the cluster centres from 0 along every axis"),
-    UM_OPT_ENUM_ROW(S, mix, "mix", "literal", "literal cifar_equiv", "mixing matrix: U(-1,1), or scaled by sqrt(48/d) as its spread is at 32 pixels"),
-    UM_OPT_ENUM_ROW(S, scale_scope, "scale_scope", "composite", "composite per_region", "what is scaled: the whole noise, or each region"),
+    UM_OPT_ENUM_ROW(S, mix, "mix", "literal", "literal cifar_equiv",
+                    "mixing matrix: U(-1,1), or scaled by sqrt(48/d) as its spread is at 32 pixels"),
+    UM_OPT_ENUM_ROW(S, scale_scope, "scale_scope", "composite", "composite per_region",
+                    "what is scaled: the whole noise, or each region"),
     UM_NOISE_ROWS(S, bound),
 };
 #undef S
@@ -58,7 +60,8 @@ um_status um_lsp_create(um_lsp **out, const um_lsp_options *o, uint64_t seed, in
         draw_vertex(l, k, 0);
         um_rng_fill_uniform(l->mix + k * l->d * l->d, l->d * l->d, -spread, spread, seed, UM_RNG_LSP_MIX, (uint64_t)k, 0);
     }
-    for (uint32_t attempt = 1; o->class_sep > 0 && !memcmp(l->vertex, l->vertex + l->d, (size_t)l->d * sizeof *l->vertex); attempt++)
+    for (uint32_t attempt = 1; o->class_sep > 0 && !memcmp(l->vertex, l->vertex + l->d, (size_t)l->d * sizeof *l->vertex);
+         attempt++)
         draw_vertex(l, 1, attempt);
     *out = l;
     l = NULL;
@@ -117,7 +120,14 @@ static const char *bound_name(const um_settings *settings)
 }
 
 const um_protector_def um_protector_lsp = {
-    .name = "lsp", .summary = "linearly separable perturbations (Yu et al., KDD 2022): patch noise, one cluster inside, one outside",
-    .table = &table, .groups = "lsp", .unseen = true, .fit = fit, .apply = um_noise_apply, .bound = bound, .bound_name = bound_name,
+    .name = "lsp",
+    .summary = "linearly separable perturbations (Yu et al., KDD 2022): patch noise, one cluster inside, one outside",
+    .table = &table,
+    .groups = "lsp",
+    .unseen = true,
+    .fit = fit,
+    .apply = um_noise_apply,
+    .bound = bound,
+    .bound_name = bound_name,
     .free = um_noise_free,
 };

@@ -75,8 +75,8 @@ um_status um_noise_apply(void *state, const um_dataset *d, const int64_t *rows, 
     const um_noise *s = state;
     int64_t values = s->h * s->w * s->c;
     if (d->h != s->h || d->w != s->w || d->c != s->c)
-        return um_fail(UM_E_DATA, "the noise was made for %ldx%ldx%ld images; these are %ldx%ldx%ld", (long)s->h, (long)s->w, (long)s->c,
-                       (long)d->h, (long)d->w, (long)d->c);
+        return um_fail(UM_E_DATA, "the noise was made for %ldx%ldx%ld images; these are %ldx%ldx%ld", (long)s->h, (long)s->w,
+                       (long)s->c, (long)d->h, (long)d->w, (long)d->c);
     for (int64_t i = 0; i < n; i++) {
         UM_TRY(unit_pattern(s, d, rows[i], delta + i * values));
         for (int64_t k = 0; k < values; k++)
@@ -132,8 +132,8 @@ done:
     return rc;
 }
 
-um_status um_noise_fit(const um_protect_job *job, const um_noise_bound *bound, bool per_region, um_noise_pattern pattern, void *maker,
-                       void (*free_maker)(void *), void **state)
+um_status um_noise_fit(const um_protect_job *job, const um_noise_bound *bound, bool per_region, um_noise_pattern pattern,
+                       void *maker, void (*free_maker)(void *), void **state)
 {
     um_status rc = UM_OK;
     const um_dataset *d = job->data;
@@ -146,8 +146,15 @@ um_status um_noise_fit(const um_protect_job *job, const um_noise_bound *bound, b
         free_maker(maker);
         goto done;
     }
-    *s = (um_noise){.bound = *bound, .per_region = per_region, .h = d->h, .w = d->w, .c = d->c, .rms = bound->l2_rms, .pattern = pattern,
-                    .maker = maker, .free_maker = free_maker};
+    *s = (um_noise){.bound = *bound,
+                    .per_region = per_region,
+                    .h = d->h,
+                    .w = d->w,
+                    .c = d->c,
+                    .rms = bound->l2_rms,
+                    .pattern = pattern,
+                    .maker = maker,
+                    .free_maker = free_maker};
     UM_TRY(UM_NEW_ARRAY(units, job->rows->n * values));
     for (int64_t i = 0; i < job->rows->n; i++)
         UM_TRY(unit_pattern(s, d, job->rows->index[i], units + i * values));

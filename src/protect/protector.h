@@ -36,7 +36,7 @@ typedef struct um_protector_def {
     um_status (*apply)(void *state, const um_dataset *d, const int64_t *rows, int64_t n, float *delta);
     /* Largest |delta| this protector declares, in [0,1] units (the tests hold it to that); INFINITY: it bounds something else. */
     double (*bound)(const um_settings *settings);
-    const char *(*bound_name)(const um_settings *settings); /* what is bounded where `bound` is INFINITY: "psnr"; may be NULL else */
+    const char *(*bound_name)(const um_settings *settings); /* what is bounded where `bound` is INFINITY: "psnr" */
     um_status (*save)(void *state, const char *path);                         /* `--state`; NULL: nothing to keep */
     um_status (*load)(const um_protect_job *job, const char *path, void **state); /* NULL likewise */
     void (*free)(void *state);

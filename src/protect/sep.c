@@ -1,10 +1,13 @@
-/* SEP: self-ensemble protection (Chen et al., ICLR 2023; protectors.md 2.3). n checkpoints of one clean training take the place of an
+/* SEP: self-ensemble protection (Chen et al., ICLR 2023; protectors.md 2.3). n checkpoints of one clean training take the place
+ * of an
  * ensemble. Feature alignment: under checkpoint k every pixel's feature is drawn to mu_k of the other class,
  *     loss_k = mean over pixels and channels of (h_k(p) - mu_k[1 - y(p)])^2,
  * mu_k being the mean feature of a class under the same checkpoint k. Variance-reduced outer step t from v:
- *     g_k = d loss_k(v), gm = mean_k g_k;  w = v, S = 0;  M times: draw k, S += d loss_k(w) - (g_k - gm), w <- proj(w - alpha sign S);
+ *     g_k = d loss_k(v), gm = mean_k g_k;  w = v, S = 0;  M times: draw k, S += d loss_k(w) - (g_k - gm), w <- proj(w - alpha
+ * sign S);
  *     v <- proj(v - alpha sign S)
- * S is kept over the inner steps. The published script takes the last checkpoint's means in the inner loop; here k's own are used. */
+ * S is kept over the inner steps. The published script takes the last checkpoint's means in the inner loop; here k's own are
+ * used. */
 #include "protect/sep.h"
 
 #include <string.h>
@@ -47,7 +50,9 @@ static um_status use_checkpoint(um_sep *s, int64_t k)
 
 static um_training_array snapshot_array(const um_sep *s)
 {
-    return (um_training_array){.name = "checkpoints", .dtype = s->a.real, .data = s->snapshots,
+    return (um_training_array){.name = "checkpoints",
+                               .dtype = s->a.real,
+                               .data = s->snapshots,
                                .n = s->o->n * (int64_t)(s->snapshot_bytes / um_dtype_bytes(s->a.real))};
 }
 
@@ -158,8 +163,9 @@ static void accumulate(um_sep *s, int64_t k, int64_t values)
     um_attack *a = &s->a;
     const char *gk = s->g + (size_t)k * (size_t)a->o.batch * a->image_bytes;
     for (int64_t i = 0; i < values; i++)
-        um_attack_put(a, s->s, i, um_attack_get(a, s->s, i) + um_attack_get(a, a->dx, i) -
-                                      (um_attack_get(a, gk, i) - um_attack_get(a, s->mean_g, i)));
+        um_attack_put(a, s->s, i,
+                      um_attack_get(a, s->s, i) + um_attack_get(a, a->dx, i) -
+                          (um_attack_get(a, gk, i) - um_attack_get(a, s->mean_g, i)));
 }
 
 um_status um_sep_step(um_sep *s, int64_t n, int64_t t)
@@ -236,13 +242,19 @@ um_status um_sep_open(um_sep *out, const um_protect_job *job, um_curves *curves)
     um_status rc = UM_OK;
     um_sep s = {.o = um_settings_get(job->settings, "sep")};
     if (s.o->n > s.o->clean_epochs)
-        return um_fail(UM_E_CONFIG, "sep.n = %ld checkpoints do not fit into sep.clean_epochs = %ld", (long)s.o->n, (long)s.o->clean_epochs);
+        return um_fail(UM_E_CONFIG, "sep.n = %ld checkpoints do not fit into sep.clean_epochs = %ld", (long)s.o->n,
+                       (long)s.o->clean_epochs);
     UM_TRY(um_attack_open(&s.a, job, &s.o->common, s.o->fa ? UM_INPUT_ALIGN : UM_INPUT_SEG, s.o->fa_class_balance));
     s.ball = (um_ball){.eps = s.a.o.eps, .step = -s.o->alpha};
     UM_TRY(allocate(&s));
     UM_TRY(um_protect_fingerprint(job, "sep attack", "sep model loss run", s.a.fingerprint));
-    s.a.state = (um_training_state){.n_nets = 1, .net_name = {"surrogate"}, .net = {s.a.surrogate->params}, .n_arrays = 3,
-                                    .curves = curves, .array = {um_attack_table_array(&s.a), snapshot_array(&s),
+    s.a.state = (um_training_state){.n_nets = 1,
+                                    .net_name = {"surrogate"},
+                                    .net = {s.a.surrogate->params},
+                                    .n_arrays = 3,
+                                    .curves = curves,
+                                    .array = {um_attack_table_array(&s.a),
+                                              snapshot_array(&s),
                                               {.name = "images", .dtype = s.a.real, .data = s.a.v, .n = s.a.o.batch * s.a.values}}};
     *out = s;
     out->a.state.fingerprint = out->a.fingerprint;
@@ -306,6 +318,13 @@ done:
 }
 
 const um_protector_def um_protector_sep = {
-    .name = "sep", .summary = "self-ensemble protection (Chen et al., ICLR 2023) from checkpoints of a clean-trained U-Net",
-    .table = &table, .groups = "sep model loss run", .fit = fit, .apply = apply, .bound = bound, .free = um_delta_table_free, .cost = cost,
+    .name = "sep",
+    .summary = "self-ensemble protection (Chen et al., ICLR 2023) from checkpoints of a clean-trained U-Net",
+    .table = &table,
+    .groups = "sep model loss run",
+    .fit = fit,
+    .apply = apply,
+    .bound = bound,
+    .free = um_delta_table_free,
+    .cost = cost,
 };

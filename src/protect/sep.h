@@ -16,7 +16,7 @@ typedef struct um_sep {
     const um_sep_options *o;
     um_ball ball;
     int64_t *picked;
-    char *snapshots;      /* [n] states of the surrogate */
+    char *snapshots; /* [n] states of the surrogate */
     size_t snapshot_bytes;
     double *means;        /* [n][2][channels], feature alignment only */
     char *target;         /* one batch: inverted masks, without feature alignment */

@@ -45,7 +45,8 @@ typedef struct tap {
 /* The mask of one image that the steps aim at. */
 static void aim(const tap *t, const void *mask, void *target, int64_t first)
 {
-    int64_t h = t->a.job->data->h, w = t->a.job->data->w, dy = (int64_t)(t->o->shift * (double)h), dx = (int64_t)(t->o->shift * (double)w);
+    int64_t h = t->a.job->data->h, w = t->a.job->data->w, dy = (int64_t)(t->o->shift * (double)h),
+            dx = (int64_t)(t->o->shift * (double)w);
     for (int64_t i = 0; i < h * w; i++) {
         double y = um_attack_get(&t->a, mask, first + i);
         if (t->o->mode == TAP_INVERT)
@@ -58,8 +59,11 @@ static void aim(const tap *t, const void *mask, void *target, int64_t first)
     }
 }
 
-/* A shift by up to an eighth of the side, zeros coming in, after a horizontal flip half of the time (the original's augmentation). */
-typedef struct view { int64_t dy, dx; bool flip; } view;
+/* A shift by up to an eighth of the side, zeros coming in, after a horizontal flip half of the time. */
+typedef struct view {
+    int64_t dy, dx;
+    bool flip;
+} view;
 
 static view draw_view(const tap *t, int64_t row, int64_t step)
 {
@@ -67,8 +71,8 @@ static view draw_view(const tap *t, int64_t row, int64_t step)
     uint32_t word[4];
     int64_t reach_y = d->h / 8, reach_x = d->w / 8;
     um_rng_words(t->a.job->seed, UM_RNG_TAP_AUGMENT, 0, um_text_hash(d->ids[row]), (uint32_t)step, word);
-    return (view){(int64_t)(word[0] % (uint32_t)(2 * reach_y + 1)) - reach_y, (int64_t)(word[1] % (uint32_t)(2 * reach_x + 1)) - reach_x,
-                  word[2] & 1};
+    return (view){(int64_t)(word[0] % (uint32_t)(2 * reach_y + 1)) - reach_y,
+                  (int64_t)(word[1] % (uint32_t)(2 * reach_x + 1)) - reach_x, word[2] & 1};
 }
 
 /* to(view(p)) = from(p), or with back: to(p) = from(view(p)); one image of c channels. */
@@ -119,7 +123,8 @@ static um_status draw_start(tap *t, int64_t n, int64_t restart)
     UM_TRY(UM_NEW_ARRAY(noise, a->values));
     for (int64_t i = 0; i < n; i++) {
         const char *id = a->job->data->ids[a->job->rows->index[t->picked[i]]];
-        um_rng_fill_normal(noise, a->values, 0, (float)a->o.eps, a->job->seed, UM_RNG_TAP_START, um_text_hash(id), (uint32_t)restart);
+        um_rng_fill_normal(noise, a->values, 0, (float)a->o.eps, a->job->seed, UM_RNG_TAP_START, um_text_hash(id),
+                           (uint32_t)restart);
         for (int64_t k = 0; k < a->values; k++)
             um_attack_put(&t->a, a->v, i * a->values + k, um_attack_get(&t->a, a->x, i * a->values + k) + (double)noise[k]);
     }
@@ -196,8 +201,12 @@ static um_status prepare(tap *t, const um_protect_job *job, um_curves *curves)
     for (int64_t i = 0; i < job->rows->n; i++)
         t->best[i] = INFINITY;
     UM_TRY(um_protect_fingerprint(job, "tap attack", "tap model loss run", a->fingerprint));
-    a->state = (um_training_state){.fingerprint = a->fingerprint, .n_nets = 1, .net_name = {"surrogate"}, .net = {a->surrogate->params},
-                                   .n_arrays = 3, .curves = curves,
+    a->state = (um_training_state){.fingerprint = a->fingerprint,
+                                   .n_nets = 1,
+                                   .net_name = {"surrogate"},
+                                   .net = {a->surrogate->params},
+                                   .n_arrays = 3,
+                                   .curves = curves,
                                    .array = {um_attack_table_array(a),
                                              {.name = "images", .dtype = a->real, .data = a->v, .n = (int64_t)batch * a->values},
                                              {.name = "best", .dtype = UM_F64, .data = t->best, .n = job->rows->n}}};
@@ -257,6 +266,13 @@ done:
 }
 
 const um_protector_def um_protector_tap = {
-    .name = "tap", .summary = "targeted adversarial poisons (Fowl et al., NeurIPS 2021) from a clean-trained U-Net", .table = &table,
-    .groups = "tap model loss run", .fit = fit, .apply = apply, .bound = bound, .free = um_delta_table_free, .cost = cost,
+    .name = "tap",
+    .summary = "targeted adversarial poisons (Fowl et al., NeurIPS 2021) from a clean-trained U-Net",
+    .table = &table,
+    .groups = "tap model loss run",
+    .fit = fit,
+    .apply = apply,
+    .bound = bound,
+    .free = um_delta_table_free,
+    .cost = cost,
 };

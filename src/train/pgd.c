@@ -109,7 +109,8 @@ um_status um_input_grad_create(um_input_grad **out, um_backend *backend, const u
     UM_TRY(um_exec_create(&g->exec, g->graph, backend));
     UM_TRY(UM_NEW_ARRAY(g->host_sums, config->max_batch * 5));
     if (g->means >= 0)
-        UM_TRY(um_alloc(&g->host_means, (size_t)(config->max_batch * 2 * um_input_grad_channels(g)), um_dtype_bytes(backend->real)));
+        UM_TRY(
+            um_alloc(&g->host_means, (size_t)(config->max_batch * 2 * um_input_grad_channels(g)), um_dtype_bytes(backend->real)));
     *out = g;
     g = NULL;
 done:
@@ -223,7 +224,8 @@ static double moved(const um_ball *b, double v, double x, double g)
     return clip(x + clip(v + b->step * sign - x, -b->eps, b->eps), 0, 1);
 }
 
-void um_ball_step(const um_ball *b, um_dtype real, void *v, const void *x, const void *g, const uint8_t *keep, int64_t pixels, int64_t c)
+void um_ball_step(const um_ball *b, um_dtype real, void *v, const void *x, const void *g, const uint8_t *keep, int64_t pixels,
+                  int64_t c)
 {
     for (int64_t i = 0; i < pixels * c; i++) {
         bool free = !keep || keep[i / c];

@@ -20,8 +20,8 @@ typedef struct um_input_grad_config {
     um_params *params; /* borrowed; read at every call, so they may change between calls */
     int64_t h, w, max_batch;
     um_input_loss kind;
-    um_seg_attr loss;   /* UM_INPUT_SEG */
-    bool balance;       /* UM_INPUT_ALIGN: both regions count alike */
+    um_seg_attr loss; /* UM_INPUT_SEG */
+    bool balance;     /* UM_INPUT_ALIGN: both regions count alike */
 } um_input_grad_config;
 
 typedef struct um_input_grad um_input_grad;
@@ -49,7 +49,8 @@ typedef struct um_ball {
 } um_ball;
 
 /* v <- clip(x + clip(v + step * sign(g) - x, -eps, eps), 0, 1). keep: u8 per pixel, v = x where it is 0; NULL: everywhere free. */
-void um_ball_step(const um_ball *b, um_dtype real, void *v, const void *x, const void *g, const uint8_t *keep, int64_t pixels, int64_t c);
+void um_ball_step(const um_ball *b, um_dtype real, void *v, const void *x, const void *g, const uint8_t *keep, int64_t pixels,
+                  int64_t c);
 /* The same projection without a step. */
 void um_ball_project(const um_ball *b, um_dtype real, void *v, const void *x, const uint8_t *keep, int64_t pixels, int64_t c);
 

@@ -1,4 +1,5 @@
-/* The sweeps behind the paper's tables (configs/paper*.cfg): every number has exactly one cell, and no cell is there for nothing. */
+/* The sweeps behind the paper's tables (configs/paper*.cfg): every number has exactly one cell, and no cell is there for nothing.
+ * */
 #include "grid_fixture.h"
 
 #include "grid/report_internal.h"
@@ -42,7 +43,8 @@ static void add(plan *p, const char *dataset, const um_method *m, const char *ex
     snprintf(r.defense, sizeof r.defense, "%s", defense);
     for (int i = 0; i < p->n; i++) {
         const um_result_row *q = &p->rows[i];
-        if (!strcmp(q->dataset, dataset) && !strcmp(q->protector, m->name) && !strcmp(q->exploiter, exploiter) && !strcmp(q->defense, defense)) {
+        if (!strcmp(q->dataset, dataset) && !strcmp(q->protector, m->name) && !strcmp(q->exploiter, exploiter) &&
+            !strcmp(q->defense, defense)) {
             p->in_table[i] = p->in_table[i] || in_table;
             return;
         }
@@ -107,8 +109,8 @@ static void every_number_has_one_cell(void **state)
             averages += average;
             numbers += !average;
             if (um_report_lookup(r, v).n != 1)
-                fail_msg("%s: %s %s %s %s %s %s of table %d: n = %d", configs[c], v->dataset, v->protector, v->bound, v->exploiter, v->defense,
-                         v->metric, v->table, um_report_lookup(r, v).n);
+                fail_msg("%s: %s %s %s %s %s %s of table %d: n = %d", configs[c], v->dataset, v->protector, v->bound, v->exploiter,
+                         v->defense, v->metric, v->table, um_report_lookup(r, v).n);
             int hits = 0;
             for (int row = 0; !average && row < r->n_rows; row++)
                 hits += shows(r, row, v);
@@ -121,13 +123,13 @@ static void every_number_has_one_cell(void **state)
             bool of_table5 = p.rows[i].label[0] && strcmp(p.rows[i].defense, "jpeg30") != 0; /* shown in averages only */
             bool known = um_report_group_in_paper(alone, &alone->groups[0]) || of_table5;
             if (known != p.in_table[i])
-                fail_msg("%s: %s/%s/%s/%s is %s in the paper", configs[c], p.rows[i].dataset, p.rows[i].protector, p.rows[i].exploiter,
-                         p.rows[i].defense, known ? "" : "not");
+                fail_msg("%s: %s/%s/%s/%s is %s in the paper", configs[c], p.rows[i].dataset, p.rows[i].protector,
+                         p.rows[i].exploiter, p.rows[i].defense, known ? "" : "not");
             cells += p.rows[i].exploiter[0] != 0;
             um_report_free(alone);
         }
-        print_message("%s: %d cells and %d protections per seed for %d numbers and %d averages\n", configs[c], cells, p.n - cells, numbers,
-                      averages);
+        print_message("%s: %d cells and %d protections per seed for %d numbers and %d averages\n", configs[c], cells, p.n - cells,
+                      numbers, averages);
         assert_int_equal(cells - 8, 21 + 63 + 26 + 24); /* tables 1, 2, 3 and 5 without what they share; 8 of quality 30 */
         assert_int_equal(p.n - cells, 18 + 2 + 6);
         um_report_free(r);
@@ -150,7 +152,8 @@ static void noise_aims_at_table_4(void **state)
         for (int k = 0; psnr && k < r->n_paper; k++) {
             const um_paper_value *q = &r->paper[k];
             const char *data = strrchr(v->name, '_') + 1;
-            if (q->table != 4 || strcmp(q->metric, "PSNR") || strcmp(q->protector, v->base) || strncmp(q->dataset, data, strlen(data)))
+            if (q->table != 4 || strcmp(q->metric, "PSNR") || strcmp(q->protector, v->base) ||
+                strncmp(q->dataset, data, strlen(data)))
                 continue;
             assert_true(fabs(atof(psnr + strlen("bound.psnr=")) - q->value) <= 1e-9);
             checked++;

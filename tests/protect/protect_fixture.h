@@ -9,6 +9,24 @@
 
 enum { SIDE = 32, IMAGES = 8, TRAINED = 6, BATCH = 4, STEPS = 2 /* of an epoch: 4 images and 2 */ };
 
+/* The backend of tests that need no eye on it. */
+static um_backend *backend;
+
+static inline int backend_setup(void **state)
+{
+    if (fixture_setup(state))
+        return -1;
+    return um_backend_create(&backend, "cpu", UM_F32) == UM_OK ? 0 : -1;
+}
+
+static inline int backend_teardown(void **state)
+{
+    um_backend_free(backend);
+    return fixture_teardown(state);
+}
+
+#define BACKEND_TEST(f) cmocka_unit_test_setup_teardown(f, backend_setup, backend_teardown)
+
 /* Everything about one protection of phantoms. */
 typedef struct protection {
     um_settings *settings;

@@ -2,22 +2,6 @@
 #include "protect/protect_fixture.h"
 #include "protect/sep.h"
 
-static um_backend *backend;
-
-static int setup(void **state)
-{
-    if (fixture_setup(state))
-        return -1;
-    return um_backend_create(&backend, "cpu", UM_F32) == UM_OK ? 0 : -1;
-}
-
-static int teardown(void **state)
-{
-    um_backend_free(backend);
-    return fixture_teardown(state);
-}
-
-#define ATTACK_TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 #define WIDE "model.base_width=4" /* narrower ones have dead ReLUs before they have learnt anything */
 enum { VALUES = SIDE * SIDE };
 
@@ -126,7 +110,8 @@ static void em_keeps_to_its_region(void **state)
 static void em_lowers_the_loss_and_stops(void **state)
 {
     (void)state;
-    static const char *const sets[] = {WIDE, "em.M=30", "em.max_rounds=40", "em.stop_dsc=0.9", "em.eps=32/255", "em.alpha=4/255", NULL};
+    static const char *const sets[] = {WIDE, "em.M=30", "em.max_rounds=40", "em.stop_dsc=0.9", "em.eps=32/255", "em.alpha=4/255",
+                                       NULL};
     protection p;
     protection_open(&p, backend, "em", 1, 8, sets);
     protection_fit(&p);
@@ -152,7 +137,10 @@ static void aimed_mask(const char *mode, const float *y, float *target)
 {
     for (int i = 0; i < VALUES; i++) {
         int row = (i / SIDE + SIDE - SIDE / 4) % SIDE, col = (i % SIDE + SIDE - SIDE / 4) % SIDE;
-        target[i] = !strcmp(mode, "invert") ? 1 - y[i] : !strcmp(mode, "empty") ? 0 : !strcmp(mode, "shift") ? y[row * SIDE + col] : y[i];
+        target[i] = !strcmp(mode, "invert")  ? 1 - y[i]
+                    : !strcmp(mode, "empty") ? 0
+                    : !strcmp(mode, "shift") ? y[row * SIDE + col]
+                                             : y[i];
     }
 }
 
@@ -219,7 +207,7 @@ static void tap_restarts_and_augmentation(void **state)
 {
     (void)state;
     static const char *const plain[] = {WIDE, NULL}, *const thrice[] = {WIDE, "tap.restarts=3", NULL},
-                            *const augmented[] = {WIDE, "tap.augment=true", NULL};
+                             *const augmented[] = {WIDE, "tap.augment=true", NULL};
     protection one, three, moved;
     twin t;
     protection_open(&one, backend, "tap", 1, 8, plain);
@@ -401,8 +389,9 @@ static um_status halting_run(um_backend *b, um_op op, const um_op_call *call)
 static void stopped_fits_release_the_same(void **state)
 {
     (void)state;
-    static const char *const names[] = {"em", "tap", "sep"}, *const sets[] = {WIDE, "run.checkpoint_s=1000", "tap.restarts=2", "tap.steps=6",
-                                                                          "em.max_rounds=6", NULL};
+    static const char *const names[] = {"em", "tap", "sep"}, *const sets[] = {
+                                                                 WIDE,          "run.checkpoint_s=1000", "tap.restarts=2",
+                                                                 "tap.steps=6", "em.max_rounds=6",       NULL};
     halting_backend h = {.cpu = backend};
     h.backend = *backend;
     h.iface = *backend->iface;
@@ -465,11 +454,11 @@ static void seeds_threads_and_strangers(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        ATTACK_TEST(em_round_by_definition),        ATTACK_TEST(em_keeps_to_its_region),
-        ATTACK_TEST(em_lowers_the_loss_and_stops),  ATTACK_TEST(tap_by_definition),
-        ATTACK_TEST(tap_restarts_and_augmentation), ATTACK_TEST(sep_aligns_with_each_checkpoints_own_means),
-        ATTACK_TEST(sep_steps_by_definition),       ATTACK_TEST(sep_checkpoints_are_equally_spaced),
-        ATTACK_TEST(stopped_fits_release_the_same), ATTACK_TEST(seeds_threads_and_strangers),
+        BACKEND_TEST(em_round_by_definition),        BACKEND_TEST(em_keeps_to_its_region),
+        BACKEND_TEST(em_lowers_the_loss_and_stops),  BACKEND_TEST(tap_by_definition),
+        BACKEND_TEST(tap_restarts_and_augmentation), BACKEND_TEST(sep_aligns_with_each_checkpoints_own_means),
+        BACKEND_TEST(sep_steps_by_definition),       BACKEND_TEST(sep_checkpoints_are_equally_spaced),
+        BACKEND_TEST(stopped_fits_release_the_same), BACKEND_TEST(seeds_threads_and_strangers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

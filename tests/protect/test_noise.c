@@ -3,23 +3,6 @@
 #include "protect/lsp.h"
 #include "protect/protect_fixture.h"
 
-static um_backend *backend;
-
-static int setup(void **state)
-{
-    if (fixture_setup(state))
-        return -1;
-    return um_backend_create(&backend, "cpu", UM_F32) == UM_OK ? 0 : -1;
-}
-
-static int teardown(void **state)
-{
-    um_backend_free(backend);
-    return fixture_teardown(state);
-}
-
-#define NOISE_TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
-
 static um_lsp_options lsp_options(int mix)
 {
     return (um_lsp_options){.patch = 8, .class_sep = 10, .mix = mix};
@@ -200,7 +183,8 @@ static double mean_psnr(const protection *p)
         double squares = 0;
         for (int64_t i = 0; i < image_size(p->clean); i++) {
             double d = (double)(pixel_of(p->released, p->rows.index[r] * image_size(p->clean) + i) -
-                                pixel_of(p->clean, p->rows.index[r] * image_size(p->clean) + i)) / um_dataset_max(p->clean);
+                                pixel_of(p->clean, p->rows.index[r] * image_size(p->clean) + i)) /
+                       um_dataset_max(p->clean);
             squares += d * d;
         }
         sum += -10 * log10(squares / (double)image_size(p->clean));
@@ -321,11 +305,16 @@ static void noise_depends_on_id_and_seed(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        NOISE_TEST(lsp_clusters_are_linearly_separable), NOISE_TEST(lsp_points_have_the_stated_distribution),
-        NOISE_TEST(lsp_noise_is_made_of_patches),        NOISE_TEST(ar_signals_follow_their_recurrence),
-        NOISE_TEST(ar_filters_tell_the_processes_apart), NOISE_TEST(psnr_target_is_met),
-        NOISE_TEST(l2_rule),                             NOISE_TEST(clamped_rules_keep_the_bound),
-        NOISE_TEST(regions_are_scaled_apart),            NOISE_TEST(noise_depends_on_id_and_seed),
+        BACKEND_TEST(lsp_clusters_are_linearly_separable),
+        BACKEND_TEST(lsp_points_have_the_stated_distribution),
+        BACKEND_TEST(lsp_noise_is_made_of_patches),
+        BACKEND_TEST(ar_signals_follow_their_recurrence),
+        BACKEND_TEST(ar_filters_tell_the_processes_apart),
+        BACKEND_TEST(psnr_target_is_met),
+        BACKEND_TEST(l2_rule),
+        BACKEND_TEST(clamped_rules_keep_the_bound),
+        BACKEND_TEST(regions_are_scaled_apart),
+        BACKEND_TEST(noise_depends_on_id_and_seed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -19,8 +19,15 @@ typedef struct subject {
 static um_input_grad_config view_of(const subject *s, um_input_loss kind, bool balance)
 {
     const um_segmenter_config *c = &s->net->config;
-    return (um_input_grad_config){.model = c->model, .net = c->net, .params = s->net->params, .h = SIDE, .w = SIDE, .max_batch = 4,
-                                  .kind = kind, .loss = c->loss, .balance = balance};
+    return (um_input_grad_config){.model = c->model,
+                                  .net = c->net,
+                                  .params = s->net->params,
+                                  .h = SIDE,
+                                  .w = SIDE,
+                                  .max_batch = 4,
+                                  .kind = kind,
+                                  .loss = c->loss,
+                                  .balance = balance};
 }
 
 static void subject_open(subject *s, um_dtype real, um_input_loss kind, bool balance, bool batch_dice)
@@ -205,9 +212,12 @@ static void pgd_moves_the_loss(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        FIXTURE_TEST(gradients_match_finite_differences), FIXTURE_TEST(losses_are_those_of_single_images),
-        FIXTURE_TEST(grouping_does_not_matter),           FIXTURE_TEST(the_graph_holds_no_weight_gradients),
-        FIXTURE_TEST(steps_stay_in_the_ball),             FIXTURE_TEST(pgd_moves_the_loss),
+        FIXTURE_TEST(gradients_match_finite_differences),
+        FIXTURE_TEST(losses_are_those_of_single_images),
+        FIXTURE_TEST(grouping_does_not_matter),
+        FIXTURE_TEST(the_graph_holds_no_weight_gradients),
+        FIXTURE_TEST(steps_stay_in_the_ball),
+        FIXTURE_TEST(pgd_moves_the_loss),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
