@@ -255,6 +255,15 @@ static bool cell_cost_known(um_sweep *s, int cell)
     return false;
 }
 
+/* A task that cannot work fails when it is its turn, with the others going on; its cost stays 0. */
+static um_status known_or_nothing(um_status rc)
+{
+    if (rc != UM_E_DATA && rc != UM_E_UNSUPPORTED && rc != UM_E_CONFIG)
+        return rc;
+    um_error_clear();
+    return UM_OK;
+}
+
 static um_status cost_of_data(um_sweep *s, int data, um_backend *backend)
 {
     um_status rc = UM_OK;
@@ -268,13 +277,13 @@ static um_status cost_of_data(um_sweep *s, int data, um_backend *backend)
         um_protect_job job = {.settings = m->settings, .backend = backend, .data = d, .rows = &train,
                               .seed = (uint64_t)s->items[i].seed, .label = m->name};
         if (s->items[i].data == data && m->def->cost && !item_cost_known(s, i))
-            UM_TRY(m->def->cost(&job, &s->items[i].cost));
+            UM_TRY(known_or_nothing(m->def->cost(&job, &s->items[i].cost)));
     }
     for (int i = 0; i < s->n_cells; i++) {
         um_sweep_cell *cell = &s->cells[i];
         if (cell->data == data && !cell_cost_known(s, i))
-            UM_TRY(um_exploit_cost(&cell->cost, backend, s->methods[cell->method].settings, cell->exploiter, cell->defense,
-                                   info->n_train, info->h, info->w, info->c));
+            UM_TRY(known_or_nothing(um_exploit_cost(&cell->cost, backend, s->methods[cell->method].settings, cell->exploiter,
+                                                    cell->defense, info->n_train, info->h, info->w, info->c)));
     }
 done:
     um_rows_free(&test);
