@@ -52,7 +52,8 @@
  *                                                               inside (y = 1): how far every pixel's feature is from the mean of the other class (SEP; protectors.md 2.3)
  * ALIGN_BWD         h y m s                                     dh = 2 u (h - m1) outside, 2 u (h - m0) inside: u = 1/(H*W*C), or attr.align.balance: 1/(C * pixels of the
  *                                                               region); the gradient of each image's own mean square
- * ADAM              g                                           value, m, v (updated): Kingma & Ba, bias-corrected, eps after the square root, L2 weight decay added to g
+ * ADAM              g                                           value, m, v (updated): Kingma & Ba, bias-corrected, eps after the square root, L2 weight decay added to g.
+ *                                                               attr.adam.sgd: m = b1*m + g, value -= lr*m (momentum as PyTorch has it), v stays
  */
 #ifndef UM_KERNELS_OPS_H
 #define UM_KERNELS_OPS_H
@@ -115,6 +116,7 @@ typedef struct um_seg_attr {
 typedef struct um_adam_attr {
     double lr, b1, b2, eps, weight_decay;
     int64_t step; /* 1 for the first update */
+    bool sgd;     /* SGD with momentum b1 instead; b2, eps and v are not used */
 } um_adam_attr;
 
 typedef union um_op_attr {

@@ -16,7 +16,9 @@ typedef struct um_em_options {
     um_attack_options common;
     int64_t m, t, max_rounds;
     double alpha, stop_dsc;
-    int mask; /* em_mask */
+    int mask;          /* em_mask */
+    int surrogate_opt; /* 0 adam, 1 sgd */
+    double sgd_lr, sgd_momentum, sgd_wd;
     um_contour_options contour;
 } um_em_options;
 
@@ -30,6 +32,10 @@ static const um_opt rows[] = {
                     "mean DSC on the perturbed training images at which it ends; above 1: never"),
     UM_OPT_INT_ROW(S, max_rounds, "max_rounds", "60", 1, 1000000, "", "rounds at most"),
     UM_OPT_ENUM_ROW(S, mask, "mask", "all", "all contour roi roi_minus_contour", "where pixels may change"),
+    UM_OPT_ENUM_ROW(S, surrogate_opt, "surrogate_opt", "adam", "adam sgd", "optimiser of the surrogate; the original: SGD"),
+    UM_OPT_REAL_ROW(S, sgd_lr, "sgd.lr", "0.1", 0, 100, "", "learning rate under sgd, constant"),
+    UM_OPT_REAL_ROW(S, sgd_momentum, "sgd.momentum", "0.9", 0, 0.999999, "", "momentum under sgd"),
+    UM_OPT_REAL_ROW(S, sgd_wd, "sgd.wd", "5e-4", 0, 1, "", "L2 weight decay under sgd"),
     UM_CONTOUR_ROWS(S, contour),
 };
 #undef S
@@ -168,12 +174,21 @@ done:
     return rc;
 }
 
+static um_attack_options attack_options(const um_em_options *o)
+{
+    um_attack_options a = o->common;
+    if (o->surrogate_opt == 1)
+        a.adam = (um_adam_attr){.lr = o->sgd_lr, .b1 = o->sgd_momentum, .weight_decay = o->sgd_wd, .sgd = true};
+    return a;
+}
+
 static um_status prepare(em *e, const um_protect_job *job, um_curves *curves)
 {
     um_status rc = UM_OK;
+    um_attack_options options = attack_options(e->o);
     const um_run_options *run = um_settings_get(job->settings, "run");
     bool found = false;
-    UM_TRY(um_attack_open(&e->a, job, &e->o->common, UM_INPUT_SEG, false));
+    UM_TRY(um_attack_open(&e->a, job, &options, UM_INPUT_SEG, false));
     UM_TRY(UM_NEW_ARRAY(e->order, job->rows->n));
     UM_TRY(UM_NEW_ARRAY(e->pick, e->a.o.batch));
     UM_TRY(UM_NEW_ARRAY(e->margin, e->a.o.batch * e->a.pixels));

@@ -252,5 +252,8 @@ const op_case op_cases[] = {
 
     ADAM_CASE(3, 3, 5, 7, 1, 0),
     ADAM_CASE(3, 3, 33, 65, 7, 0.01),
+    {"sgd with momentum", UM_OP_ADAM, {PAR(3, 3, 33, 65, FILL_ANY)},
+     {PAR(3, 3, 33, 65, FILL_ANY), PAR(3, 3, 33, 65, FILL_ANY), PAR(3, 3, 33, 65, FILL_POSITIVE)},
+     {.adam = {1e-2, 0.9, 0.999, 1e-8, 5e-4, 3, true}}},
 };
 const int n_op_cases = (int)(sizeof op_cases / sizeof op_cases[0]);

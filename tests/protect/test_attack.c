@@ -47,6 +47,50 @@ static void assert_is_difference(const float *delta, const float *v, const float
     assert_true(total > 0.1);
 }
 
+/* Under sgd every weight moves against its gradient by lr, and the noise follows that surrogate. */
+static void em_can_use_sgd(void **state)
+{
+    (void)state;
+    static const char *const sets[] = {WIDE, "em.surrogate_opt=sgd", "em.sgd.lr=0.05", "em.sgd.momentum=0.5", "em.sgd.wd=0",
+                                       "em.M=1", "em.max_rounds=1", NULL};
+    protection p, q;
+    protection_open(&p, backend, "em", 1, 8, sets);
+    protection_fit(&p);
+    protection_open(&q, backend, "em", 1, 8, (const char *const[]){WIDE, "em.M=1", "em.max_rounds=1", NULL});
+    protection_fit(&q);
+    assert_memory_not_equal(((const um_delta_table *)p.state)->delta, ((const um_delta_table *)q.state)->delta,
+                            TRAINED * VALUES * sizeof(float));
+    twin t;
+    double loss[3];
+    int64_t order[TRAINED];
+    twin_open(&t, &p, UM_INPUT_SEG);
+    t.a.surrogate->config.adam = (um_adam_attr){.lr = 0.05, .b1 = 0.5, .sgd = true};
+    assert_ok(um_rows_order(order, &p.rows, p.job.seed, UM_RNG_SURROGATE_ORDER, 0));
+    um_attack_load(&t.a, order, 4);
+    float *before = NULL, *after = NULL;
+    const um_params *w = t.a.surrogate->params;
+    assert_ok(UM_NEW_ARRAY(before, um_params_snapshot_bytes(w) / sizeof(float)));
+    assert_ok(UM_NEW_ARRAY(after, um_params_snapshot_bytes(w) / sizeof(float)));
+    assert_ok(um_params_snapshot(w, before));
+    assert_ok(um_segmenter_step(t.a.surrogate, t.a.v, t.a.y, 4, loss));
+    assert_ok(um_params_snapshot(w, after));
+    for (int64_t k = 0; k < w->n_values; k++)
+        assert_true(fabs((double)(after[k] - (before[k] - 0.05f * ((const float *)w->block[UM_BLOCK_GRAD])[k]))) <= 1e-6);
+    int64_t first = 0;
+    um_attack_load(&t.a, &first, 1);
+    float *v = (float *)(void *)t.a.v;
+    for (int k = 0; k < 2; k++) {
+        assert_ok(um_input_grad_run(t.a.grad, v, t.a.y, 1, t.a.dx, NULL));
+        naive_step(v, (float *)(void *)t.a.x, (float *)(void *)t.a.dx, -0.4 / 255);
+    }
+    assert_is_difference(delta_of(&p, 0), v, (float *)(void *)t.a.x);
+    um_free(before);
+    um_free(after);
+    um_attack_clear(&t.a);
+    protection_close(&p);
+    protection_close(&q);
+}
+
 /* One round by hand: three surrogate steps on clean images (delta is still 0), then T = 2 descent steps of every image alone. */
 static void em_round_by_definition(void **state)
 {
@@ -454,7 +498,8 @@ static void seeds_threads_and_strangers(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        BACKEND_TEST(em_round_by_definition),        BACKEND_TEST(em_keeps_to_its_region),
+        BACKEND_TEST(em_round_by_definition),
+        BACKEND_TEST(em_can_use_sgd),        BACKEND_TEST(em_keeps_to_its_region),
         BACKEND_TEST(em_lowers_the_loss_and_stops),  BACKEND_TEST(tap_by_definition),
         BACKEND_TEST(tap_restarts_and_augmentation), BACKEND_TEST(sep_aligns_with_each_checkpoints_own_means),
         BACKEND_TEST(sep_steps_by_definition),       BACKEND_TEST(sep_checkpoints_are_equally_spaced),
