@@ -21,9 +21,20 @@ typedef enum um_rng_purpose {
     UM_RNG_CONTOUR_INIT = 12,     /* F_c weights */
     UM_RNG_TEXTURE_INIT = 13,     /* F_t weights */
     UM_RNG_GENERATOR_ORDER = 14,
+    UM_RNG_TAP_START = 15,        /* random start of a restart */
+    UM_RNG_TAP_AUGMENT = 16,      /* shift and flip at a step */
+    UM_RNG_SEP_DRAW = 17,         /* which checkpoint an inner step looks at */
     UM_RNG_EXPLOITER_INIT = 20,
     UM_RNG_EXPLOITER_ORDER = 21,
+    UM_RNG_ATTACK_START = 22,     /* adversarial training: start in the ball */
     UM_RNG_BENCH = 30,
+    UM_RNG_LSP_VERTEX = 40,       /* centre of a cluster */
+    UM_RNG_LSP_MIX = 41,          /* mixing matrix of a cluster */
+    UM_RNG_LSP_SAMPLE = 42,       /* an image's point in a cluster */
+    UM_RNG_AR_PROCESS = 43,       /* coefficients of a candidate process */
+    UM_RNG_AR_TRIAL = 44,         /* signals it is tried on */
+    UM_RNG_AR_START = 45,         /* first values of an image's signal */
+    UM_RNG_AR_NOISE = 46,         /* innovations of an image's signal */
 } um_rng_purpose;
 
 #ifdef __CUDACC__

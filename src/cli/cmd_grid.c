@@ -4,6 +4,7 @@
 #include "base/mem.h"
 #include "grid/run.h"
 
+#include <math.h>
 #include <stdio.h>
 
 static um_status talk(void *payload, const char *line)
@@ -23,42 +24,69 @@ static um_status print_cell(const um_sweep_run_options *o, int index, bool csv)
     const um_method *m = &s->methods[c->method];
     um_task_state state = UM_TASK_OPEN;
     um_text tables = {0};
-    double item_flops = c->item >= 0 ? s->items[c->item].flops : 0;
+    double item_flops = c->item >= 0 ? s->items[c->item].cost.flops : 0;
     if (o->dir)
         UM_TRY(um_sweep_cell_state(o, index, &state, NULL));
     UM_TRY(um_sweep_tables_text(c->tables, &tables));
     if (csv)
-        printf("%s,%s,%s,%s,%s,%s,%lld,%s,%s,%.6g,%.6g,%s\n", c->key, s->data[c->data].name, m->name, m->bound, c->exploiter->name,
-               c->defense->name, (long long)c->seed, um_text_get(&tables), c->item >= 0 ? s->items[c->item].key : "", c->flops,
-                   item_flops,
-               um_task_state_name(state));
+        printf("%s,%s,%s,%s,%s,%s,%lld,%s,%s,%.6g,%.6g,%.6g,%s\n", c->key, s->data[c->data].name, m->name, m->bound,
+               c->exploiter->name, c->defense->name, (long long)c->seed, um_text_get(&tables),
+               c->item >= 0 ? s->items[c->item].key : "", c->cost.flops, item_flops, c->cost.bytes, um_task_state_name(state));
     else
-        printf("%s  %-12s %-12s %-8s %-15s %-9s %4lld  %-7s %10.4g  %10.4g  %s\n", c->key, s->data[c->data].name, m->name, m->bound,
-               c->exploiter->name, c->defense->name, (long long)c->seed, um_text_get(&tables), c->flops / 1e12, item_flops / 1e12,
-               um_task_state_name(state));
+        printf("%s  %-12s %-12s %-8s %-15s %-9s %4lld  %-7s %10.4g  %10.4g  %6.2f  %s\n", c->key, s->data[c->data].name, m->name,
+               m->bound, c->exploiter->name, c->defense->name, (long long)c->seed, um_text_get(&tables), c->cost.flops / 1e12,
+               item_flops / 1e12, c->cost.bytes / 1e9, um_task_state_name(state));
 done:
     um_text_free(&tables);
     return rc;
+}
+
+/* What networks of this kind sustain on a device, in FLOP/s; estimates but for this program's own on two CPU cores. Narrow networks
+ * and small images reach less. */
+static const struct {
+    const char *name;
+    double flops;
+} devices[] = {
+    {"2 CPU cores, AVX2, fp32", 150e9},
+    {"32 CPU cores, AVX-512, fp32", 3e12},
+    {"A100, tf32", 60e12},
+    {"A100, bf16", 120e12},
+    {"H100, tf32", 160e12},
+    {"H100, bf16", 350e12},
+};
+
+static void print_totals(const um_sweep_run_options *o)
+{
+    double cells = 0, items = 0, bytes = 0;
+    for (int i = 0; i < o->sweep->n_cells; i++) {
+        cells += o->sweep->cells[i].cost.flops;
+        bytes = fmax(bytes, o->sweep->cells[i].cost.bytes);
+    }
+    for (int i = 0; i < o->sweep->n_items; i++) {
+        items += o->sweep->items[i].cost.flops;
+        bytes = fmax(bytes, o->sweep->items[i].cost.bytes);
+    }
+    printf("\n%d cells, %.4g TFLOP; %d protected datasets, %.4g TFLOP; at most %.2f GB for one of them\n", o->sweep->n_cells,
+           cells / 1e12, o->sweep->n_items, items / 1e12, bytes / 1e9);
+    printf("%-28s %12s %10s\n", "estimate for one", "TFLOP/s", "hours");
+    for (size_t i = 0; i < UM_COUNT(devices); i++)
+        printf("%-28s %12.4g %10.4g\n", devices[i].name, devices[i].flops / 1e12, (cells + items) / devices[i].flops / 3600);
 }
 
 static um_status dry_run(const um_cli *cli, const um_sweep_run_options *o)
 {
     um_status rc = UM_OK;
     int csv = 0;
-    double total = 0;
     UM_TRY(um_cli_choice(cli->v.format, "format", "text csv", &csv));
     if (csv)
-        printf("key,dataset,protector,bound,exploiter,defense,seed,tables,protect_key,flops,protect_flops,state\n");
+        printf("key,dataset,protector,bound,exploiter,defense,seed,tables,protect_key,flops,protect_flops,bytes,state\n");
     else
-        printf("%-16s  %-12s %-12s %-8s %-15s %-9s %4s  %-7s %10s  %10s  %s\n", "key", "dataset", "protector", "bound", "exploiter",
-               "defense", "seed", "tables", "TFLOP", "protect", "state");
-    for (int i = 0; i < o->sweep->n_cells; i++) {
+        printf("%-16s  %-12s %-12s %-8s %-15s %-9s %4s  %-7s %10s  %10s  %6s  %s\n", "key", "dataset", "protector", "bound",
+               "exploiter", "defense", "seed", "tables", "TFLOP", "protect", "GB", "state");
+    for (int i = 0; i < o->sweep->n_cells; i++)
         UM_TRY(print_cell(o, i, csv));
-        total += o->sweep->cells[i].flops;
-    }
-    for (int i = 0; i < o->sweep->n_items; i++)
-        total += o->sweep->items[i].flops;
-    um_log(UM_LOG_INFO, "%d cells on %d protected datasets, %.4g TFLOP in all", o->sweep->n_cells, o->sweep->n_items, total / 1e12);
+    if (!csv)
+        print_totals(o);
 done:
     return rc;
 }
@@ -118,7 +146,7 @@ done:
 const um_command um_command_grid = {
     .name = "grid", .summary = "a sweep of protectors, exploiters, defenses and seeds; the same command resumes it",
     .usage = "CONFIG -o DIR [--dry-run [--format text|csv]] [--status] [--only KEY=VALUE]...",
-    .options = "output dry-run format status only", .groups = "grid data umed export exploiter model loss metrics run",
+    .options = "output dry-run format status only", .groups = "grid data protectors export exploiter defenses model loss metrics run",
         .min_args = 1,
     .max_args = 1, .computes = true, .run = run,
 };

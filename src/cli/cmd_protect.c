@@ -114,9 +114,11 @@ done:
 static void print_visibility(const um_visibility *v)
 {
     printf("images %lld\nidentical %lld\npsnr_db %.4f\npsnr_worst_db %.4f\npsnr_roi_db %.4f\nssim %.6f\nssim_worst %.6f\n"
-           "linf_levels %.0f\nchanged_pixels_percent %.3f\n",
-           (long long)v->n, (long long)v->n_identical, v->psnr, v->psnr_worst, v->psnr_roi, v->ssim, v->ssim_worst, 255 * v->linf,
-           100 * v->changed);
+           "ssim_roi %.6f\nlinf_levels %.0f\nchanged_pixels_percent %.3f\n",
+           (long long)v->n, (long long)v->n_identical, v->psnr, v->psnr_worst, v->psnr_roi, v->ssim, v->ssim_worst, v->ssim_roi,
+           255 * v->linf, 100 * v->changed);
+    printf("mask_leak_highpass_dsc %.4f\nmask_leak_highpass_dsc_clean %.4f\nmask_leak_denoise_dsc %.4f\nmask_leak_denoise_dsc_clean %.4f\n",
+           v->leak_highpass, v->leak_highpass_clean, v->leak_denoise, v->leak_denoise_clean);
 }
 
 static um_status run(um_cli *cli)
@@ -139,6 +141,6 @@ const um_command um_command_protect = {
     .name = "protect", .summary = "perturb a dataset for release",
     .usage = "[-c CONFIG] --data DATA.h5 [--protector umed] [--rows all|train] [--private DIR] [--state S.h5] "
              "[--seed 1] [--shards K] -o OUT.h5",
-    .options = "data protector rows private state seed shards output", .groups = "umed export model loss run data", .max_args = 0,
+    .options = "data protector rows private state seed shards output", .groups = "protectors export model loss run data", .max_args = 0,
     .computes = true, .run = run,
 };

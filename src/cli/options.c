@@ -2,6 +2,8 @@
 
 #include "base/mem.h"
 #include "base/text.h"
+#include "exploit/defense.h"
+#include "protect/protector.h"
 
 #include <getopt.h>
 #include <stdio.h>
@@ -188,6 +190,24 @@ static um_status print_row(const option_row *row, um_text *out)
     return um_text_add(out, "  %-28s %s\n", left, row->help);
 }
 
+static um_status print_group(const um_cli *cli, const char *group, um_text *out)
+{
+    um_status rc = UM_OK;
+    int n_protectors = 0, n_defenses = 0;
+    const um_protector_def *const *protectors = um_protector_all(&n_protectors);
+    const um_defense_def *const *defenses = um_defense_all(&n_defenses);
+    if (strcmp(group, "protectors") != 0 && strcmp(group, "defenses") != 0)
+        return um_settings_help(cli->settings, group, out);
+    for (int i = 0; group[0] == 'p' && i < n_protectors; i++)
+        if (protectors[i]->table)
+            UM_TRY(um_settings_help(cli->settings, protectors[i]->table->group, out));
+    for (int i = 0; group[0] == 'd' && i < n_defenses; i++)
+        if (defenses[i]->table)
+            UM_TRY(um_settings_help(cli->settings, defenses[i]->table->group, out));
+done:
+    return rc;
+}
+
 um_status um_cli_print_help(const um_cli *cli, um_text *out)
 {
     um_status rc = UM_OK;
@@ -205,7 +225,7 @@ um_status um_cli_print_help(const um_cli *cli, um_text *out)
     for (const char *p = c->groups; *p; p += strcspn(p, " "), p += strspn(p, " ")) {
         char group[64];
         snprintf(group, sizeof group, "%.*s", (int)strcspn(p, " "), p);
-        UM_TRY(um_settings_help(cli->settings, group, out));
+        UM_TRY(print_group(cli, group, out));
     }
 done:
     return rc;

@@ -11,7 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { MAX_TABLES = 32 };
+enum { MAX_TABLES = 64 };
 
 /* Every option table once, in the order of --print-config. The list lives as long as the program, as um_settings wants it. */
 static const um_opt_table *const *all_tables(void)
@@ -20,13 +20,17 @@ static const um_opt_table *const *all_tables(void)
     const um_opt_table *const fixed[] = {&um_data_table, &um_model_table, &um_loss_table, &um_export_table, &um_exploiter_table,
                                          &um_metric_table, &um_run_table, &um_grid_table};
     size_t n = 0;
-    int n_protectors = 0;
+    int n_protectors = 0, n_defenses = 0;
     const um_protector_def *const *protectors = um_protector_all(&n_protectors);
+    const um_defense_def *const *defenses = um_defense_all(&n_defenses);
     for (size_t i = 0; i < UM_COUNT(fixed); i++)
         list[n++] = fixed[i];
     for (int i = 0; i < n_protectors && n < MAX_TABLES - 1; i++)
         if (protectors[i]->table)
             list[n++] = protectors[i]->table;
+    for (int i = 0; i < n_defenses && n < MAX_TABLES - 1; i++)
+        if (defenses[i]->table)
+            list[n++] = defenses[i]->table;
     list[n] = NULL;
     return list;
 }

@@ -50,8 +50,13 @@ static um_status describe(const um_cell_id *id, bool with_seed, um_text *text)
         UM_TRY(add_groups(id->settings, &groups, id->protector->groups));
         UM_TRY(add_groups(id->settings, &groups, "export run"));
     }
-    if (id->exploiter)
+    if (id->exploiter) {
+        const um_defense_def *defense = NULL;
         UM_TRY(add_groups(id->settings, &groups, UM_EXPLOIT_GROUPS));
+        UM_TRY(um_defense_find(&defense, id->defense));
+        if (defense->table)
+            UM_TRY(add_groups(id->settings, &groups, defense->table->group));
+    }
     UM_TRY(um_text_add(text, "schema=%d\nkind=%s\ndataset=%s\nprotector=%s\n", UM_CELL_SCHEMA,
                        id->exploiter ? "exploit" : "protect", id->dataset_sha256, id->protector->name));
     if (id->exploiter)
@@ -90,9 +95,16 @@ static bool has_value(const um_settings *s, const char *key, const char *value)
     return equal;
 }
 
-/* The case of Table 5 by which generators act; "-" for a combination that the paper does not have. */
-static char table5_case(const um_settings *s)
+/* The case of Table 5 by where EM acts, or by which of UMed's generators act; "-" for what the paper does not have, 0 for a
+ * protector that is not in that table. */
+static char table5_case(const char *protector, const um_settings *s)
 {
+    if (strcmp(protector, "em") == 0 && has_value(s, "em.mask", "all"))
+        return 0;
+    if (strcmp(protector, "em") == 0)
+        return has_value(s, "em.mask", "contour") ? 'D' : has_value(s, "em.mask", "roi") ? 'G' : '-';
+    if (strcmp(protector, "umed") != 0)
+        return 0;
     bool plain_conv = has_value(s, "umed.cdc.mode", "none"), no_texture = has_value(s, "umed.lbp.map", "ones");
     if (has_value(s, "umed.parts", "contour"))
         return plain_conv ? 'C' : 'B';
@@ -104,7 +116,8 @@ static char table5_case(const um_settings *s)
 /* True when the assignment touches no more than what the paper's bounds and cases are made of. */
 static bool paper_key(const char *assignment)
 {
-    static const char *const keys[] = {"umed.eps", "umed.parts", "umed.cdc.mode", "umed.lbp.map"};
+    static const char *const keys[] = {"umed.eps", "umed.parts", "umed.cdc.mode", "umed.lbp.map", "em.eps", "em.mask", "tap.eps",
+                                       "sep.eps", "lsp.bound.psnr", "ar.bound.psnr"};
     size_t n = strcspn(assignment, "= ");
     for (size_t i = 0; i < UM_COUNT(keys); i++)
         if (strlen(keys[i]) == n && strncmp(keys[i], assignment, n) == 0)
@@ -118,8 +131,8 @@ static void classify(um_method *m, char *const *set, size_t n)
     char label = 0;
     for (size_t i = 0; i < n; i++)
         known = known && paper_key(set[i]);
-    if (known && strcmp(m->def->name, "umed") == 0)
-        label = table5_case(m->settings);
+    if (known)
+        label = table5_case(m->def->name, m->settings);
     m->plain = known && (label == 0 || label == 'A');
     if (label && label != '-' && strcmp(m->bound, "4/255") == 0)
         m->label[0] = label;
@@ -130,6 +143,8 @@ static void print_bound(um_method *m)
     double bound = m->def->bound ? m->def->bound(m->settings) : 0, levels = bound * 255;
     if (bound <= 0)
         snprintf(m->bound, sizeof m->bound, "none");
+    else if (!isfinite(bound))
+        snprintf(m->bound, sizeof m->bound, "%s", m->def->bound_name(m->settings));
     else
         snprintf(m->bound, sizeof m->bound, "%.4g/255", fabs(levels - nearbyint(levels)) < 1e-6 ? nearbyint(levels) : levels);
 }

@@ -29,7 +29,7 @@ typedef struct um_method {
     const um_protector_def *def;
     um_settings *settings;       /* base settings with the variant's changes; owned */
     char bound[UM_BOUND_BYTES];  /* "4/255", "none" */
-    char label[2];               /* case of the paper's Table 5 that it is: "A", "B", "C", "E", "F", or empty */
+    char label[2];               /* case of the paper's Table 5 that it is: "A" to "G", or empty */
     bool plain;                  /* differs from the paper's method in the bound at most */
 } um_method;
 

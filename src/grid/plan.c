@@ -12,6 +12,8 @@
 static const um_opt grid_rows[] = {
     {"ranks_per_cell", UM_OPT_T_INT, offsetof(um_grid_options, ranks_per_cell), "1", 1, 1, NULL, "ranks",
      "ranks that train one cell together; this version trains on one", true},
+    {"utility", UM_OPT_T_BOOL, offsetof(um_grid_options, utility), "true", 0, 1, NULL, "",
+     "keep the networks of clean cells and score them on the protected images", true},
     {"lease_s", UM_OPT_T_REAL, offsetof(um_grid_options, lease_s), "600", 1, 1e9, NULL, "s",
      "age from which a claim of another host counts as left behind", true},
 };
@@ -232,6 +234,36 @@ done:
     return rc;
 }
 
+/* What differs in its seed only costs the same. */
+static bool item_cost_known(um_sweep *s, int item)
+{
+    for (int i = 0; i < item; i++)
+        if (s->items[i].data == s->items[item].data && s->items[i].method == s->items[item].method) {
+            s->items[item].cost = s->items[i].cost;
+            return true;
+        }
+    return false;
+}
+
+static bool cell_cost_known(um_sweep *s, int cell)
+{
+    for (int i = 0; i < cell; i++)
+        if (strcmp(s->cells[i].group, s->cells[cell].group) == 0) {
+            s->cells[cell].cost = s->cells[i].cost;
+            return true;
+        }
+    return false;
+}
+
+/* A task that cannot work fails when it is its turn, with the others going on; its cost stays 0. */
+static um_status known_or_nothing(um_status rc)
+{
+    if (rc != UM_E_DATA && rc != UM_E_UNSUPPORTED && rc != UM_E_CONFIG)
+        return rc;
+    um_error_clear();
+    return UM_OK;
+}
+
 static um_status cost_of_data(um_sweep *s, int data, um_backend *backend)
 {
     um_status rc = UM_OK;
@@ -244,14 +276,14 @@ static um_status cost_of_data(um_sweep *s, int data, um_backend *backend)
         const um_method *m = &s->methods[s->items[i].method];
         um_protect_job job = {.settings = m->settings, .backend = backend, .data = d, .rows = &train,
                               .seed = (uint64_t)s->items[i].seed, .label = m->name};
-        if (s->items[i].data == data && m->def->flops)
-            s->items[i].flops = m->def->flops(&job);
+        if (s->items[i].data == data && m->def->cost && !item_cost_known(s, i))
+            UM_TRY(known_or_nothing(m->def->cost(&job, &s->items[i].cost)));
     }
     for (int i = 0; i < s->n_cells; i++) {
         um_sweep_cell *cell = &s->cells[i];
-        if (cell->data == data)
-            cell->flops = um_exploit_flops(s->methods[cell->method].settings, cell->exploiter, info->n_train, info->h, info->w,
-                                           info->c);
+        if (cell->data == data && !cell_cost_known(s, i))
+            UM_TRY(known_or_nothing(um_exploit_cost(&cell->cost, backend, s->methods[cell->method].settings, cell->exploiter,
+                                                    cell->defense, info->n_train, info->h, info->w, info->c)));
     }
 done:
     um_rows_free(&test);

@@ -9,6 +9,7 @@
 /* Group "grid". */
 typedef struct um_grid_options {
     int64_t ranks_per_cell;
+    bool utility;   /* networks of clean cells are kept and asked about every protected dataset */
     double lease_s; /* seconds after which a claim that cannot be checked counts as left behind */
 } um_grid_options;
 extern const um_opt_table um_grid_table;
@@ -23,7 +24,7 @@ typedef struct um_sweep_item {
     int data, method;
     int64_t seed;
     char key[UM_KEY_BYTES];
-    double flops;
+    um_cost cost;
 } um_sweep_item;
 
 typedef struct um_sweep_cell {
@@ -33,7 +34,7 @@ typedef struct um_sweep_cell {
     int64_t seed;
     unsigned tables; /* bit t: wanted for table t of the paper */
     char key[UM_KEY_BYTES], group[UM_KEY_BYTES];
-    double flops;
+    um_cost cost;
 } um_sweep_cell;
 
 typedef struct um_sweep {

@@ -72,7 +72,7 @@ static um_status read_protections(row_list *l, const char *dir)
         return UM_OK;
     UM_TRY(um_dir_list(&names, &n, dir));
     for (size_t i = 0; i < n; i++)
-        if (um_text_ends_with(names[i], ".result.h5"))
+        if (um_text_ends_with(names[i], ".result.h5") || um_text_ends_with(names[i], ".utility.h5"))
             UM_TRY(add_if_there(l, dir, names[i]));
 done:
     um_names_free(names, n);
@@ -105,7 +105,7 @@ done:
 static int by_coordinates(const void *a, const void *b)
 {
     const um_result_row *x = a, *y = b;
-    int order = (x->exploiter[0] == 0) - (y->exploiter[0] == 0);
+    int order = (int)x->kind - (int)y->kind;
     const char *const pairs[][2] = {{x->dataset, y->dataset}, {x->protector, y->protector}, {x->bound, y->bound},
                                     {x->exploiter, y->exploiter}, {x->defense, y->defense}, {x->group, y->group}};
     for (size_t i = 0; i < UM_COUNT(pairs) && order == 0; i++)
@@ -117,7 +117,8 @@ static int by_coordinates(const void *a, const void *b)
 
 static bool same_group(const um_result_row *a, const um_result_row *b)
 {
-    return strcmp(a->group, b->group) == 0 && strcmp(a->dataset, b->dataset) == 0 && strcmp(a->protector, b->protector) == 0 &&
+    return a->kind == b->kind && strcmp(a->group, b->group) == 0 && strcmp(a->dataset, b->dataset) == 0 &&
+           strcmp(a->protector, b->protector) == 0 &&
            strcmp(a->bound, b->bound) == 0 && strcmp(a->exploiter, b->exploiter) == 0 && strcmp(a->defense, b->defense) == 0;
 }
 
@@ -157,6 +158,13 @@ static um_report_group group_of(const um_result_row *rows, int n)
     g.psnr = stat_of(rows, n, offsetof(um_result_row, psnr), 1);
     g.ssim = stat_of(rows, n, offsetof(um_result_row, ssim), 1);
     g.psnr_roi = stat_of(rows, n, offsetof(um_result_row, psnr_roi), 1);
+    g.ssim_roi = stat_of(rows, n, offsetof(um_result_row, ssim_roi), 1);
+    g.psnr_worst = stat_of(rows, n, offsetof(um_result_row, psnr_worst), 1);
+    g.ssim_worst = stat_of(rows, n, offsetof(um_result_row, ssim_worst), 1);
+    g.leak[0][0] = stat_of(rows, n, offsetof(um_result_row, leak_highpass), 100);
+    g.leak[0][1] = stat_of(rows, n, offsetof(um_result_row, leak_highpass_clean), 100);
+    g.leak[1][0] = stat_of(rows, n, offsetof(um_result_row, leak_denoise), 100);
+    g.leak[1][1] = stat_of(rows, n, offsetof(um_result_row, leak_denoise_clean), 100);
     return g;
 }
 
@@ -165,7 +173,8 @@ static void warn_doubles(const um_report *r)
 {
     for (int i = 1; i < r->n_groups; i++) {
         const um_result_row *a = r->groups[i - 1].first, *b = r->groups[i].first;
-        if (strcmp(a->dataset, b->dataset) == 0 && strcmp(a->protector, b->protector) == 0 && strcmp(a->bound, b->bound) == 0 &&
+        if (a->kind == b->kind && strcmp(a->dataset, b->dataset) == 0 && strcmp(a->protector, b->protector) == 0 &&
+            strcmp(a->bound, b->bound) == 0 &&
             strcmp(a->exploiter, b->exploiter) == 0 && strcmp(a->defense, b->defense) == 0)
             um_log(UM_LOG_WARN, "%s/%s%s%s was run under different settings (groups %s and %s); the paper's tables show the first",
                    a->dataset, a->protector, a->exploiter[0] ? "/" : "", a->exploiter, a->group, b->group);
@@ -183,6 +192,9 @@ um_status um_report_from_rows(um_report **out, const um_result_row *rows, int n)
     if (n)
         memcpy(r->rows, rows, (size_t)n * sizeof *rows);
     r->n_rows = n;
+    for (int i = 0; i < n; i++) /* rows made by hand may leave it to the coordinates */
+        if (r->rows[i].kind == UM_RESULT_CELL && !r->rows[i].exploiter[0])
+            r->rows[i].kind = UM_RESULT_PROTECTION;
     qsort(r->rows, (size_t)n, sizeof *r->rows, by_coordinates);
     for (int i = 0, end; i < n; i = end) {
         for (end = i + 1; end < n && same_group(&r->rows[i], &r->rows[end]);)
@@ -209,13 +221,21 @@ void um_report_free(um_report *r)
 
 /* ---- the paper's numbers ---- */
 
+/* The paper's label "4/255" of LSP and AR cannot be a bound of a pixel (protectors.md 2.6): theirs are not compared. */
+static bool same_bound(const um_result_row *row, const um_paper_value *v)
+{
+    return strcmp(row->bound, v->bound) == 0 || strcmp(v->protector, "lsp") == 0 || strcmp(v->protector, "ar") == 0;
+}
+
 static bool matches(const um_report_group *g, const um_paper_value *v)
 {
     const um_result_row *row = g->first;
+    if (row->kind == UM_RESULT_UTILITY)
+        return false;
     bool method = v->label[0] ? strcmp(row->label, v->label) == 0 : row->plain;
     return method && strcmp(row->dataset, v->dataset) == 0 && strcmp(row->base, v->protector) == 0 &&
-        strcmp(row->bound, v->bound) == 0 &&
-           strcmp(row->exploiter, v->exploiter) == 0 && (v->exploiter[0] == 0 || strcmp(row->defense, v->defense) == 0);
+           same_bound(row, v) && strcmp(row->exploiter, v->exploiter) == 0 &&
+           (v->exploiter[0] == 0 || strcmp(row->defense, v->defense) == 0);
 }
 
 static um_stat metric_of(const um_report_group *g, const char *metric)

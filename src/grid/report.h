@@ -26,6 +26,7 @@ enum { UM_REPORT_MEASURED = -1, UM_REPORT_ALL = 0 };
 
 /* table: 1 to 5; UM_REPORT_ALL: every table; UM_REPORT_MEASURED: those with a result (csv: all). Except for a single table, a list
  * of everything measured follows, with all three aggregations.
+ * Below a table stands how many of its numbers have a result, and where the paper contradicts itself (marked beside its numbers).
  * csv columns: table,dataset,protector,bound,exploiter,defense,case,metric,paper,mean,sd,n. What is missing is an empty cell. */
 um_status um_report_print(const um_report *r, int table, um_report_format format, um_text *out);
 

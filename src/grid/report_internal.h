@@ -14,13 +14,14 @@ typedef struct um_stat {
 typedef struct um_report_group {
     const um_result_row *first; /* for coordinates; borrowed */
     um_stat dsc[3], jac[3];     /* batch, pooled, image; percent */
-    um_stat train_dsc, foreground, psnr, ssim, psnr_roi;
+    um_stat train_dsc, foreground, psnr, ssim, psnr_roi, ssim_roi, psnr_worst, ssim_worst; /* train_dsc of a utility: clean images */
+    um_stat leak[2][2]; /* high-pass, denoise; released, clean; percent */
 } um_report_group;
 
 struct um_report {
     um_result_row *rows;
     int n_rows;
-    um_report_group *groups; /* cells first, then protections */
+    um_report_group *groups; /* cells first, then protections, then utilities */
     int n_groups;
     um_paper_value *paper;
     int n_paper;
@@ -31,14 +32,21 @@ um_stat um_report_lookup(const um_report *r, const um_paper_value *v);
 /* True when a number of the paper shows this group. */
 bool um_report_group_in_paper(const um_report *r, const um_report_group *g);
 
+/* Doubts about the paper's numbers (report_notes.c). marks: letters for the number; the bits say which notes. */
+enum { UM_REPORT_MARKS = 8, UM_REPORT_N_NOTES = 32 };
+unsigned um_report_notes_of(const um_paper_value *v, char marks[UM_REPORT_MARKS]);
+const char *um_report_note(int index, char *mark); /* NULL past the end */
+
 /* One table as text cells. */
 typedef struct um_sheet {
     char title[160];
+    unsigned notes;      /* of the paper's numbers in it */
+    int filled, wanted;  /* numbers of the paper with a result, and all of them; 0 of 0 when it is not about the paper */
     int n_rows, n_cols, n_labels; /* the first n_labels columns are labels */
     char (*cells)[UM_RESULT_TEXT];  /* [n_rows + 1][n_cols], row 0 is the head */
 } um_sheet; /* release with um_sheet_clear */
 um_status um_sheet_of_table(um_sheet *out, const um_report *r, int table, bool *measured);
-um_status um_sheet_of_groups(um_sheet *out, const um_report *r, bool protections);
+um_status um_sheet_of_groups(um_sheet *out, const um_report *r, um_result_kind kind);
 void um_sheet_clear(um_sheet *s);
 um_status um_sheet_print(const um_sheet *s, um_report_format format, um_text *out);
 

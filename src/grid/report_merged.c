@@ -40,6 +40,12 @@ static const column numbers[] = {
     COLUMN("ssim", ssim, "mean SSIM of protected images"),
     COLUMN("psnr_roi", psnr_roi, "mean PSNR within the masks, dB"),
     COLUMN("ssim_roi", ssim_roi, "mean SSIM within the masks"),
+    COLUMN("psnr_worst", psnr_worst, "lowest PSNR of an image, dB"),
+    COLUMN("ssim_worst", ssim_worst, "lowest SSIM of an image"),
+    COLUMN("leak_highpass", leak_highpass, "mean DSC of masks read off released images by a high-pass filter"),
+    COLUMN("leak_highpass_clean", leak_highpass_clean, "the same off the clean images"),
+    COLUMN("leak_denoise", leak_denoise, "mean DSC of masks read off released images by the difference to a median"),
+    COLUMN("leak_denoise_clean", leak_denoise_clean, "the same off the clean images"),
     COLUMN("seconds", seconds, "wall time"),
 };
 
@@ -92,15 +98,14 @@ um_status um_report_write_merged(const um_report *r, const char *path)
 {
     um_status rc = UM_OK;
     um_h5 *f = NULL;
-    int n_cells = 0;
-    while (n_cells < r->n_rows && r->rows[n_cells].exploiter[0])
-        n_cells++;
-    UM_TRY(um_h5_create(&f, path, "umed-results", "1.0"));
+    static const char *const groups[] = {"cells", "protections", "utilities"};
+    UM_TRY(um_h5_create(&f, path, "umed-results", "1.1"));
     UM_TRY(um_provenance_stamp(f));
-    if (n_cells)
-        UM_TRY(write_group(f, "cells", r->rows, n_cells));
-    if (r->n_rows > n_cells)
-        UM_TRY(write_group(f, "protections", r->rows + n_cells, r->n_rows - n_cells));
+    for (int i = 0, end; i < r->n_rows; i = end) { /* rows are sorted by kind */
+        for (end = i; end < r->n_rows && r->rows[end].kind == r->rows[i].kind;)
+            end++;
+        UM_TRY(write_group(f, groups[r->rows[i].kind], r->rows + i, end - i));
+    }
     UM_TRY(um_h5_commit(&f));
 done:
     um_h5_free(f);

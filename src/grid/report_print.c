@@ -32,6 +32,34 @@ static int column_width(const um_sheet *s, int col)
     return widest;
 }
 
+/* Completeness, and the notes on the paper's numbers, one line each. lead, end: around a line; add: adds a text, escaped. */
+typedef um_status (*add_text)(um_text *out, const char *text);
+
+static um_status add_plain(um_text *out, const char *text)
+{
+    return um_text_add(out, "%s", text);
+}
+
+static um_status print_feet(const um_sheet *s, um_text *out, const char *lead, const char *end, add_text add)
+{
+    um_status rc = UM_OK;
+    const char *last = "";
+    char mark = 0;
+    if (s->wanted)
+        UM_TRY(um_text_add(out, "%s%d of %d numbers have a result%s", lead, s->filled, s->wanted, end));
+    for (int i = 0; um_report_note(i, &mark); i++) {
+        const char *text = um_report_note(i, &mark);
+        if (!(s->notes >> i & 1) || strcmp(text, last) == 0)
+            continue;
+        last = text;
+        UM_TRY(um_text_add(out, "%s%c: ", lead, mark));
+        UM_TRY(add(out, text));
+        UM_TRY(um_text_add(out, "%s", end));
+    }
+done:
+    return rc;
+}
+
 /* Labels to the left, numbers to the right. */
 static um_status print_text(const um_sheet *s, um_text *out)
 {
@@ -53,6 +81,7 @@ static um_status print_text(const um_sheet *s, um_text *out)
         if (rc != UM_OK)
             goto done;
     }
+    UM_TRY(print_feet(s, out, "", "\n", add_plain));
     UM_TRY(um_text_add(out, "\n"));
 done:
     return rc;
@@ -71,6 +100,7 @@ static um_status print_markdown(const um_sheet *s, um_text *out)
         if (r == 0)
             UM_TRY(um_text_add(out, "|\n"));
     }
+    UM_TRY(print_feet(s, out, "\n", "\n", add_plain));
     UM_TRY(um_text_add(out, "\n"));
 done:
     return rc;
@@ -109,7 +139,9 @@ static um_status print_latex(const um_sheet *s, um_text *out)
         }
         UM_TRY(um_text_add(out, " \\\\\n%s", r == 0 ? "\\hline\n" : ""));
     }
-    UM_TRY(um_text_add(out, "\\hline\n\\end{tabular}\n\\end{table}\n\n"));
+    UM_TRY(um_text_add(out, "\\hline\n\\end{tabular}\n"));
+    UM_TRY(print_feet(s, out, "\\par\\footnotesize ", "\n", add_latex));
+    UM_TRY(um_text_add(out, "\\end{table}\n\n"));
 done:
     return rc;
 }
@@ -153,16 +185,21 @@ static um_status csv_group(const um_report *r, const um_report_group *g, um_text
 {
     um_status rc = UM_OK;
     const um_result_row *f = g->first;
-    bool cells = f->exploiter[0] != 0, known = um_report_group_in_paper(r, g);
+    bool known = um_report_group_in_paper(r, g), cell = f->kind == UM_RESULT_CELL, protection = f->kind == UM_RESULT_PROTECTION,
+         utility = f->kind == UM_RESULT_UTILITY;
     const struct {
         const char *metric;
         um_stat stat;
         bool wanted;
     } list[] = {
-        {"Jac", g->jac[0], cells && !known}, {"DSC", g->dsc[0], cells && !known}, {"PSNR", g->psnr, !cells && !known},
-        {"SSIM", g->ssim, !cells && !known}, {"Jac_pooled", g->jac[1], cells}, {"DSC_pooled", g->dsc[1], cells},
-        {"Jac_image", g->jac[2], cells}, {"DSC_image", g->dsc[2], cells}, {"DSC_train", g->train_dsc, cells},
-        {"foreground", g->foreground, cells}, {"PSNR_roi", g->psnr_roi, !cells},
+        {"Jac", g->jac[0], cell && !known}, {"DSC", g->dsc[0], cell && !known}, {"PSNR", g->psnr, protection && !known},
+        {"SSIM", g->ssim, protection && !known}, {"Jac_pooled", g->jac[1], cell}, {"DSC_pooled", g->dsc[1], cell},
+        {"Jac_image", g->jac[2], cell}, {"DSC_image", g->dsc[2], cell}, {"DSC_train", g->train_dsc, cell},
+        {"foreground", g->foreground, cell}, {"PSNR_roi", g->psnr_roi, protection}, {"SSIM_roi", g->ssim_roi, protection},
+        {"PSNR_worst", g->psnr_worst, protection}, {"SSIM_worst", g->ssim_worst, protection},
+        {"leak_highpass", g->leak[0][0], protection}, {"leak_highpass_clean", g->leak[0][1], protection},
+        {"leak_denoise", g->leak[1][0], protection}, {"leak_denoise_clean", g->leak[1][1], protection},
+        {"utility_DSC", g->dsc[0], utility}, {"utility_DSC_clean", g->train_dsc, utility},
     };
     for (size_t i = 0; i < UM_COUNT(list); i++) {
         if (!list[i].wanted)
@@ -190,16 +227,28 @@ done:
 
 /* ---- all of it ---- */
 
-static um_status print_groups(const um_report *r, bool protections, um_report_format format, um_text *out)
+static um_status print_groups(const um_report *r, um_result_kind kind, um_report_format format, um_text *out)
 {
     um_status rc = UM_OK;
     um_sheet s = {0};
-    UM_TRY(um_sheet_of_groups(&s, r, protections));
+    UM_TRY(um_sheet_of_groups(&s, r, kind));
     if (s.n_rows)
         UM_TRY(um_sheet_print(&s, format, out));
 done:
     um_sheet_clear(&s);
     return rc;
+}
+
+/* Of all numbers of the paper; nothing when none of them has a result. */
+static um_status print_completeness(const um_report *r, um_report_format format, um_text *out)
+{
+    int filled = 0;
+    for (int i = 0; i < r->n_paper; i++)
+        filled += um_report_lookup(r, &r->paper[i]).n > 0;
+    if (filled == 0)
+        return UM_OK;
+    return um_text_add(out, "%sTables 1 to 5: %d of %d numbers have a result%s\n\n", format == UM_REPORT_LATEX ? "% " : "", filled,
+                       r->n_paper, filled == r->n_paper ? ", complete" : "");
 }
 
 um_status um_report_print(const um_report *r, int table, um_report_format format, um_text *out)
@@ -218,8 +267,9 @@ um_status um_report_print(const um_report *r, int table, um_report_format format
             UM_TRY(um_sheet_print(&s, format, out));
     }
     if (table <= 0) {
-        UM_TRY(print_groups(r, false, format, out));
-        UM_TRY(print_groups(r, true, format, out));
+        UM_TRY(print_completeness(r, format, out));
+        for (int kind = UM_RESULT_CELL; kind <= UM_RESULT_UTILITY; kind++)
+            UM_TRY(print_groups(r, (um_result_kind)kind, format, out));
     }
 done:
     um_sheet_clear(&s);

@@ -73,15 +73,17 @@ static int find_or_add(key_text *list, int *n, const key_text key)
     return (*n)++;
 }
 
-/* "12.34±0.56 [11.00]": ours, then the paper's in brackets. */
-static void print_cell(char out[UM_RESULT_TEXT], um_stat ours, const um_paper_value *v)
+/* "12.34±0.56 [11.00]": ours, then the paper's in brackets, with the marks of its notes: "[11.00 a]". */
+static void print_cell(char out[UM_RESULT_TEXT], um_stat ours, const um_paper_value *v, unsigned *notes)
 {
+    char marks[UM_REPORT_MARKS];
+    *notes |= um_report_notes_of(v, marks);
     int digits = strcmp(v->metric, "SSIM") == 0 ? 4 : 2, n = 0;
     if (ours.n && ours.n > 1 && !isnan(ours.sd))
         n = snprintf(out, UM_RESULT_TEXT, "%.*f±%.*f ", digits, ours.mean, digits, ours.sd);
     else if (ours.n)
         n = snprintf(out, UM_RESULT_TEXT, "%.*f ", digits, ours.mean);
-    snprintf(out + n, UM_RESULT_TEXT - (size_t)n, "[%.*f]", digits, v->value);
+    snprintf(out + n, UM_RESULT_TEXT - (size_t)n, "[%.*f%s%s]", digits, v->value, marks[0] ? " " : "", marks);
 }
 
 static void fill_heads(um_sheet *s, int table, key_text *rows, key_text *cols)
@@ -124,9 +126,11 @@ um_status um_sheet_of_table(um_sheet *out, const um_report *r, int table, bool *
         um_stat ours = um_report_lookup(r, v);
         row_of(v, row);
         column_of(v, col);
-        print_cell(cell_at(&s, find_or_add(rows, &n_rows, row) + 1, find_or_add(cols, &n_cols, col) + 2), ours, v);
-        *measured = *measured || ours.n > 0;
+        print_cell(cell_at(&s, find_or_add(rows, &n_rows, row) + 1, find_or_add(cols, &n_cols, col) + 2), ours, v, &s.notes);
+        s.filled += ours.n > 0;
+        s.wanted++;
     }
+    *measured = s.filled > 0;
     *out = s;
     s = (um_sheet){0};
 done:
@@ -148,39 +152,64 @@ static void print_stat(char *out, um_stat s, int digits)
         snprintf(out, UM_RESULT_TEXT, "%.*f", digits, s.mean);
 }
 
-static void fill_group(const um_sheet *s, int row, const um_report_group *g, bool protection)
+/* What is shown of each kind of result. */
+enum { MAX_STATS = 12 };
+typedef struct kind_layout {
+    const char *title;
+    int n_labels, n_stats;
+    const char *heads[MAX_STATS];
+} kind_layout;
+
+static const kind_layout layouts[] = {
+    {"Cells, clean test scores in percent: per batch (headline), pooled, per image", 5, 8,
+     {"DSC", "Jac", "pooled DSC", "pooled Jac", "image DSC", "image Jac", "train DSC", "foreground"}},
+    {"Protections, mean over the protected training images; leak: DSC in percent of masks read off them [clean]", 3, 10,
+     {"PSNR", "SSIM", "ROI PSNR", "ROI SSIM", "worst PSNR", "worst SSIM", "high-pass leak", "[clean]", "denoise leak", "[clean]"}},
+    {"Utility: networks trained on clean images, DSC in percent on protected and on the same clean training images", 4, 3,
+     {"protected DSC", "clean DSC", "image DSC"}},
+};
+
+static int stats_of(const um_report_group *g, um_result_kind kind, um_stat out[MAX_STATS])
+{
+    const um_stat cell[] = {g->dsc[0], g->jac[0], g->dsc[1], g->jac[1], g->dsc[2], g->jac[2], g->train_dsc, g->foreground};
+    const um_stat protection[] = {g->psnr, g->ssim, g->psnr_roi, g->ssim_roi, g->psnr_worst, g->ssim_worst,
+                                  g->leak[0][0], g->leak[0][1], g->leak[1][0], g->leak[1][1]};
+    const um_stat utility[] = {g->dsc[0], g->train_dsc, g->dsc[2]};
+    const um_stat *const lists[] = {cell, protection, utility};
+    memcpy(out, lists[kind], (size_t)layouts[kind].n_stats * sizeof *out);
+    return layouts[kind].n_stats;
+}
+
+static void fill_group(const um_sheet *s, int row, const um_report_group *g, um_result_kind kind)
 {
     const um_result_row *f = g->first;
     const char *const labels[] = {f->dataset, f->protector, f->bound, f->exploiter, f->defense};
-    const um_stat cell_stats[] = {g->dsc[0], g->jac[0], g->dsc[1], g->jac[1], g->dsc[2], g->jac[2], g->train_dsc, g->foreground};
-    const um_stat protection_stats[] = {g->psnr, g->ssim, g->psnr_roi};
-    const um_stat *stats = protection ? protection_stats : cell_stats;
-    int n = protection ? 3 : 8;
+    um_stat stats[MAX_STATS];
+    int n = stats_of(g, kind, stats);
     for (int k = 0; k < s->n_labels; k++)
         snprintf(cell_at(s, row, k), UM_RESULT_TEXT, "%s", labels[k]);
     for (int k = 0; k < n; k++)
-        print_stat(cell_at(s, row, s->n_labels + k), stats[k], protection && k == 1 ? 4 : 2);
+        print_stat(cell_at(s, row, s->n_labels + k), stats[k], strstr(layouts[kind].heads[k], "SSIM") ? 4 : 2);
     snprintf(cell_at(s, row, s->n_labels + n), UM_RESULT_TEXT, "%d", stats[0].n);
 }
 
-um_status um_sheet_of_groups(um_sheet *out, const um_report *r, bool protections)
+um_status um_sheet_of_groups(um_sheet *out, const um_report *r, um_result_kind kind)
 {
     um_status rc = UM_OK;
-    static const char *const cell_heads[] = {"dataset", "protector", "bound", "exploiter", "defense", "DSC", "Jac", "pooled DSC",
-                                             "pooled Jac", "image DSC", "image Jac", "train DSC", "foreground", "seeds"};
-    static const char cell_title[] = "Cells, clean test scores in percent: per batch (headline), pooled, per image";
-    static const char *const protection_heads[] = {"dataset", "protector", "bound", "PSNR", "SSIM", "ROI PSNR", "seeds"};
+    static const char *const labels[] = {"dataset", "protector", "bound", "exploiter", "defense"};
+    const kind_layout *l = &layouts[kind];
     um_sheet s = {0};
     int n = 0, row = 0;
     for (int i = 0; i < r->n_groups; i++)
-        n += (r->groups[i].first->exploiter[0] == 0) == protections;
-    UM_TRY(make_sheet(&s, n, protections ? (int)UM_COUNT(protection_heads) : (int)UM_COUNT(cell_heads), protections ? 3 : 5));
-    snprintf(s.title, sizeof s.title, "%s", protections ? "Protections, mean over the protected training images" : cell_title);
+        n += r->groups[i].first->kind == kind;
+    UM_TRY(make_sheet(&s, n, l->n_labels + l->n_stats + 1, l->n_labels));
+    snprintf(s.title, sizeof s.title, "%s", l->title);
     for (int c = 0; c < s.n_cols; c++)
-        snprintf(cell_at(&s, 0, c), UM_RESULT_TEXT, "%s", protections ? protection_heads[c] : cell_heads[c]);
+        snprintf(cell_at(&s, 0, c), UM_RESULT_TEXT, "%s",
+                 c < l->n_labels ? labels[c] : c < l->n_labels + l->n_stats ? l->heads[c - l->n_labels] : "seeds");
     for (int i = 0; i < r->n_groups; i++)
-        if ((r->groups[i].first->exploiter[0] == 0) == protections)
-            fill_group(&s, ++row, &r->groups[i], protections);
+        if (r->groups[i].first->kind == kind)
+            fill_group(&s, ++row, &r->groups[i], kind);
     *out = s;
     s = (um_sheet){0};
 done:

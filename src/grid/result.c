@@ -135,3 +135,18 @@ done:
     um_h5_free(f);
     return rc;
 }
+
+um_status um_result_write_utility(const char *path, const um_result_meta *meta, const um_scores *released, const um_scores *clean)
+{
+    um_status rc = UM_OK;
+    um_h5 *f = NULL;
+    UM_TRY(um_h5_create(&f, path, UM_RESULT_FORMAT, UM_RESULT_VERSION));
+    UM_TRY(put_meta(f, "utility", meta));
+    UM_TRY(put_scores(f, "released", released));
+    UM_TRY(put_scores(f, "clean", clean));
+    UM_TRY(um_store_seal(f));
+    UM_TRY(um_h5_commit(&f));
+done:
+    um_h5_free(f);
+    return rc;
+}

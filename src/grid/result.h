@@ -1,5 +1,5 @@
-/* Result files: what a training scored and how visible a protection is (io/store.h, src/io/FORMAT.md). Attribute `kind` is "cell"
- * or "protection".
+/* Result files: what a training scored and how visible a protection is (io/store.h, src/io/FORMAT.md). Attribute `kind` is "cell",
+ * "protection" or "utility".
  *
  *     metrics   test_dsc_batch, test_jaccard_pooled, train_dsc_image ...: [0,1], in three aggregations; test_foreground: share of
  *               pixels predicted as foreground; best_test_dsc and best_epoch (never the headline); visibility_psnr ... of the
@@ -36,15 +36,23 @@ um_status um_result_write_protection(const char *path, const um_result_meta *met
 /* Metrics and per-image values of a protection. out: release with um_visibility_free. */
 um_status um_result_read_visibility(um_visibility *out, const char *path);
 
-/* What a report needs of either kind of file. Missing numbers are NAN. */
+/* What a network that was trained on clean images makes of protected ones, beside the same images as they were: does the release
+ * still serve a diagnosis? meta as of the protection, with the exploiter. */
+um_status um_result_write_utility(const char *path, const um_result_meta *meta, const um_scores *released, const um_scores *clean);
+
+typedef enum um_result_kind { UM_RESULT_CELL, UM_RESULT_PROTECTION, UM_RESULT_UTILITY } um_result_kind;
+
+/* What a report needs of a file of any kind. Missing numbers are NAN. */
 typedef struct um_result_row {
+    um_result_kind kind;
     char key[UM_RESULT_TEXT], group[UM_RESULT_TEXT], dataset[UM_RESULT_TEXT], protector[UM_RESULT_TEXT], base[UM_RESULT_TEXT],
         bound[UM_RESULT_TEXT], label[UM_RESULT_TEXT], exploiter[UM_RESULT_TEXT], defense[UM_RESULT_TEXT],
             science[UM_RESULT_TEXT + 16];
     bool plain;
     int64_t seed;
-    um_overlap test[3], train[3]; /* batch, pooled, image */
-    double test_foreground, train_foreground, psnr, ssim, psnr_roi, ssim_roi, seconds;
+    um_overlap test[3], train[3]; /* batch, pooled, image; of a utility: on released, on clean images */
+    double test_foreground, train_foreground, psnr, ssim, psnr_roi, ssim_roi, psnr_worst, ssim_worst, leak_highpass, leak_highpass_clean,
+        leak_denoise, leak_denoise_clean, seconds;
 } um_result_row;
 
 um_status um_result_read_row(um_result_row *out, const char *path);

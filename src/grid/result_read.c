@@ -21,6 +21,10 @@ const um_result_field um_result_visibility[] = {
     FIELD(l2, "", "mean Euclidean norm of the change, pixels in [0,1]"),
     FIELD(linf, "", "largest change of a pixel, in [0,1]"),
     FIELD(changed, "", "mean share of pixels changed"),
+    FIELD(leak_highpass, "", "mean DSC of masks read off the released images by a high-pass filter"),
+    FIELD(leak_highpass_clean, "", "the same on the clean images"),
+    FIELD(leak_denoise, "", "mean DSC of masks read off the released images by the difference to a 3x3 median"),
+    FIELD(leak_denoise_clean, "", "the same on the clean images"),
 };
 const size_t um_result_n_visibility = UM_COUNT(um_result_visibility);
 
@@ -136,6 +140,34 @@ done:
     return rc;
 }
 
+static um_status get_visibility(um_h5 *f, um_result_row *r)
+{
+    um_status rc = UM_OK;
+    const struct {
+        const char *name;
+        double *to;
+    } list[] = {{"psnr", &r->psnr}, {"ssim", &r->ssim}, {"psnr_roi", &r->psnr_roi}, {"ssim_roi", &r->ssim_roi},
+                {"psnr_worst", &r->psnr_worst}, {"ssim_worst", &r->ssim_worst}, {"leak_highpass", &r->leak_highpass},
+                {"leak_highpass_clean", &r->leak_highpass_clean}, {"leak_denoise", &r->leak_denoise},
+                {"leak_denoise_clean", &r->leak_denoise_clean}};
+    for (size_t i = 0; i < UM_COUNT(list); i++)
+        UM_TRY(get_metric(f, "visibility", list[i].name, list[i].to));
+done:
+    return rc;
+}
+
+static um_status get_kind(um_h5 *f, um_result_kind *out)
+{
+    um_status rc = UM_OK;
+    um_text kind = {0};
+    UM_TRY(um_h5_get_text(f, "/", "kind", &kind));
+    *out = !strcmp(um_text_get(&kind), "utility") ? UM_RESULT_UTILITY
+           : !strcmp(um_text_get(&kind), "protection") ? UM_RESULT_PROTECTION : UM_RESULT_CELL;
+done:
+    um_text_free(&kind);
+    return rc;
+}
+
 um_status um_result_read_row(um_result_row *out, const char *path)
 {
     um_status rc = UM_OK;
@@ -144,18 +176,19 @@ um_status um_result_read_row(um_result_row *out, const char *path)
     um_text seed = {0};
     UM_TRY(um_h5_open(&f, path, UM_RESULT_FORMAT, UM_RESULT_VERSION));
     UM_TRY(get_coordinates(f, &r));
+    UM_TRY(get_kind(f, &r.kind));
     UM_TRY(um_h5_get_text(f, "/", "seed", &seed));
     if (!um_text_parse_int(um_text_get(&seed), &r.seed)) {
         rc = um_fail(UM_E_DATA, "%s: attribute seed is no integer", path);
         goto done;
     }
-    UM_TRY(get_overlaps(f, "test", r.test, &r.test_foreground));
-    UM_TRY(get_overlaps(f, "train", r.train, &r.train_foreground));
-    UM_TRY(get_metric(f, "visibility", "psnr", &r.psnr));
-    UM_TRY(get_metric(f, "visibility", "ssim", &r.ssim));
-    UM_TRY(get_metric(f, "visibility", "psnr_roi", &r.psnr_roi));
-    UM_TRY(get_metric(f, "visibility", "ssim_roi", &r.ssim_roi));
-    UM_TRY(um_store_get_timing(f, "seconds", &r.seconds));
+    bool utility = r.kind == UM_RESULT_UTILITY;
+    UM_TRY(get_overlaps(f, utility ? "released" : "test", r.test, &r.test_foreground));
+    UM_TRY(get_overlaps(f, utility ? "clean" : "train", r.train, &r.train_foreground));
+    UM_TRY(get_visibility(f, &r));
+    r.seconds = NAN;
+    if (!utility)
+        UM_TRY(um_store_get_timing(f, "seconds", &r.seconds));
     *out = r;
 done:
     um_text_free(&seed);

@@ -285,11 +285,14 @@ done:
 um_status um_sweep_execute(const um_sweep_run_options *o, um_sweep_tally *tally)
 {
     um_status rc = UM_OK;
+    const um_grid_options *grid = um_settings_get(o->settings, "grid");
     sweep_run r = {.o = o, .cache = {.data = -1}, .lease_s = lease_seconds(o)};
     *tally = (um_sweep_tally){0};
     UM_TRY(list_tasks(&r));
     UM_TRY(um_dir_make(o->dir, 0777));
     UM_TRY(passes(&r));
+    if (grid->utility)
+        UM_TRY(um_task_run_utilities(o, &r.cache));
     UM_TRY(um_sweep_tally_read(o, tally));
     if (tally->failed)
         rc = um_fail(UM_E_PARTIAL, "%d of %d cells failed; reasons: %s/cells/*/failed.txt; the same command tries them again",

@@ -7,6 +7,9 @@
  *     DIR/protected/KEY.failed.txt   why it failed
  *     DIR/cells/KEY/result.h5, ckpt.h5, lease.N, failed.txt      likewise
  *
+ *     DIR/cells/KEY/model.h5         network of a clean, undefended cell (grid.utility)
+ *     DIR/protected/KEY.EXPLOITER.utility.h5   what it makes of the protected training images, after all cells
+ *
  * A file that exists is done; running the same sweep again does what is missing and tries failures again. */
 #ifndef UM_GRID_RUN_H
 #define UM_GRID_RUN_H

@@ -1,7 +1,8 @@
-/* Between run.c (order, claims, failures) and run_task.c (one item or cell). */
+/* Between run.c (order, claims, failures), run_task.c (one item or cell) and run_utility.c. */
 #ifndef UM_GRID_RUN_INTERNAL_H
 #define UM_GRID_RUN_INTERNAL_H
 
+#include "grid/result.h"
 #include "grid/run.h"
 
 /* Datasets in memory: the last clean and the last protected one, as consecutive tasks mostly share them. */
@@ -32,6 +33,16 @@ typedef struct um_task_context {
 } um_task_context;
 um_status um_task_run_item(const um_task_context *c, int item, um_text *outcome);
 um_status um_task_run_cell(const um_task_context *c, int cell, um_text *outcome);
+
+/* Shared by cells and utilities: datasets into the cache, rows of a split, coordinates of a result. */
+um_status um_task_need_clean(um_task_cache *cache, const um_sweep *s, int data);
+um_status um_task_need_released(um_task_cache *cache, const char *path, const char *key);
+um_status um_task_select_rows(um_rows *out, const um_dataset *d, const um_settings *settings, int split);
+um_result_meta um_task_describe(const um_sweep *s, int data, int method, int64_t seed);
+
+/* run_utility.c: which cells keep their network (cells/KEY/model.h5), and protected/KEY.EXPLOITER.utility.h5 from them. */
+bool um_task_keeps_model(const um_sweep *s, int cell);
+um_status um_task_run_utilities(const um_sweep_run_options *o, um_task_cache *cache);
 
 /* "busi/umed seed 1" and "busi/umed/unet seed 1" (defense added unless none). */
 um_status um_task_label_item(const um_sweep *s, int item, um_text *out);

@@ -94,7 +94,7 @@ void um_task_cache_clear(um_task_cache *c)
 }
 
 /* Reads the clean dataset of a task unless it is there; refuses one that changed since the plan was made. */
-static um_status need_clean(um_task_cache *cache, const um_sweep *s, int data)
+um_status um_task_need_clean(um_task_cache *cache, const um_sweep *s, int data)
 {
     um_status rc = UM_OK;
     char sha256[UM_SHA256_HEX];
@@ -112,7 +112,7 @@ done:
     return rc;
 }
 
-static um_status need_released(um_task_cache *cache, const char *path, const char *key)
+um_status um_task_need_released(um_task_cache *cache, const char *path, const char *key)
 {
     um_status rc = UM_OK;
     if (strcmp(cache->item, key) == 0)
@@ -126,13 +126,13 @@ done:
     return rc;
 }
 
-static um_status select_rows(um_rows *out, const um_dataset *d, const um_settings *settings, int split)
+um_status um_task_select_rows(um_rows *out, const um_dataset *d, const um_settings *settings, int split)
 {
     const um_data_options *o = um_settings_get(settings, "data");
     return um_rows_select(out, d, split, o->limit, (uint64_t)o->split_seed);
 }
 
-static um_result_meta describe(const um_sweep *s, int data, int method, int64_t seed)
+um_result_meta um_task_describe(const um_sweep *s, int data, int method, int64_t seed)
 {
     const um_method *m = &s->methods[method];
     return (um_result_meta){.dataset = s->data[data].name, .dataset_sha256 = s->data[data].sha256, .protector = m->name,
@@ -153,7 +153,7 @@ static um_status check_claim(const um_task_context *c)
 static um_status commit_item(const um_task_context *c, const um_sweep_item *item, const um_protect_outcome *o)
 {
     um_status rc = UM_OK;
-    um_result_meta meta = describe(c->run->sweep, item->data, item->method, item->seed);
+    um_result_meta meta = um_task_describe(c->run->sweep, item->data, item->method, item->seed);
     um_text inputs = {0};
     meta.key = item->key;
     meta.command = c->run->command;
@@ -179,8 +179,8 @@ um_status um_task_run_item(const um_task_context *c, int index, um_text *outcome
     um_text label = {0};
     um_protect_outcome o = {0};
     UM_TRY(um_task_label_item(s, index, &label));
-    UM_TRY(need_clean(c->cache, s, item->data));
-    UM_TRY(select_rows(&train, c->cache->clean, m->settings, UM_SPLIT_TRAIN));
+    UM_TRY(um_task_need_clean(c->cache, s, item->data));
+    UM_TRY(um_task_select_rows(&train, c->cache->clean, m->settings, UM_SPLIT_TRAIN));
     UM_TRY(um_protect_work_run(&o, &(um_protect_work){.def = m->def, .settings = m->settings, .backend = c->run->backend,
                                                       .clean = c->cache->clean, .fit_rows = &train, .apply_rows = &train,
                                                       .seed = (uint64_t)item->seed, .checkpoint = c->paths->checkpoint,
@@ -202,12 +202,12 @@ static um_status load_cell(const um_task_context *c, const um_sweep_cell *cell, 
     um_status rc = UM_OK;
     const um_sweep *s = c->run->sweep;
     um_task_paths item = {0};
-    UM_TRY(need_clean(c->cache, s, cell->data));
+    UM_TRY(um_task_need_clean(c->cache, s, cell->data));
     *train = c->cache->clean;
     if (cell->item < 0)
         goto done;
     UM_TRY(um_task_paths_item(&item, c->run->dir, &s->items[cell->item]));
-    UM_TRY(need_released(c->cache, item.data, s->items[cell->item].key));
+    UM_TRY(um_task_need_released(c->cache, item.data, s->items[cell->item].key));
     UM_TRY(um_result_read_visibility(visibility, item.done));
     *train = c->cache->released;
 done:
@@ -220,7 +220,7 @@ static um_status commit_cell(const um_task_context *c, const um_sweep_cell *cell
 {
     um_status rc = UM_OK;
     const um_sweep *s = c->run->sweep;
-    um_result_meta meta = describe(s, cell->data, cell->method, cell->seed);
+    um_result_meta meta = um_task_describe(s, cell->data, cell->method, cell->seed);
     um_text inputs = {0}, tables = {0};
     meta.key = cell->key;
     meta.group = cell->group;
@@ -252,19 +252,25 @@ um_status um_task_run_cell(const um_task_context *c, int index, um_text *outcome
     um_rows train = {0}, test = {0};
     um_text label = {0};
     um_exploit_result r = {0};
+    char *model = NULL;
+    const um_grid_options *grid = um_settings_get(c->run->settings, "grid");
     UM_TRY(um_task_label_cell(s, index, &label));
+    if (grid->utility && um_task_keeps_model(s, index))
+        UM_TRY(um_path_join(&model, c->paths->folder, "model.h5"));
     UM_TRY(load_cell(c, cell, &released, &visibility));
-    UM_TRY(select_rows(&train, released, settings, UM_SPLIT_TRAIN));
-    UM_TRY(select_rows(&test, c->cache->clean, settings, UM_SPLIT_TEST));
+    UM_TRY(um_task_select_rows(&train, released, settings, UM_SPLIT_TRAIN));
+    UM_TRY(um_task_select_rows(&test, c->cache->clean, settings, UM_SPLIT_TEST));
     UM_TRY(um_exploit_run(&r, &(um_exploit_job){.settings = settings, .backend = c->run->backend, .model = cell->exploiter,
                                                 .defense = cell->defense, .train = released, .train_rows = &train,
                                                 .test = c->cache->clean, .test_rows = &test, .seed = (uint64_t)cell->seed,
-                                                .checkpoint = c->paths->checkpoint, .label = um_text_get(&label)}));
+                                                .checkpoint = c->paths->checkpoint, .save_model = model,
+                                                .label = um_text_get(&label)}));
     UM_TRY(commit_cell(c, cell, &r, visibility.image_psnr ? &visibility : NULL));
     UM_TRY(um_text_add(outcome, "test DSC %.2f Jac %.2f, train DSC %.2f, %.1f s", 100 * r.test.batch.dsc,
                        100 * r.test.batch.jaccard,
                        100 * r.train.batch.dsc, r.seconds));
 done:
+    um_free(model);
     um_exploit_result_free(&r);
     um_text_free(&label);
     um_rows_free(&test);

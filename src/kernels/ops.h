@@ -48,7 +48,12 @@
  * BATCH_SUM         s f64[N,1,1,K]                              t f64[1,1,1,K] over the local images
  * SEG_LOSS          s (t over all ranks)                        l f64[1,1,1,3]: this rank's share of loss, CE, Dice (an ALL_REDUCE completes it); protectors.md 1.6
  * SEG_BWD           z y s (t over all ranks)                    dz
- * ADAM              g                                           value, m, v (updated): Kingma & Ba, bias-corrected, eps after the square root, L2 weight decay added to g
+ * ALIGN_SUMS        h[N,H,W,C] y[N,H,W,1] m[N,1,2,C]            s f64[N,1,1,4] per image: sum |h - m1|^2 and number of pixels outside (y = 0), sum |h - m0|^2 and number
+ *                                                               inside (y = 1): how far every pixel's feature is from the mean of the other class (SEP; protectors.md 2.3)
+ * ALIGN_BWD         h y m s                                     dh = 2 u (h - m1) outside, 2 u (h - m0) inside: u = 1/(H*W*C), or attr.align.balance: 1/(C * pixels of the
+ *                                                               region); the gradient of each image's own mean square
+ * ADAM              g                                           value, m, v (updated): Kingma & Ba, bias-corrected, eps after the square root, L2 weight decay added to g.
+ *                                                               attr.adam.sgd: m = b1*m + g, value -= lr*m (momentum as PyTorch has it), v stays
  */
 #ifndef UM_KERNELS_OPS_H
 #define UM_KERNELS_OPS_H
@@ -111,6 +116,7 @@ typedef struct um_seg_attr {
 typedef struct um_adam_attr {
     double lr, b1, b2, eps, weight_decay;
     int64_t step; /* 1 for the first update */
+    bool sgd;     /* SGD with momentum b1 instead; b2, eps and v are not used */
 } um_adam_attr;
 
 typedef union um_op_attr {
@@ -123,6 +129,7 @@ typedef union um_op_attr {
     struct { um_bound_rule rule; double gain; } bound;
     struct { um_clip_rule rule; double lo, hi; } clip;
     um_seg_attr seg;
+    struct { bool balance; } align;
     um_adam_attr adam;
 } um_op_attr;
 

@@ -40,6 +40,8 @@ static const char *const rules[UM_OP_COUNT] = {
     [UM_OP_BATCH_SUM] = "D N 1 1 K > D 1 1 1 K",
     [UM_OP_SEG_LOSS] = "D N 1 1 5, ?D 1 1 1 5 > D 1 1 1 3",
     [UM_OP_SEG_BWD] = "r N H W C, r N H W 1, D N 1 1 5, ?D 1 1 1 5 > r N H W C",
+    [UM_OP_ALIGN_SUMS] = "r N H W C, r N H W 1, R N 1 2 C > D N 1 1 4",
+    [UM_OP_ALIGN_BWD] = "r N H W C, r N H W 1, R N 1 2 C, D N 1 1 4 > r N H W C",
     [UM_OP_ADAM] = "R N H W C > R N H W C, R N H W C, R N H W C",
 };
 

@@ -38,6 +38,7 @@ um_status um_grad_add(um_grads *gs, const um_node *node);
 um_status um_grad_copy(um_grads *gs, const um_node *node);
 um_status um_grad_bound(um_grads *gs, const um_node *node);
 um_status um_grad_clip(um_grads *gs, const um_node *node);
+um_status um_grad_align_sums(um_grads *gs, const um_node *node);
 um_status um_grad_seg_loss(um_grads *gs, const um_node *node);
 
 #endif

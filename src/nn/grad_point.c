@@ -68,3 +68,9 @@ um_status um_grad_seg_loss(um_grads *gs, const um_node *node)
     um_tid z = sums->in[0], y = sums->in[1];
     return um_grads_emit(gs, z, UM_OP_SEG_BWD, node->name, (um_tid[]){z, y, node->in[0], node->in[1]}, &node->attr);
 }
+
+um_status um_grad_align_sums(um_grads *gs, const um_node *node)
+{
+    return um_grads_emit(gs, node->in[0], UM_OP_ALIGN_BWD, node->name, (um_tid[]){node->in[0], node->in[1], node->in[2], node->out[0]},
+                         &node->attr);
+}

@@ -236,3 +236,16 @@ um_status um_nn_seg_loss(um_graph *g, um_tid *out, um_tid z, um_tid y, const um_
 done:
     return rc;
 }
+
+um_status um_nn_align_sums(um_graph *g, um_tid *out, um_tid h, um_tid y, um_tid means, bool balance)
+{
+    um_status rc = UM_OK;
+    um_op_attr attr = {.align = {balance}};
+    um_tid sums = UM_NONE;
+    UM_TRY(um_graph_act(g, &sums, "align sums", UM_F64, true, 0, 1, 1, 4));
+    UM_TRY(um_graph_node(g, UM_OP_ALIGN_SUMS, "align sums", (um_tid[]){h, y, means}, &sums, &attr, false));
+    g->tensors[sums].keep = true;
+    *out = sums;
+done:
+    return rc;
+}

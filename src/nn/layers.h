@@ -51,4 +51,8 @@ um_status um_nn_clip(um_graph *g, um_tid *out, um_tid v, um_clip_rule rule, doub
 /* Segmentation loss of logits z [N,H,W,1|2] against the mask y [N,H,W,1]. out: f64 [3] = loss, CE, Dice over the global batch. */
 um_status um_nn_seg_loss(um_graph *g, um_tid *out, um_tid z, um_tid y, const um_seg_attr *attr);
 
+/* Distance of the features h [N,H,W,C] from the means [N,1,2,C] of the other class (ops.h ALIGN_SUMS). out: f64 [N,1,1,4] per image,
+ * kept; um_graph_backward takes it as a loss, the sum over the images of their mean squares. */
+um_status um_nn_align_sums(um_graph *g, um_tid *out, um_tid h, um_tid y, um_tid means, bool balance);
+
 #endif

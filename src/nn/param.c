@@ -209,6 +209,31 @@ done:
     return rc;
 }
 
+size_t um_params_snapshot_bytes(const um_params *p)
+{
+    return (size_t)(p->n_values + p->n_buffers) * um_dtype_bytes(p->backend->real);
+}
+
+um_status um_params_snapshot(const um_params *p, void *host)
+{
+    um_status rc = UM_OK;
+    size_t size = um_dtype_bytes(p->backend->real), values = (size_t)p->n_values * size;
+    UM_TRY(p->backend->iface->download(p->backend, host, p->block[UM_BLOCK_VALUE], values));
+    UM_TRY(p->backend->iface->download(p->backend, (char *)host + values, p->buffers, (size_t)p->n_buffers * size));
+done:
+    return rc;
+}
+
+um_status um_params_restore(um_params *p, const void *host)
+{
+    um_status rc = UM_OK;
+    size_t size = um_dtype_bytes(p->backend->real), values = (size_t)p->n_values * size;
+    UM_TRY(p->backend->iface->upload(p->backend, p->block[UM_BLOCK_VALUE], host, values));
+    UM_TRY(p->backend->iface->upload(p->backend, p->buffers, (const char *)host + values, (size_t)p->n_buffers * size));
+done:
+    return rc;
+}
+
 static um_status hash_block(const um_params *p, um_sha256 *sha, const void *device, int64_t count)
 {
     um_status rc = UM_OK;

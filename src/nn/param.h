@@ -70,6 +70,12 @@ um_view um_params_view(const um_params *p, int index, um_param_block block);
 /* One Adam step over the whole value block from the gradient block; attr->step is set from adam_step + 1. */
 um_status um_params_adam(um_params *p, const um_adam_attr *attr);
 
+/* Values and buffers as they stand, bit for bit, in the kernels' layout: for keeping several states of one network in memory.
+ * host: um_params_snapshot_bytes. The moments stay as they are. */
+size_t um_params_snapshot_bytes(const um_params *p);
+um_status um_params_snapshot(const um_params *p, void *host);
+um_status um_params_restore(um_params *p, const void *host);
+
 /* SHA-256 over values and buffers: equal bits, equal hash (restart and reproducibility tests). */
 um_status um_params_sha256(const um_params *p, char out[65]);
 

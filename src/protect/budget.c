@@ -21,10 +21,7 @@ static void add_image(um_dataset *d, int64_t row, const float *delta, double sca
     uint8_t *narrow = (uint8_t *)(uintptr_t)um_dataset_image(d, row);
     uint16_t *wide = (void *)narrow;
     for (int64_t i = 0; i < n; i++) {
-        int64_t step = llround((double)max * scale * delta[i]);
-        step = step > limit ? limit : step < -limit ? -limit : step;
-        int64_t value = (d->bits == 8 ? narrow[i] : wide[i]) + step;
-        value = value < 0 ? 0 : value > max ? max : value;
+        int64_t value = um_released_value(d->bits == 8 ? narrow[i] : wide[i], scale * delta[i], limit, max);
         if (d->bits == 8)
             narrow[i] = (uint8_t)value;
         else
@@ -47,7 +44,8 @@ um_status um_protect_apply(um_dataset **out, const um_protector_def *def, void *
         rows = &every;
     }
     int64_t image = clean->h * clean->w * clean->c;
-    int64_t limit = (int64_t)ceil(def->bound(settings) * o->eps_scale * um_dataset_max(clean) - 1e-6);
+    double levels = ceil(def->bound(settings) * o->eps_scale * um_dataset_max(clean) - 1e-6);
+    int64_t limit = levels < um_dataset_max(clean) ? (int64_t)levels : um_dataset_max(clean);
     UM_TRY(um_dataset_clone(&d, clean));
     UM_TRY(UM_NEW_ARRAY(delta, APPLY_BATCH * image));
     for (int64_t first = 0; first < rows->n; first += APPLY_BATCH) {

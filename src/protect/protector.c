@@ -33,3 +33,17 @@ const um_protector_def *const *um_protector_all(int *n)
     *n = N_PROTECTORS;
     return all;
 }
+
+um_status um_protect_fingerprint(const um_protect_job *job, const char *kind, const char *groups, char out[UM_SHA256_HEX])
+{
+    um_status rc = UM_OK;
+    um_text text = {0};
+    char data[UM_SHA256_HEX];
+    um_dataset_sha256(job->data, data);
+    UM_TRY(um_settings_changes(job->settings, groups, &text));
+    UM_TRY(um_text_add(&text, "%s data %s rows %ld seed %llu\n", kind, data, (long)job->rows->n, (unsigned long long)job->seed));
+    um_sha256_of(um_text_get(&text), text.n, out);
+done:
+    um_text_free(&text);
+    return rc;
+}

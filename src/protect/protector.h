@@ -5,9 +5,12 @@
 #ifndef UM_PROTECT_PROTECTOR_H
 #define UM_PROTECT_PROTECTOR_H
 
+#include <math.h>
+
 #include "base/opt.h"
 #include "io/dataset.h"
 #include "kernels/backend.h"
+#include "train/cost.h"
 #include "train/curve.h"
 #include "train/rows.h"
 
@@ -31,13 +34,17 @@ typedef struct um_protector_def {
     um_status (*fit)(const um_protect_job *job, void **state, um_curves *curves);
     /* delta: float [n][h][w][c] in [0,1] units for the n given rows of d (same h, w, c as in fit). */
     um_status (*apply)(void *state, const um_dataset *d, const int64_t *rows, int64_t n, float *delta);
-    /* Largest |delta| this protector declares, in [0,1] units (the tests hold it to that); 0 = none declared. */
+    /* Largest |delta| this protector declares, in [0,1] units (the tests hold it to that); INFINITY: it bounds something else. */
     double (*bound)(const um_settings *settings);
+    const char *(*bound_name)(const um_settings *settings); /* what is bounded where `bound` is INFINITY: "psnr" */
     um_status (*save)(void *state, const char *path);                         /* `--state`; NULL: nothing to keep */
     um_status (*load)(const um_protect_job *job, const char *path, void **state); /* NULL likewise */
     void (*free)(void *state);
-    double (*flops)(const um_protect_job *job); /* of a whole fit + apply, for plans; NULL: negligible */
+    um_status (*cost)(const um_protect_job *job, um_cost *out); /* of a whole fit + apply, for plans; NULL: negligible */
 } um_protector_def;
+
+/* What the checkpoint of a fit must agree on: a kind, the settings of `groups`, data, rows and seed. */
+um_status um_protect_fingerprint(const um_protect_job *job, const char *kind, const char *groups, char out[UM_SHA256_HEX]);
 
 /* Errors: UM_E_CONFIG with the nearest name. */
 um_status um_protector_find(const um_protector_def **out, const char *name);
@@ -50,6 +57,15 @@ typedef struct um_export_options {
     double eps_scale; /* scales the perturbation at application (1 = as fitted); the declared bound scales with it */
 } um_export_options;
 extern const um_opt_table um_export_table;
+
+/* What a pixel becomes in a released file: value + round(max * delta), the step within +-limit and the result within [0, max]. */
+static inline int64_t um_released_value(int64_t value, double delta, int64_t limit, int64_t max)
+{
+    int64_t step = llround((double)max * delta);
+    step = step > limit ? limit : step < -limit ? -limit : step;
+    value += step;
+    return value < 0 ? 0 : value > max ? max : value;
+}
 
 /* Perturbs the given rows of `clean` (NULL rows: all): released = clean + round(max * delta), clamped to the pixel range, and never further than
  * ceil(bound) grey levels from clean. Other rows stay as they are. out: owned by the caller. */

@@ -155,30 +155,39 @@ static void release(void *state)
     um_umed_free(state);
 }
 
-/* FLOPs of one image through a phase's graph. */
-static double phase_flops(um_umed *u, um_umed_phase phase)
+/* FLOPs of one image through a phase's graph; its memory is added to *bytes. */
+static um_status phase_cost(um_umed *u, um_umed_phase phase, double *flops, double *bytes)
 {
+    um_status rc = UM_OK;
     um_umed_graph g = {0};
-    if (um_umed_graph_build(&g, u, phase, 1) != UM_OK)
-        return 0;
-    double f = um_graph_flops(g.graph, 0, g.graph->n_nodes);
+    um_cost c;
+    UM_TRY(um_umed_graph_build(&g, u, phase, u->o.batch));
+    UM_TRY(um_cost_of_graph(&c, g.graph, u->backend));
+    *flops = c.flops;
+    *bytes += c.bytes;
+done:
     um_umed_graph_free(&g);
-    return f;
+    return rc;
 }
 
-static double flops(const um_protect_job *job)
+static um_status cost(const um_protect_job *job, um_cost *out)
 {
+    um_status rc = UM_OK;
     um_umed *u = NULL;
-    if (um_umed_create(&u, job) != UM_OK)
-        return 0;
-    double s = phase_flops(u, UM_UMED_SURROGATE), g = phase_flops(u, UM_UMED_GENERATORS), e = phase_flops(u, UM_UMED_EXPORT);
-    double turns = (double)u->o.cycles * (s + (double)u->o.g_per_s * g) + 2 * e;
+    double s = 0, g = 0, e = 0, bytes = 0;
+    UM_TRY(um_umed_create(&u, job));
+    UM_TRY(phase_cost(u, UM_UMED_SURROGATE, &s, &bytes));
+    UM_TRY(phase_cost(u, UM_UMED_GENERATORS, &g, &bytes));
+    UM_TRY(phase_cost(u, UM_UMED_EXPORT, &e, &bytes));
+    bytes += um_cost_of_params(u->contour) + um_cost_of_params(u->texture) + um_cost_of_params(u->surrogate);
+    *out = (um_cost){((double)u->o.cycles * (s + (double)u->o.g_per_s * g) + 2 * e) * (double)job->rows->n, bytes};
+done:
     um_umed_free(u);
-    return turns * (double)job->rows->n;
+    return rc;
 }
 
 const um_protector_def um_protector_umed = {
     .name = "umed", .summary = "UMed (IJCAI 2024): contour- and texture-aware generators against a U-Net surrogate",
     .table = &um_umed_table, .groups = "umed model loss run", .unseen = true,
-    .fit = fit, .apply = apply, .bound = bound, .save = save, .load = load, .free = release, .flops = flops,
+    .fit = fit, .apply = apply, .bound = bound, .save = save, .load = load, .free = release, .cost = cost,
 };

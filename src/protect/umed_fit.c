@@ -1,10 +1,8 @@
 /* The alternating optimisation of UMed (algorithm 1 of the paper; protectors.md 1.2), resumable at every step. */
 #include <math.h>
 
-#include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "base/signal.h"
 #include "protect/umed.h"
 #include "train/options.h"
 
@@ -17,7 +15,7 @@ typedef struct fit {
     int64_t *order;
     um_training_state state; /* progress.sums: surrogate loss and images, generator loss and images */
     char fingerprint[UM_SHA256_HEX];
-    double saved_at, checkpoint_s;
+    um_saver saver;
 } fit;
 
 /* Who learns in turn t (an epoch or a batch, from 0). */
@@ -77,25 +75,6 @@ done:
     return rc;
 }
 
-static um_status save(fit *f)
-{
-    f->saved_at = um_now();
-    return f->job->checkpoint ? um_training_save(&f->state, f->job->checkpoint) : UM_OK;
-}
-
-static um_status pause_point(fit *f)
-{
-    um_status rc = UM_OK;
-    bool stop = um_stop_requested();
-    if (stop || (f->job->checkpoint && um_now() - f->saved_at >= f->checkpoint_s))
-        UM_TRY(save(f));
-    if (stop)
-        rc = um_fail(UM_E_STOPPED, "stopped by %s in epoch %ld of %s; the same command goes on from here", um_stop_reason(),
-                     (long)f->state.progress.epoch + 1, f->job->label);
-done:
-    return rc;
-}
-
 static um_status close_epoch(fit *f, int64_t n_epochs)
 {
     um_status rc = UM_OK;
@@ -126,7 +105,7 @@ static um_status run_epoch(fit *f, int64_t n_epochs)
     bool by_batch = o->unit == 1, surrogate = surrogates_turn(o, p->epoch);
     UM_TRY(um_rows_order(f->order, rows, f->job->seed, surrogate && !by_batch ? UM_RNG_SURROGATE_ORDER : UM_RNG_GENERATOR_ORDER, p->epoch));
     while (p->step < steps) {
-        UM_TRY(pause_point(f));
+        UM_TRY(um_saver_pause(&f->saver));
         int64_t first = p->step * o->batch, n = rows->n - first < o->batch ? rows->n - first : o->batch;
         if (by_batch)
             surrogate = surrogates_turn(o, p->epoch * steps + p->step);
@@ -237,20 +216,6 @@ done:
     return rc;
 }
 
-static um_status make_fingerprint(fit *f)
-{
-    um_status rc = UM_OK;
-    um_text text = {0};
-    char data[UM_SHA256_HEX];
-    um_dataset_sha256(f->job->data, data);
-    UM_TRY(um_settings_changes(f->job->settings, "umed model loss run", &text));
-    UM_TRY(um_text_add(&text, "data %s rows %ld seed %llu\n", data, (long)f->job->rows->n, (unsigned long long)f->job->seed));
-    um_sha256_of(um_text_get(&text), text.n, f->fingerprint);
-done:
-    um_text_free(&text);
-    return rc;
-}
-
 static um_status prepare(fit *f)
 {
     um_status rc = UM_OK;
@@ -269,7 +234,7 @@ static um_status prepare(fit *f)
     UM_TRY(um_params_init(u->contour, f->job->seed, UM_RNG_CONTOUR_INIT));
     UM_TRY(um_params_init(u->texture, f->job->seed, UM_RNG_TEXTURE_INIT));
     UM_TRY(um_params_init(u->surrogate, f->job->seed, UM_RNG_SURROGATE_INIT));
-    UM_TRY(make_fingerprint(f));
+    UM_TRY(um_protect_fingerprint(f->job, "umed", "umed model loss run", f->fingerprint));
 done:
     return rc;
 }
@@ -279,7 +244,7 @@ um_status um_umed_fit(um_umed *u, const um_protect_job *job, um_curves *curves)
     um_status rc = UM_OK;
     const um_run_options *run = um_settings_get(job->settings, "run");
     const um_export_options *export = um_settings_get(job->settings, "export");
-    fit f = {.u = u, .job = job, .saved_at = um_now(), .checkpoint_s = run->checkpoint_s};
+    fit f = {.u = u, .job = job};
     int64_t n_epochs = u->o.cycles * (u->o.g_per_s + 1);
     bool found = false;
     if (job->rows->n == 0)
@@ -287,13 +252,14 @@ um_status um_umed_fit(um_umed *u, const um_protect_job *job, um_curves *curves)
     UM_TRY(prepare(&f));
     f.state = (um_training_state){.fingerprint = f.fingerprint, .n_nets = 3, .net_name = {"contour", "texture", "surrogate"},
                                   .net = {u->contour, u->texture, u->surrogate}, .curves = curves};
+    um_saver_set(&f.saver, &f.state, job->checkpoint, run->checkpoint_s, job->label);
     if (job->checkpoint)
         UM_TRY(um_training_load(&f.state, job->checkpoint, &found));
     if (found)
         um_log(UM_LOG_INFO, "%s: resumed after %ld epochs and %ld steps", job->label, (long)f.state.progress.epoch, (long)f.state.progress.step);
     while (f.state.progress.epoch < n_epochs)
         UM_TRY(run_epoch(&f, n_epochs));
-    UM_TRY(save(&f));
+    UM_TRY(um_saver_save(&f.saver));
     if (export->bn_recalibrate)
         UM_TRY(recalibrate(&f));
     UM_TRY(report_reliance(&f));

@@ -1,14 +1,12 @@
 #include "image/luma.h"
+#include "protect/contour_rows.h"
 #include "protect/umed.h"
 
 #define S um_umed_options
 static const um_opt rows[] = {
     UM_OPT_REAL_ROW(S, eps, "eps", "4/255", 0, 1, "[0,1]", "largest change of a pixel"),
     UM_OPT_ENUM_ROW(S, parts, "parts", "both", "both contour texture", "which generators act (the paper's Table 5)"),
-    UM_OPT_ENUM_ROW(S, contour.mode, "contour.mode", "straddle", UM_CONTOUR_MODES, "which side of the mask edge the contour band covers"),
-    UM_OPT_INT_ROW(S, contour.radius, "contour.radius", "1", 1, 64, "pixels", "radius of the structuring element"),
-    UM_OPT_ENUM_ROW(S, contour.se, "contour.se", "square", UM_CONTOUR_SES, "structuring element"),
-    UM_OPT_ENUM_ROW(S, contour.border, "contour.border", "ignore", UM_CONTOUR_BORDERS, "whether the image frame counts as contour"),
+    UM_CONTOUR_ROWS(S, contour),
     UM_OPT_ENUM_ROW(S, lbp.map, "lbp.map", "popcount", UM_LBP_MAPS, "texture map from the local binary pattern"),
     UM_OPT_INT_ROW(S, lbp.p, "lbp.P", "8", 1, 24, "", "neighbours"),
     UM_OPT_REAL_ROW(S, lbp.r, "lbp.R", "1", 0.5, 16, "pixels", "distance of the neighbours"),

@@ -2,8 +2,10 @@
 
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/file.h"
 #include "base/mem.h"
+#include "base/signal.h"
 #include "io/checkpoint.h"
 #include "train/net_tensors.h"
 
@@ -81,6 +83,13 @@ done:
     return rc;
 }
 
+static um_h5_type type_of(const um_training_array *a)
+{
+    return a->dtype == UM_F64 ? UM_H5_F64 : UM_H5_F32;
+}
+
+enum { N_FIXED = 2, N_HISTORY = N_FIXED + 4 }; /* counters, curves, and the arrays */
+
 um_status um_training_save(const um_training_state *s, const char *path)
 {
     um_status rc = UM_OK;
@@ -91,13 +100,16 @@ um_status um_training_save(const um_training_state *s, const char *path)
     counters_out(s, counters);
     UM_TRY(gather(&t, s, true));
     UM_TRY(flatten_curves(s->curves, &points, &n_points, &names));
-    um_named_tensor history[] = {
+    um_named_tensor history[N_HISTORY] = {
         {.name = "counters", .dtype = UM_H5_I64, .ndim = 1, .shape = {N_COUNTERS}, .data = counters},
         {.name = "curves", .dtype = UM_H5_F64, .ndim = 2, .shape = {n_points + 1, 2}, .data = points},
     };
+    for (int i = 0; i < s->n_arrays; i++)
+        history[N_FIXED + i] = (um_named_tensor){.name = s->array[i].name, .dtype = type_of(&s->array[i]), .ndim = 1,
+                                                 .shape = {s->array[i].n}, .data = s->array[i].data};
     um_checkpoint_attr attrs[] = {{"arch", "training", 0}, {"fingerprint", s->fingerprint, 0}, {"curves", um_text_get(&names), 0}};
     um_checkpoint c = {.state = t.list, .n_state = t.n, .adam_m = t.m, .adam_v = t.v, .n_adam = t.n_adam, .history = history,
-                       .n_history = UM_COUNT(history), .attrs = attrs, .n_attrs = UM_COUNT(attrs)};
+                       .n_history = (size_t)(N_FIXED + s->n_arrays), .attrs = attrs, .n_attrs = UM_COUNT(attrs)};
     UM_TRY(um_checkpoint_save(path, &c));
 done:
     um_free(points);
@@ -120,6 +132,23 @@ done:
     return rc;
 }
 
+/* All or nothing: read first, copied when all of them fit. */
+static um_status read_arrays(const um_training_state *s, const char *path, void *read[])
+{
+    um_status rc = UM_OK;
+    for (int i = 0; i < s->n_arrays; i++) {
+        int64_t n = 0;
+        UM_TRY(um_checkpoint_history(path, s->array[i].name, type_of(&s->array[i]), 1, &read[i], &n));
+        if (n != s->array[i].n) {
+            rc = um_fail(UM_E_DATA, "%s: /history/%s has %ld entries instead of %ld", path, s->array[i].name, (long)n,
+                         (long)s->array[i].n);
+            goto done;
+        }
+    }
+done:
+    return rc;
+}
+
 um_status um_training_load(um_training_state *s, const char *path, bool *found)
 {
     um_status rc = UM_OK;
@@ -128,6 +157,7 @@ um_status um_training_load(um_training_state *s, const char *path, bool *found)
     char *list = NULL;
     int64_t *counters = NULL, n_counters = 0, shape[UM_H5_DIMS] = {0}, adam_step; /* the nets' own steps are counters */
     double *points = NULL;
+    void *arrays[UM_COUNT(s->array)] = {NULL};
     UM_TRY(same_run(s, path, found));
     if (!*found)
         return UM_OK;
@@ -141,17 +171,46 @@ um_status um_training_load(um_training_state *s, const char *path, bool *found)
     }
     UM_TRY(um_checkpoint_history(path, "curves", UM_H5_F64, 2, (void **)&points, shape));
     UM_TRY(um_checkpoint_text(path, "curves", &names));
+    UM_TRY(read_arrays(s, path, arrays));
     UM_TRY(um_strdup(&list, um_text_get(&names)));
     UM_TRY(unflatten_curves(s->curves, list, points, shape[0], path));
     size_t at = 0, at_adam = 0;
     for (int i = 0; i < s->n_nets; i++)
         UM_TRY(um_net_tensors_store(&t, &at, &at_adam, s->net[i]));
+    for (int i = 0; i < s->n_arrays; i++)
+        memcpy(s->array[i].data, arrays[i], (size_t)s->array[i].n * um_dtype_bytes(s->array[i].dtype));
     counters_in(s, counters);
 done:
+    for (int i = 0; i < s->n_arrays; i++)
+        um_free(arrays[i]);
     um_free(list);
     um_free(points);
     um_free(counters);
     um_text_free(&names);
     um_net_tensors_free(&t);
+    return rc;
+}
+
+void um_saver_set(um_saver *s, const um_training_state *state, const char *path, double every_s, const char *label)
+{
+    *s = (um_saver){.state = state, .path = path, .label = label, .every_s = every_s, .saved_at = um_now()};
+}
+
+um_status um_saver_save(um_saver *s)
+{
+    s->saved_at = um_now();
+    return s->path ? um_training_save(s->state, s->path) : UM_OK;
+}
+
+um_status um_saver_pause(um_saver *s)
+{
+    um_status rc = UM_OK;
+    bool stop = um_stop_requested();
+    if (stop || (s->path && um_now() - s->saved_at >= s->every_s))
+        UM_TRY(um_saver_save(s));
+    if (stop)
+        rc = um_fail(UM_E_STOPPED, "stopped by %s in epoch %ld of %s; the same command goes on from here", um_stop_reason(),
+                     (long)s->state->progress.epoch + 1, s->label);
+done:
     return rc;
 }

@@ -12,6 +12,14 @@ typedef struct um_progress_state {
     double sums[4];
 } um_progress_state;
 
+/* Further numbers that a run cannot go on without, of a fixed length. */
+typedef struct um_training_array {
+    const char *name;
+    um_dtype dtype; /* UM_F32 or UM_F64 */
+    void *data;     /* borrowed */
+    int64_t n;
+} um_training_array;
+
 /* A named set of networks plus progress and curves in one file (state of a protector's fit or of an exploiter's training).
  * fingerprint: text that must match on load (settings and data of the run): a checkpoint of another run is ignored, not an error. */
 typedef struct um_training_state {
@@ -19,6 +27,8 @@ typedef struct um_training_state {
     int n_nets;
     const char *net_name[4];
     um_params *net[4]; /* borrowed */
+    int n_arrays;
+    um_training_array array[4];
     um_progress_state progress;
     um_curves *curves; /* borrowed */
 } um_training_state;
@@ -26,6 +36,19 @@ typedef struct um_training_state {
 um_status um_training_save(const um_training_state *s, const char *path);
 /* found: false when there is no file or it belongs to another run (then nothing changed). Errors: UM_E_DATA for a broken file. */
 um_status um_training_load(um_training_state *s, const char *path, bool *found);
+
+/* When and where a run saves itself. Initialise with um_saver_set. */
+typedef struct um_saver {
+    const um_training_state *state; /* borrowed */
+    const char *path;               /* NULL: nothing is saved */
+    const char *label;
+    double every_s, saved_at;
+} um_saver;
+void um_saver_set(um_saver *s, const um_training_state *state, const char *path, double every_s, const char *label);
+um_status um_saver_save(um_saver *s);
+/* At a point from which the run could go on exactly: saves when it is time to. When a stop was asked for, saves and returns
+ * UM_E_STOPPED. */
+um_status um_saver_pause(um_saver *s);
 
 /* A model file (`--save-model`, FORMAT.md "ckpt-1"): weights under PyTorch names. */
 um_status um_model_save(const um_segmenter *s, const char *path, int64_t epoch, uint64_t seed);

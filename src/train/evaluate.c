@@ -3,6 +3,7 @@
 #include <math.h>
 
 #include "base/mem.h"
+#include "image/mask_leak.h"
 
 static const um_opt metric_rows[] = {
     UM_OPT_INT_ROW(um_metric_options, batch, "batch", "32", 1, 65536, "images", "images per confusion matrix of the headline aggregation"),
@@ -99,6 +100,35 @@ static double mean_of(const mean *m)
     return m->n ? m->sum / (double)m->n : NAN;
 }
 
+/* Adds the DSC of the mask that a predictor reads off an image. found: [h][w] scratch. */
+static um_status add_leak(mean *m, const um_pixels *image, const uint8_t *mask, um_leak_filter filter, uint8_t *found)
+{
+    um_status rc = UM_OK;
+    UM_TRY(um_mask_leak_predict(found, image, filter));
+    um_confusion counts = um_confusion_of_masks(found, mask, image->h * image->w);
+    mean_add(m, um_confusion_dsc(&counts));
+done:
+    return rc;
+}
+
+static um_status measure_leak(um_visibility *v, const um_dataset *clean, const um_dataset *released, const um_rows *rows)
+{
+    um_status rc = UM_OK;
+    uint8_t *found = NULL;
+    mean leak[2][2] = {{{0}}}; /* filter, clean */
+    UM_TRY(UM_NEW_ARRAY(found, clean->h * clean->w));
+    for (int64_t i = 0; i < rows->n; i++) {
+        const um_pixels sides[] = {pixels_of(released, rows->index[i]), pixels_of(clean, rows->index[i])};
+        for (int k = 0; k < 4; k++)
+            UM_TRY(add_leak(&leak[k / 2][k % 2], &sides[k % 2], um_dataset_mask(clean, rows->index[i]), (um_leak_filter)(k / 2), found));
+    }
+    v->leak_highpass = mean_of(&leak[0][0]), v->leak_highpass_clean = mean_of(&leak[0][1]);
+    v->leak_denoise = mean_of(&leak[1][0]), v->leak_denoise_clean = mean_of(&leak[1][1]);
+done:
+    um_free(found);
+    return rc;
+}
+
 um_status um_visibility_measure(um_visibility *out, const um_dataset *clean, const um_dataset *released, const um_rows *rows,
                                 const um_metric_options *o)
 {
@@ -124,6 +154,7 @@ um_status um_visibility_measure(um_visibility *out, const um_dataset *clean, con
     }
     v.psnr = mean_of(&psnr), v.ssim = mean_of(&ssim), v.psnr_roi = mean_of(&psnr_roi), v.ssim_roi = mean_of(&ssim_roi);
     v.l2 = mean_of(&l2), v.changed = mean_of(&changed);
+    UM_TRY(measure_leak(&v, clean, released, rows));
     *out = v;
     v = (um_visibility){0};
 done:

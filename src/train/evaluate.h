@@ -31,6 +31,8 @@ um_status um_evaluate_margins(um_scores *out, const float *margins, const um_dat
 typedef struct um_visibility {
     int64_t n, n_identical; /* rows compared; identical pairs, left out of psnr */
     double psnr, ssim, psnr_roi, ssim_roi, psnr_worst, ssim_worst, l2, linf, changed; /* dB, [0,1] units; means over images */
+    /* Mean DSC of masks read off the released images, and off the clean ones, by two simple predictors (image/mask_leak.h). */
+    double leak_highpass, leak_highpass_clean, leak_denoise, leak_denoise_clean;
     double *image_psnr, *image_ssim;                                                  /* [n], owned (INFINITY where identical) */
 } um_visibility;
 

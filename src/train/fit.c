@@ -1,9 +1,7 @@
 #include "train/fit.h"
 
-#include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "base/signal.h"
 
 typedef struct fit {
     um_segmenter *s;
@@ -11,43 +9,26 @@ typedef struct fit {
     const um_rows *rows;
     const um_fit_options *o;
     um_training_state state;
-    int64_t *order;
+    int64_t *order, *batch_rows;
     char *x, *y;              /* one batch of inputs */
     size_t x_bytes, y_bytes;  /* of one image */
-    double saved_at;
+    um_saver saver;
 } fit;
-
-static um_status save(fit *f)
-{
-    f->saved_at = um_now();
-    return f->o->checkpoint ? um_training_save(&f->state, f->o->checkpoint) : UM_OK;
-}
-
-/* Saves when it is time to; returns UM_E_STOPPED after saving when somebody asked for a stop. */
-static um_status pause_point(fit *f)
-{
-    um_status rc = UM_OK;
-    bool stop = um_stop_requested();
-    if (stop || (f->o->checkpoint && um_now() - f->saved_at >= f->o->checkpoint_s))
-        UM_TRY(save(f));
-    if (stop)
-        rc = um_fail(UM_E_STOPPED, "stopped by %s in epoch %ld of %s; the same command goes on from here", um_stop_reason(),
-                     (long)f->state.progress.epoch + 1, f->o->label);
-done:
-    return rc;
-}
 
 static um_status run_step(fit *f, int64_t first)
 {
     um_status rc = UM_OK;
     um_dtype real = f->s->backend->real;
     int64_t n = f->rows->n - first < f->o->batch ? f->rows->n - first : f->o->batch;
+    um_fit_batch batch = {.epoch = f->state.progress.epoch, .step = f->state.progress.step, .n = n, .row = f->batch_rows, .x = f->x, .y = f->y};
     for (int64_t i = 0; i < n; i++) {
-        int64_t row = f->rows->index[f->order[first + i]];
+        int64_t row = f->batch_rows[i] = f->rows->index[f->order[first + i]];
         um_row_image(f->d, row, real, f->x + (size_t)i * f->x_bytes);
         um_row_mask(f->d, row, real, f->y + (size_t)i * f->y_bytes);
     }
     double loss[3];
+    if (f->o->on_batch)
+        UM_TRY(f->o->on_batch(f->o->payload, f->s, &batch));
     UM_TRY(um_segmenter_step(f->s, f->x, f->y, n, loss));
     for (int k = 0; k < 3; k++)
         f->state.progress.sums[k] += loss[k] * (double)n;
@@ -61,7 +42,7 @@ static um_status run_epoch(fit *f)
     um_progress_state *p = &f->state.progress;
     UM_TRY(um_rows_order(f->order, f->rows, f->o->seed, f->o->order, p->epoch));
     while (p->step * f->o->batch < f->rows->n) {
-        UM_TRY(pause_point(f));
+        UM_TRY(um_saver_pause(&f->saver));
         UM_TRY(run_step(f, p->step * f->o->batch));
         p->step++;
     }
@@ -82,14 +63,18 @@ done:
 um_status um_fit_run(um_segmenter *s, const um_dataset *d, const um_rows *rows, const um_fit_options *o, um_curves *curves)
 {
     um_status rc = UM_OK;
-    fit f = {.s = s, .d = d, .rows = rows, .o = o, .saved_at = um_now()};
+    fit f = {.s = s, .d = d, .rows = rows, .o = o};
     size_t size = um_dtype_bytes(s->backend->real);
     f.state = (um_training_state){.fingerprint = o->fingerprint, .n_nets = 1, .net_name = {"model"}, .net = {s->params}, .curves = curves};
     f.y_bytes = (size_t)(d->h * d->w) * size;
     f.x_bytes = f.y_bytes * (size_t)d->c;
+    for (int i = 0; i < o->n_arrays; i++)
+        f.state.array[f.state.n_arrays++] = o->array[i];
     if (rows->n == 0)
         return um_fail(UM_E_DATA, "%s: there are no training images", o->label);
+    um_saver_set(&f.saver, &f.state, o->checkpoint, o->checkpoint_s, o->label);
     UM_TRY(UM_NEW_ARRAY(f.order, rows->n));
+    UM_TRY(UM_NEW_ARRAY(f.batch_rows, o->batch));
     UM_TRY(um_alloc((void **)&f.x, (size_t)o->batch, f.x_bytes));
     UM_TRY(um_alloc((void **)&f.y, (size_t)o->batch, f.y_bytes));
     bool found = false;
@@ -99,10 +84,11 @@ um_status um_fit_run(um_segmenter *s, const um_dataset *d, const um_rows *rows, 
         um_log(UM_LOG_INFO, "%s: resumed after %ld epochs and %ld steps", o->label, (long)f.state.progress.epoch, (long)f.state.progress.step);
     while (f.state.progress.epoch < o->epochs)
         UM_TRY(run_epoch(&f));
-    UM_TRY(save(&f));
+    UM_TRY(um_saver_save(&f.saver));
 done:
     um_free(f.y);
     um_free(f.x);
+    um_free(f.batch_rows);
     um_free(f.order);
     return rc;
 }

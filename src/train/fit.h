@@ -5,6 +5,13 @@
 #include "train/checkpoint.h"
 #include "train/rows.h"
 
+/* A batch on its way into the network. x: real [n][h][w][c], y: real [n][h][w]; both may be changed. */
+typedef struct um_fit_batch {
+    int64_t epoch, step, n; /* from 0 */
+    const int64_t *row;     /* [n]: rows of the dataset */
+    void *x, *y;
+} um_fit_batch;
+
 typedef struct um_fit_options {
     int64_t epochs, batch;
     uint64_t seed;
@@ -15,7 +22,11 @@ typedef struct um_fit_options {
     const char *label;           /* for progress lines */
     /* Called after every epoch (1..epochs) to add curves; may be NULL. */
     um_status (*after_epoch)(void *payload, um_segmenter *s, int64_t epoch, um_curves *curves);
+    /* Called with every batch before its step; may be NULL. */
+    um_status (*on_batch)(void *payload, um_segmenter *s, const um_fit_batch *batch);
     void *payload;
+    int n_arrays;
+    um_training_array array[4]; /* what the callbacks keep: saved and restored with the rest */
 } um_fit_options;
 
 /* Trains from the segmenter's present weights, or resumes from the checkpoint. curves gets "loss", "loss_ce", "loss_dice" per

@@ -17,7 +17,6 @@ static um_status build_train(um_segmenter *s)
     UM_TRY(c->model->build(&net, &c->net, s->x, &logits));
     UM_TRY(um_nn_seg_loss(g, &s->loss, logits, s->y, &c->loss));
     UM_TRY(um_graph_backward(g, s->loss, NULL, 0, NULL));
-    UM_TRY(um_exec_create(&s->train, g, s->backend));
 done:
     return rc;
 }
@@ -32,12 +31,12 @@ static um_status build_eval(um_segmenter *s)
     UM_TRY(um_graph_input(g, &s->eval_x, "image", c->h, c->w, c->net.in_ch));
     UM_TRY(c->model->build(&net, &c->net, s->eval_x, &s->eval_logits));
     g->tensors[s->eval_logits].keep = true;
-    UM_TRY(um_exec_create(&s->eval, g, s->backend));
 done:
     return rc;
 }
 
-um_status um_segmenter_create(um_segmenter **out, um_backend *backend, const um_segmenter_config *config)
+/* Parameters and graphs, nothing on the device. */
+static um_status describe(um_segmenter **out, um_backend *backend, const um_segmenter_config *config)
 {
     um_status rc = UM_OK;
     um_segmenter *s = NULL;
@@ -50,6 +49,36 @@ um_status um_segmenter_create(um_segmenter **out, um_backend *backend, const um_
     UM_TRY(build_eval(s));
     *out = s;
     s = NULL;
+done:
+    um_segmenter_free(s);
+    return rc;
+}
+
+um_status um_segmenter_create(um_segmenter **out, um_backend *backend, const um_segmenter_config *config)
+{
+    um_status rc = UM_OK;
+    um_segmenter *s = NULL;
+    UM_TRY(describe(&s, backend, config));
+    if (s->train_graph)
+        UM_TRY(um_exec_create(&s->train, s->train_graph, backend));
+    UM_TRY(um_exec_create(&s->eval, s->eval_graph, backend));
+    *out = s;
+    s = NULL;
+done:
+    um_segmenter_free(s);
+    return rc;
+}
+
+um_status um_segmenter_cost(um_segmenter_costs *out, um_backend *backend, const um_segmenter_config *config)
+{
+    um_status rc = UM_OK;
+    um_segmenter *s = NULL;
+    um_cost train = {0}, eval;
+    UM_TRY(describe(&s, backend, config));
+    if (s->train_graph)
+        UM_TRY(um_cost_of_graph(&train, s->train_graph, backend));
+    UM_TRY(um_cost_of_graph(&eval, s->eval_graph, backend));
+    *out = (um_segmenter_costs){train.flops, eval.flops, train.bytes + eval.bytes + um_cost_of_params(s->params)};
 done:
     um_segmenter_free(s);
     return rc;
@@ -116,9 +145,4 @@ um_status um_segmenter_margin(um_segmenter *s, const void *x, int64_t n, float *
 done:
     um_free(logits);
     return rc;
-}
-
-double um_segmenter_flops(const um_segmenter *s)
-{
-    return um_graph_flops(s->eval_graph, 0, s->eval_graph->n_nodes);
 }

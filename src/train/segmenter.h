@@ -5,6 +5,7 @@
 
 #include "models/model.h"
 #include "nn/exec.h"
+#include "train/cost.h"
 #include "train/options.h"
 
 typedef struct um_segmenter_config {
@@ -37,7 +38,10 @@ um_status um_segmenter_logits(um_segmenter *s, const void *x, int64_t n, void *l
 /* One margin per pixel as float: the logit, or z1 - z0 for two channels; foreground where >= 0. margin: [n][h][w]. */
 um_status um_segmenter_margin(um_segmenter *s, const void *x, int64_t n, float *margin);
 
-/* Forward FLOPs of one image. */
-double um_segmenter_flops(const um_segmenter *s);
+/* What a segmenter would take, without making it: FLOPs of one image in a training step and in a prediction, and the memory of all. */
+typedef struct um_segmenter_costs {
+    double train, predict, bytes;
+} um_segmenter_costs;
+um_status um_segmenter_cost(um_segmenter_costs *out, um_backend *backend, const um_segmenter_config *config);
 
 #endif

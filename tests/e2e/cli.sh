@@ -39,7 +39,6 @@ expect 65 "$umed" protect --data cut.h5 -o b.h5
 expect 74 "$umed" protect --data missing.h5 -o b.h5; holds err "missing.h5"
 
 expect 64 "$umed" protect --data a.h5 --protector umd -o b.h5; holds err "did you mean 'umed'?"
-expect 64 "$umed" protect --data a.h5 --protector em -o b.h5;  holds err "'em' is not in this version"
 expect 64 "$umed" exploit --data a.h5 --test a.h5 --model transunet -o r.h5; holds err "is not in this version"
 expect 64 "$umed" exploit --data a.h5 --test a.h5 --defense blur -o r.h5;    holds err "is not in this version"
 expect 64 "$umed" protect --data a.h5 --rows some -o b.h5;      holds err "one of: all train"
@@ -59,7 +58,8 @@ expect 64 "$umed" protect -c bad.cfg --print-config; holds err "bad.cfg:2"
 tiny_sweep a.h5 1 1 >g.cfg
 expect 0 "$umed" grid g.cfg --dry-run --format csv
 same "$(wc -l <out)" 3 "a head and two cells"
-holds out "key,dataset,protector,bound,exploiter,defense,seed,tables,protect_key,flops,protect_flops,state"
+holds out "key,dataset,protector,bound,exploiter,defense,seed,tables,protect_key,flops,protect_flops,bytes,state"
+expect 0 "$umed" grid g.cfg --dry-run; holds out "2 cells"; holds out "H100, bf16"; holds out " GB "
 expect 64 "$umed" grid g.cfg;       holds err "-o DIR is needed"
 expect 64 "$umed" grid g.cfg -o o --only protector=umd; holds err "did you mean 'umed'?"
 expect 0 "$umed" grid g.cfg -o o --status; holds out "open 2"

@@ -70,7 +70,7 @@ static void coordinates_count(void **state)
     } while (0)
     DIFFERS(other.dataset_sha256 = "ab");
     DIFFERS(other.exploiter = "unetpp");
-    DIFFERS(other.defense = "blur");
+    DIFFERS(other.defense = "advtrain");
     DIFFERS(other.seed = 2);
     DIFFERS(other.exploiter = other.defense = NULL);
     DIFFERS(OK(um_protector_find(&other.protector, "none")));

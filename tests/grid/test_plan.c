@@ -29,15 +29,27 @@ static um_status expand(um_sweep **out, const char *rest, const char *const *onl
     return um_sweep_create(out, config, settings, &filter, backend, "sweep.cfg");
 }
 
+static int n_exploiters(void)
+{
+    int n = 0, count = 0;
+    const um_model_def *const *all = um_model_all(&n);
+    for (int i = 0; i < n; i++)
+        count += all[i]->exploiter;
+    return count;
+}
+
 static void whole(void **state)
 {
     (void)state;
     um_sweep *s = NULL;
     OK(expand(&s, "};", NULL, 0));
+    int n_protectors = 0, n_defenses = 0;
+    um_protector_all(&n_protectors);
+    um_defense_all(&n_defenses);
     assert_int_equal(s->n_data, 2);
-    assert_int_equal(s->n_methods, 4);
-    assert_int_equal(s->n_cells, 2 * 3); /* none, umed, umed8; `same` is umed */
-    assert_int_equal(s->n_items, 2 * 2);
+    assert_int_equal(s->n_methods, n_protectors + 2);
+    assert_int_equal(s->n_cells, 2 * (n_protectors + 1) * n_defenses * n_exploiters()); /* umed8 adds one; `same` is umed */
+    assert_int_equal(s->n_items, 2 * n_protectors);
     assert_int_equal(s->data[0].n_train, 8);
     assert_int_equal(s->data[0].n_test, 2);
     assert_int_equal(s->cells[0].seed, 1);
@@ -50,8 +62,8 @@ static void blocks_merge(void **state)
     um_sweep *s = NULL;
     um_text tables = {0};
     OK(expand(&s,
-              "blocks = ( { tables = [1,2]; datasets = [\"a\"]; protectors = [\"none\",\"umed\"]; },\n"
-              "           { tables = [3]; datasets = [\"a\"]; protectors = [\"same\",\"umed8\"]; } ); seeds = [4,5]; };",
+              "blocks = ( { tables = [1,2]; datasets = [\"a\"]; protectors = [\"none\",\"umed\"]; defenses = [\"none\"]; },\n"
+              "           { tables = [3]; datasets = [\"a\"]; protectors = [\"same\",\"umed8\"]; defenses = [\"none\"]; } ); seeds = [4,5]; };",
               NULL, 0));
     assert_int_equal(s->n_cells, 6);
     assert_int_equal(s->n_items, 4);
@@ -92,14 +104,14 @@ static void costs(void **state)
     double before;
     OK(expand(&s, "};", NULL, 0));
     for (int i = 0; i < s->n_cells; i++)
-        assert_true(s->cells[i].flops > 1e6);
+        assert_true(s->cells[i].cost.flops > 1e6);
     for (int i = 0; i < s->n_items; i++)
-        assert_true(s->items[i].flops > 1e6);
-    before = s->cells[0].flops;
+        assert_true(s->items[i].cost.flops > 1e6 || !s->methods[s->items[i].method].def->cost);
+    before = s->cells[0].cost.flops;
     um_sweep_free(s);
     OK(um_settings_set(settings, "exploiter.epochs", "300", "test"));
     OK(expand(&s, "};", NULL, 0));
-    assert_true(s->cells[0].flops > 1.9 * before && s->cells[0].flops < 2.1 * before);
+    assert_true(s->cells[0].cost.flops > 1.9 * before && s->cells[0].cost.flops < 2.1 * before);
     um_sweep_free(s);
 }
 
@@ -118,8 +130,8 @@ static void only(void **state)
 {
     (void)state;
     um_sweep *s = NULL;
-    static const char *const some[] = {"dataset=b", "protector=none", "protector=umed8", "seed=2"};
-    OK(expand(&s, "seeds = [1,2]; };", some, 4));
+    static const char *const some[] = {"dataset=b", "protector=none", "protector=umed8", "seed=2", "defense=none", "exploiter=unet"};
+    OK(expand(&s, "seeds = [1,2]; };", some, UM_COUNT(some)));
     assert_int_equal(s->n_cells, 2);
     assert_string_equal(s->data[s->cells[0].data].name, "b");
     assert_string_equal(s->methods[s->cells[1].method].name, "umed8");
@@ -153,17 +165,16 @@ static void refusals(void **state)
 static void later_versions(void **state)
 {
     (void)state;
-    static const char *const protectors[] = {"em", "tap", "lsp", "ar", "sep"};
     static const char *const exploiters[] = {"unetpp", "attention_unet", "transunet"};
-    static const char *const defenses[] = {"blur", "jpeg60", "jpeg30", "advtrain"};
+    static const char *const defenses[] = {"blur", "jpeg60", "jpeg30"};
     const struct {
         const char *list;
         const char *const *names;
         size_t n;
-    } kinds[] = {{"protectors", protectors, 5}, {"exploiters", exploiters, 3}, {"defenses", defenses, 4}};
+    } kinds[] = {{"exploiters", exploiters, 3}, {"defenses", defenses, 3}};
     um_sweep *s = NULL;
     char rest[256], wanted[64];
-    for (size_t k = 0; k < 3; k++) {
+    for (size_t k = 0; k < UM_COUNT(kinds); k++) {
         for (size_t i = 0; i < kinds[k].n; i++) {
             snprintf(rest, sizeof rest, "blocks = ( { %s = [\"%s\"]; } ); };", kinds[k].list, kinds[k].names[i]);
             snprintf(wanted, sizeof wanted, "'%s' is not in this version", kinds[k].names[i]);

@@ -170,6 +170,31 @@ static void text_tables(void **state)
     um_free(text);
 }
 
+/* The paper's own inconsistencies are marked where they stand, and only there; completeness is counted. */
+static void notes_and_completeness(void **state)
+{
+    (void)state;
+    um_result_row rows[] = {cell("chest_xray", "none", "none", "attention_unet", 1, 0.95), cell("busi", "umed", "4/255", "unet", 1, 0.1)};
+    char *two = print(rows, 2, 2, UM_REPORT_TEXT), *three = print(rows, 2, 3, UM_REPORT_MARKDOWN), *all = print(rows, 2, UM_REPORT_ALL, UM_REPORT_TEXT);
+    char *latex = print(rows, 2, 5, UM_REPORT_LATEX);
+    HOLDS(two, "[88.90 b]");
+    HOLDS(two, "[95.95 a]");
+    HOLDS(two, "\na: the printed average 92.21 | 95.95 is 90.95 | 95.25");
+    HOLDS(two, "[90.66 e]");
+    HOLDS(two, "2 of 168 numbers have a result");
+    assert_int_equal(count(two, "\ne: "), 1);
+    assert_null(strstr(two, "JPEG"));
+    HOLDS(three, "h: JPEG quality");
+    HOLDS(three, "[0.38 i]");
+    HOLDS(three, "2 of 80 numbers have a result");
+    HOLDS(latex, "\\footnotesize j: the text says");
+    HOLDS(all, "Tables 1 to 5: 6 of 354 numbers have a result\n"); /* table 2: 2, tables 1 and 3: 2 each */
+    um_free(two);
+    um_free(three);
+    um_free(all);
+    um_free(latex);
+}
+
 static void markdown_and_latex(void **state)
 {
     (void)state;
@@ -242,7 +267,7 @@ int main(void)
         FIXTURE_TEST(paper_numbers),     FIXTURE_TEST(csv_rows),          FIXTURE_TEST(empty_folder),
         FIXTURE_TEST(averages),          FIXTURE_TEST(table5_average),    FIXTURE_TEST(variants_stay_out),
         FIXTURE_TEST(text_tables),       FIXTURE_TEST(markdown_and_latex), FIXTURE_TEST(groups_keep_apart),
-        FIXTURE_TEST(merged_file),       FIXTURE_TEST(no_sweep),
+        FIXTURE_TEST(merged_file),       FIXTURE_TEST(notes_and_completeness),       FIXTURE_TEST(no_sweep),
     };
     return cmocka_run_group_tests_name("grid_report", tests, NULL, NULL);
 }

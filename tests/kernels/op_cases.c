@@ -48,6 +48,13 @@ static void derive_seg_total(um_op_call *call)
     }
 }
 
+/* ALIGN_BWD: the sums from the operands of the call. */
+static void derive_align_sums(um_op_call *call)
+{
+    um_op_call sums = {.in = {call->in[0], call->in[1], call->in[2]}, .out = {call->in[3]}, .batch = call->batch};
+    um_ref_align_sums(&sums);
+}
+
 #define CONV3 {.conv = {1, 1, UM_CONV_AUTO}}
 #define CONV1 {.conv = {1, 0, UM_CONV_AUTO}}
 
@@ -127,6 +134,14 @@ static void derive_seg_total(um_op_call *call)
         {"seg loss " #n " batch " #batch " squared " #sq " classes " #c, UM_OP_SEG_LOSS,                                       \
          {PER_IMAGE(n, 5, FILL_POSITIVE), SUMS(1, 1, 5, FILL_ANY)}, {SUMS(1, 1, 3, FILL_ANY)}, SEG(batch, sq, 100, c == 2),    \
          derive_seg_total}
+
+#define MEANS(n, c) {n, 1, 2, c, 0, 'r', FILL_ANY, true}
+#define ALIGN_CASES(n, h, w, c, balance_, g)                                                                                   \
+    {"align sums " #n " " #h "x" #w "x" #c, UM_OP_ALIGN_SUMS,                                                                  \
+     {IMG(n, h, w, c, g, FILL_ANY), IMG(n, h, w, 1, 0, FILL_MASK), MEANS(n, c)}, {PER_IMAGE(n, 4, FILL_ANY)}},                 \
+        {"align bwd " #n " " #h "x" #w "x" #c " balance " #balance_, UM_OP_ALIGN_BWD,                                          \
+         {IMG(n, h, w, c, g, FILL_ANY), IMG(n, h, w, 1, 0, FILL_MASK), MEANS(n, c), PER_IMAGE(n, 4, FILL_ANY)},                \
+         {IMG(n, h, w, c, g, FILL_ANY)}, {.align = {balance_}}, derive_align_sums}
 
 #define ADAM_CASE(a, b, c, d, step_, decay)                                                                                    \
     {"adam step " #step_ " decay " #decay, UM_OP_ADAM, {PAR(a, b, c, d, FILL_ANY)},                                            \
@@ -230,7 +245,15 @@ const op_case op_cases[] = {
      SEG(false, false, 100, false), derive_seg_total},
     {"batch sum", UM_OP_BATCH_SUM, {PER_IMAGE(6, 5, FILL_ANY)}, {SUMS(1, 1, 5, FILL_ANY)}},
 
+    ALIGN_CASES(1, 1, 1, 1, false, 0),
+    ALIGN_CASES(4, 33, 31, 3, true, 0),
+    ALIGN_CASES(5, 17, 19, 9, false, 2),
+    ALIGN_CASES(4, 93, 101, 8, true, 0),
+
     ADAM_CASE(3, 3, 5, 7, 1, 0),
     ADAM_CASE(3, 3, 33, 65, 7, 0.01),
+    {"sgd with momentum", UM_OP_ADAM, {PAR(3, 3, 33, 65, FILL_ANY)},
+     {PAR(3, 3, 33, 65, FILL_ANY), PAR(3, 3, 33, 65, FILL_ANY), PAR(3, 3, 33, 65, FILL_POSITIVE)},
+     {.adam = {1e-2, 0.9, 0.999, 1e-8, 5e-4, 3, true}}},
 };
 const int n_op_cases = (int)(sizeof op_cases / sizeof op_cases[0]);

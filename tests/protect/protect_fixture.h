@@ -9,6 +9,24 @@
 
 enum { SIDE = 32, IMAGES = 8, TRAINED = 6, BATCH = 4, STEPS = 2 /* of an epoch: 4 images and 2 */ };
 
+/* The backend of tests that need no eye on it. */
+static um_backend *backend;
+
+static inline int backend_setup(void **state)
+{
+    if (fixture_setup(state))
+        return -1;
+    return um_backend_create(&backend, "cpu", UM_F32) == UM_OK ? 0 : -1;
+}
+
+static inline int backend_teardown(void **state)
+{
+    um_backend_free(backend);
+    return fixture_teardown(state);
+}
+
+#define BACKEND_TEST(f) cmocka_unit_test_setup_teardown(f, backend_setup, backend_teardown)
+
 /* Everything about one protection of phantoms. */
 typedef struct protection {
     um_settings *settings;
@@ -27,6 +45,21 @@ static const char *const tiny[] = {"umed.gen.base_width=2",
                                    "umed.batch=4",
                                    "umed.adam.lr=1e-2",
                                    "run.lanes=2",
+                                   "em.M=3",
+                                   "em.T=2",
+                                   "em.max_rounds=2",
+                                   "em.batch=4",
+                                   "em.adam.lr=1e-2",
+                                   "tap.clean_epochs=2",
+                                   "tap.steps=3",
+                                   "tap.batch=4",
+                                   "tap.adam.lr=1e-2",
+                                   "sep.clean_epochs=2",
+                                   "sep.n=2",
+                                   "sep.T=2",
+                                   "sep.M=3",
+                                   "sep.batch=4",
+                                   "sep.adam.lr=1e-2",
                                    NULL};
 
 static inline void protection_settings(um_settings **out, const char *const *sets)

@@ -2,23 +2,6 @@
  * same bytes for the same seed whatever the threads and the grouping, and for a state that was saved and loaded. */
 #include "protect/protect_fixture.h"
 
-static um_backend *backend;
-
-static int setup(void **state)
-{
-    if (fixture_setup(state))
-        return -1;
-    return um_backend_create(&backend, "cpu", UM_F32) == UM_OK ? 0 : -1;
-}
-
-static int teardown(void **state)
-{
-    um_backend_free(backend);
-    return fixture_teardown(state);
-}
-
-#define RELEASE_TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
-
 /* The defaults by definition, for one-channel images: y_c = both values of the mask within the 3x3 neighbourhood inside the frame;
  * x_t = the share of the 8 neighbours that are not darker, the frame continued by its edge pixels. */
 static float bound_at(const um_dataset *d, int64_t row, int64_t i, int64_t j)
@@ -251,16 +234,16 @@ static void refusals(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        RELEASE_TEST(delta_keeps_its_bounds),
-        RELEASE_TEST(released_pixels_keep_the_bound),
-        RELEASE_TEST(other_rows_and_masks_are_untouched),
-        RELEASE_TEST(same_seed_same_bytes),
-        RELEASE_TEST(grouping_does_not_matter),
-        RELEASE_TEST(unseen_images_are_protected),
-        RELEASE_TEST(saved_states_release_the_same),
-        RELEASE_TEST(foreign_states_are_refused),
-        RELEASE_TEST(every_protector_keeps_its_bound),
-        RELEASE_TEST(refusals),
+        BACKEND_TEST(delta_keeps_its_bounds),
+        BACKEND_TEST(released_pixels_keep_the_bound),
+        BACKEND_TEST(other_rows_and_masks_are_untouched),
+        BACKEND_TEST(same_seed_same_bytes),
+        BACKEND_TEST(grouping_does_not_matter),
+        BACKEND_TEST(unseen_images_are_protected),
+        BACKEND_TEST(saved_states_release_the_same),
+        BACKEND_TEST(foreign_states_are_refused),
+        BACKEND_TEST(every_protector_keeps_its_bound),
+        BACKEND_TEST(refusals),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -80,3 +80,30 @@ void um_ref_seg_bwd(const um_op_call *call)
             *ref_at(dz, i, r, c, 0) = -g;
     }
 }
+
+/* Squared distance of a feature from the mean of the other class, and the two region sizes. */
+void um_ref_align_sums(const um_op_call *call)
+{
+    const um_view *h = &call->in[0], *mask = &call->in[1], *m = &call->in[2], *s = &call->out[0];
+    REF_FOR(s, i, r, c, k) *ref_at(s, i, r, c, k) = 0;
+    REF_FOR(mask, i, r, c, one)
+    {
+        int inside = *ref_at(mask, i, r, c, one) > 0.5;
+        for (int64_t k = 0; k < h->c; k++) {
+            double d = *ref_at(h, i, r, c, k) - *ref_at(m, i, 0, 1 - inside, k);
+            *ref_at(s, i, 0, 0, 2 * inside) += d * d;
+        }
+        *ref_at(s, i, 0, 0, 2 * inside + 1) += 1;
+    }
+}
+
+void um_ref_align_bwd(const um_op_call *call)
+{
+    const um_view *h = &call->in[0], *mask = &call->in[1], *m = &call->in[2], *s = &call->in[3], *dh = &call->out[0];
+    REF_FOR(h, i, r, c, k)
+    {
+        int inside = *ref_at(mask, i, r, c, 0) > 0.5;
+        double pixels = call->attr.align.balance ? *ref_at(s, i, 0, 0, 2 * inside + 1) : (double)(h->h * h->w);
+        *ref_at(dh, i, r, c, k) = 2 * (*ref_at(h, i, r, c, k) - *ref_at(m, i, 0, 1 - inside, k)) / (pixels * (double)h->c);
+    }
+}

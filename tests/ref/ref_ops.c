@@ -33,6 +33,8 @@ static const um_ref_fn table[UM_OP_COUNT] = {
     [UM_OP_BATCH_SUM] = um_ref_batch_sum,
     [UM_OP_SEG_LOSS] = um_ref_seg_loss,
     [UM_OP_SEG_BWD] = um_ref_seg_bwd,
+    [UM_OP_ALIGN_SUMS] = um_ref_align_sums,
+    [UM_OP_ALIGN_BWD] = um_ref_align_bwd,
     [UM_OP_ADAM] = um_ref_adam,
 };
 

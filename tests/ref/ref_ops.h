@@ -62,6 +62,8 @@ void um_ref_seg_sums(const um_op_call *call);
 void um_ref_batch_sum(const um_op_call *call);
 void um_ref_seg_loss(const um_op_call *call);
 void um_ref_seg_bwd(const um_op_call *call);
+void um_ref_align_sums(const um_op_call *call);
+void um_ref_align_bwd(const um_op_call *call);
 void um_ref_adam(const um_op_call *call);
 
 #endif

@@ -77,6 +77,11 @@ void um_ref_adam(const um_op_call *call)
         double *value = ref_at(&call->out[0], i, r, c, k);
         double *m = ref_at(&call->out[1], i, r, c, k), *v = ref_at(&call->out[2], i, r, c, k);
         double g = *ref_at(grad, i, r, c, k) + a->weight_decay * *value;
+        if (a->sgd) {
+            *m = a->b1 * *m + g;
+            *value -= a->lr * *m;
+            continue;
+        }
         *m = a->b1 * *m + (1 - a->b1) * g;
         *v = a->b2 * *v + (1 - a->b2) * g * g;
         double m_hat = *m / (1 - pow(a->b1, (double)a->step)), v_hat = *v / (1 - pow(a->b2, (double)a->step));

@@ -1,4 +1,5 @@
-/* Adam (Kingma & Ba, arXiv:1412.6980, algorithm 1), L2 weight decay added to the gradient. */
+/* Adam (Kingma & Ba, arXiv:1412.6980, algorithm 1), L2 weight decay added to the gradient;
+ * and SGD with momentum. */
 #include <math.h>
 
 #include "kernels/cpu/pattern.h"
@@ -11,6 +12,18 @@ UM_INLINE real real_sqrt(real x)
 #else
     return sqrtf(x);
 #endif
+}
+
+static void sgd_span(const um_op_call *call, int64_t begin, int64_t end)
+{
+    const um_adam_attr *o = &call->attr.adam;
+    real momentum = (real)o->b1, rate = (real)o->lr, decay = (real)o->weight_decay;
+    const real *restrict g = call->in[0].data;
+    real *restrict value = call->out[0].data, *restrict m = call->out[1].data;
+    for (int64_t k = begin; k < end; k++) {
+        m[k] = momentum * m[k] + g[k] + decay * value[k];
+        value[k] -= rate * m[k];
+    }
 }
 
 static void adam_span(const um_op_call *call, int64_t begin, int64_t end)
@@ -31,6 +44,6 @@ static void adam_span(const um_op_call *call, int64_t begin, int64_t end)
 
 um_status UM_FN(um_cpu_adam)(const um_op_call *call)
 {
-    um_span_run(call, um_view_count(&call->in[0]), 4, adam_span);
+    um_span_run(call, um_view_count(&call->in[0]), 4, call->attr.adam.sgd ? sgd_span : adam_span);
     return UM_OK;
 }

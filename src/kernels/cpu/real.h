@@ -152,6 +152,8 @@ UM_CPU_OP(seg_sums);
 UM_CPU_OP(batch_sum);
 UM_CPU_OP(seg_loss);
 UM_CPU_OP(seg_bwd);
+UM_CPU_OP(align_sums);
+UM_CPU_OP(align_bwd);
 UM_CPU_OP(adam);
 
 #endif

@@ -38,5 +38,7 @@ const um_cpu_op UM_FN(um_cpu_table)[UM_OP_COUNT] = {
     [UM_OP_BATCH_SUM] = RUN_PREPARED(batch_sum),
     [UM_OP_SEG_LOSS] = RUN(seg_loss),
     [UM_OP_SEG_BWD] = RUN(seg_bwd),
+    [UM_OP_ALIGN_SUMS] = RUN_PREPARED(align_sums),
+    [UM_OP_ALIGN_BWD] = RUN(align_bwd),
     [UM_OP_ADAM] = RUN(adam),
 };

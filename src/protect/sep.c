@@ -1,0 +1,330 @@
+/* SEP: self-ensemble protection (Chen et al., ICLR 2023; protectors.md 2.3). n checkpoints of one clean training take the place
+ * of an
+ * ensemble. Feature alignment: under checkpoint k every pixel's feature is drawn to mu_k of the other class,
+ *     loss_k = mean over pixels and channels of (h_k(p) - mu_k[1 - y(p)])^2,
+ * mu_k being the mean feature of a class under the same checkpoint k. Variance-reduced outer step t from v:
+ *     g_k = d loss_k(v), gm = mean_k g_k;  w = v, S = 0;  M times: draw k, S += d loss_k(w) - (g_k - gm), w <- proj(w - alpha
+ * sign S);
+ *     v <- proj(v - alpha sign S)
+ * S is kept over the inner steps. The published script takes the last checkpoint's means in the inner loop; here k's own are
+ * used. */
+#include "protect/sep.h"
+
+#include <string.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/signal.h"
+
+#define S um_sep_options
+static const um_opt rows[] = {
+    UM_ATTACK_ROWS(S, common),
+    UM_OPT_INT_ROW(S, n, "n", "15", 1, 1000, "", "checkpoints of the clean training, equally spaced"),
+    UM_OPT_INT_ROW(S, t, "T", "30", 1, 1000000, "", "outer steps of every image"),
+    UM_OPT_INT_ROW(S, m, "M", "15", 1, 1000000, "", "inner steps of variance reduction"),
+    UM_OPT_REAL_ROW(S, alpha, "alpha", "1/255", 0, 1, "[0,1]", "length of a step"),
+    UM_OPT_BOOL_ROW(S, fa, "fa", "true", "feature alignment; false: segmentation loss against the inverted mask"),
+    UM_OPT_BOOL_ROW(S, fa_class_balance, "fa_class_balance", "false", "inside and outside count alike in feature alignment"),
+    UM_OPT_BOOL_ROW(S, vr, "vr", "true", "variance reduction; false: steps along the mean gradient"),
+    UM_OPT_INT_ROW(S, clean_epochs, "clean_epochs", "150", 1, 1000000, "epochs", "training of the surrogate on clean images"),
+};
+#undef S
+static const um_opt_table table = UM_OPT_TABLE("sep", um_sep_options, rows);
+
+/* ---- checkpoints ---- */
+
+static um_status keep_checkpoint(void *payload, um_segmenter *surrogate, int64_t epoch, um_curves *curves)
+{
+    um_sep *s = payload;
+    (void)curves;
+    for (int64_t k = 0; k < s->o->n; k++)
+        if (epoch == (k + 1) * s->o->clean_epochs / s->o->n)
+            return um_params_snapshot(surrogate->params, s->snapshots + (size_t)k * s->snapshot_bytes);
+    return UM_OK;
+}
+
+static um_status use_checkpoint(um_sep *s, int64_t k)
+{
+    return um_params_restore(s->a.surrogate->params, s->snapshots + (size_t)k * s->snapshot_bytes);
+}
+
+static um_training_array snapshot_array(const um_sep *s)
+{
+    return (um_training_array){.name = "checkpoints",
+                               .dtype = s->a.real,
+                               .data = s->snapshots,
+                               .n = s->o->n * (int64_t)(s->snapshot_bytes / um_dtype_bytes(s->a.real))};
+}
+
+/* Adds the features of n images to the sums [2][channels] and the pixel counts of both classes. */
+static void add_features(const um_sep *s, const char *h, int64_t n, int64_t channels, double *sums, double counts[2])
+{
+    for (int64_t p = 0; p < n * s->a.pixels; p++) {
+        int inside = um_attack_get(&s->a, s->a.y, p) > 0.5;
+        for (int64_t c = 0; c < channels; c++)
+            sums[inside * channels + c] += um_attack_get(&s->a, h, p * channels + c);
+        counts[inside]++;
+    }
+}
+
+static um_status stop_if_asked(void)
+{
+    return um_stop_requested() ? um_fail(UM_E_STOPPED, "stopped by %s; the same command goes on", um_stop_reason()) : UM_OK;
+}
+
+/* Mean features of both classes over all training pixels under checkpoint k. */
+static um_status class_means(um_sep *s, int64_t k, char *h)
+{
+    um_status rc = UM_OK;
+    um_attack *a = &s->a;
+    int64_t channels = um_input_grad_channels(a->grad), batches = (a->job->rows->n + a->o.batch - 1) / a->o.batch;
+    double *sums = s->means + k * 2 * channels, counts[2] = {0, 0};
+    memset(sums, 0, (size_t)(2 * channels) * sizeof *sums);
+    UM_TRY(use_checkpoint(s, k));
+    for (int64_t b = 0; b < batches; b++) {
+        UM_TRY(stop_if_asked());
+        int64_t n = um_sep_take_batch(s, b);
+        UM_TRY(um_input_grad_run(a->grad, a->x, a->y, n, NULL, NULL));
+        UM_TRY(um_input_grad_features(a->grad, n, h));
+        add_features(s, h, n, channels, sums, counts);
+    }
+    for (int64_t i = 0; i < 2 * channels; i++)
+        sums[i] /= counts[i / channels] > 0 ? counts[i / channels] : 1;
+done:
+    return rc;
+}
+
+um_status um_sep_learn(um_sep *s, um_curves *curves)
+{
+    um_status rc = UM_OK;
+    um_attack *a = &s->a;
+    char *h = NULL;
+    um_fit_options hooks = {.after_epoch = keep_checkpoint, .payload = s, .n_arrays = 1, .array = {snapshot_array(s)}};
+    UM_TRY(um_attack_surrogate(a, s->o->clean_epochs, "sep surrogate", "sep model loss run", hooks, curves));
+    if (!s->o->fa)
+        goto done;
+    UM_TRY(um_alloc((void **)&h, (size_t)(a->o.batch * a->pixels * um_input_grad_channels(a->grad)), um_dtype_bytes(a->real)));
+    for (int64_t k = 0; k < s->o->n; k++)
+        UM_TRY(class_means(s, k, h));
+done:
+    um_free(h);
+    return rc;
+}
+
+/* ---- steps ---- */
+
+int64_t um_sep_take_batch(um_sep *s, int64_t batch)
+{
+    um_attack *a = &s->a;
+    int64_t first = batch * a->o.batch, left = a->job->rows->n - first, n = left < a->o.batch ? left : a->o.batch;
+    for (int64_t i = 0; i < n; i++)
+        s->picked[i] = first + i;
+    um_attack_load_clean(a, s->picked, n);
+    for (int64_t p = 0; p < n * a->pixels; p++)
+        um_attack_put(a, s->target, p, 1 - um_attack_get(a, a->y, p));
+    return n;
+}
+
+int64_t um_sep_draw(const um_sep *s, int64_t t, int64_t m)
+{
+    uint32_t word[4];
+    um_rng_words(s->a.job->seed, UM_RNG_SEP_DRAW, (uint32_t)m, 0, (uint32_t)t, word);
+    return (int64_t)(word[0] % (uint32_t)s->o->n);
+}
+
+um_status um_sep_gradient(um_sep *s, int64_t k, const char *v, int64_t n, char *g)
+{
+    um_status rc = UM_OK;
+    um_attack *a = &s->a;
+    UM_TRY(stop_if_asked());
+    UM_TRY(use_checkpoint(s, k));
+    if (s->o->fa)
+        um_input_grad_set_means(a->grad, s->means + k * 2 * um_input_grad_channels(a->grad));
+    UM_TRY(um_input_grad_run(a->grad, v, s->o->fa ? a->y : s->target, n, g, NULL));
+done:
+    return rc;
+}
+
+/* out = the mean of the checkpoints' gradients. */
+static void average(const um_sep *s, int64_t values, char *out)
+{
+    size_t stride = (size_t)s->a.o.batch * s->a.image_bytes;
+    for (int64_t i = 0; i < values; i++) {
+        double sum = 0;
+        for (int64_t k = 0; k < s->o->n; k++)
+            sum += um_attack_get(&s->a, s->g + (size_t)k * stride, i);
+        um_attack_put(&s->a, out, i, sum / (double)s->o->n);
+    }
+}
+
+/* S += d loss_k(w) - (g_k - gm) */
+static void accumulate(um_sep *s, int64_t k, int64_t values)
+{
+    um_attack *a = &s->a;
+    const char *gk = s->g + (size_t)k * (size_t)a->o.batch * a->image_bytes;
+    for (int64_t i = 0; i < values; i++)
+        um_attack_put(a, s->s, i,
+                      um_attack_get(a, s->s, i) + um_attack_get(a, a->dx, i) -
+                          (um_attack_get(a, gk, i) - um_attack_get(a, s->mean_g, i)));
+}
+
+um_status um_sep_step(um_sep *s, int64_t n, int64_t t)
+{
+    um_status rc = UM_OK;
+    um_attack *a = &s->a;
+    int64_t pixels = n * a->pixels, c = a->job->data->c;
+    for (int64_t k = 0; k < s->o->n; k++)
+        UM_TRY(um_sep_gradient(s, k, a->v, n, s->g + (size_t)k * (size_t)a->o.batch * a->image_bytes));
+    average(s, n * a->values, s->mean_g);
+    if (!s->o->vr) {
+        um_ball_step(&s->ball, a->real, a->v, a->x, s->mean_g, NULL, pixels, c);
+        goto done;
+    }
+    memcpy(s->w, a->v, (size_t)n * a->image_bytes);
+    memset(s->s, 0, (size_t)n * a->image_bytes);
+    for (int64_t m = 0; m < s->o->m; m++) {
+        int64_t k = um_sep_draw(s, t, m);
+        UM_TRY(um_sep_gradient(s, k, s->w, n, a->dx));
+        accumulate(s, k, n * a->values);
+        um_ball_step(&s->ball, a->real, s->w, a->x, s->s, NULL, pixels, c);
+    }
+    um_ball_step(&s->ball, a->real, a->v, a->x, s->s, NULL, pixels, c);
+done:
+    return rc;
+}
+
+/* progress: epoch = batch, step = outer step. */
+static um_status attack_batch(um_sep *s)
+{
+    um_status rc = UM_OK;
+    um_attack *a = &s->a;
+    um_progress_state *p = &a->state.progress;
+    int64_t n = um_sep_take_batch(s, p->epoch);
+    if (p->step == 0)
+        memcpy(a->v, a->x, (size_t)n * a->image_bytes);
+    for (; p->step < s->o->t; p->step++) {
+        UM_TRY(um_saver_pause(&a->saver));
+        rc = um_sep_step(s, n, p->step);
+        if (rc == UM_E_STOPPED) /* the state is that before this step */
+            UM_TRY(um_saver_save(&a->saver));
+        UM_TRY(rc);
+    }
+    for (int64_t i = 0; i < n; i++)
+        um_attack_store(a, i, s->picked[i]);
+    *p = (um_progress_state){.epoch = p->epoch + 1};
+    um_progress(a->job->label, (long)p->epoch, (long)((a->job->rows->n + a->o.batch - 1) / a->o.batch), "batches perturbed");
+done:
+    return rc;
+}
+
+/* ---- the protector ---- */
+
+static um_status allocate(um_sep *s)
+{
+    um_status rc = UM_OK;
+    const um_attack *a = &s->a;
+    size_t batch = (size_t)s->o->common.batch, bytes = a->image_bytes, real = um_dtype_bytes(a->real);
+    s->snapshot_bytes = um_params_snapshot_bytes(a->surrogate->params);
+    UM_TRY(UM_NEW_ARRAY(s->picked, batch));
+    UM_TRY(um_alloc((void **)&s->snapshots, (size_t)s->o->n, s->snapshot_bytes));
+    UM_TRY(UM_NEW_ARRAY(s->means, s->o->n * 2 * (um_input_grad_channels(a->grad) + 1)));
+    UM_TRY(um_alloc((void **)&s->target, batch, (size_t)a->pixels * real));
+    UM_TRY(um_alloc((void **)&s->g, (size_t)s->o->n * batch, bytes));
+    UM_TRY(um_alloc((void **)&s->mean_g, batch, bytes));
+    UM_TRY(um_alloc((void **)&s->s, batch, bytes));
+    UM_TRY(um_alloc((void **)&s->w, batch, bytes));
+done:
+    return rc;
+}
+
+um_status um_sep_open(um_sep *out, const um_protect_job *job, um_curves *curves)
+{
+    um_status rc = UM_OK;
+    um_sep s = {.o = um_settings_get(job->settings, "sep")};
+    if (s.o->n > s.o->clean_epochs)
+        return um_fail(UM_E_CONFIG, "sep.n = %ld checkpoints do not fit into sep.clean_epochs = %ld", (long)s.o->n,
+                       (long)s.o->clean_epochs);
+    UM_TRY(um_attack_open(&s.a, job, &s.o->common, s.o->fa ? UM_INPUT_ALIGN : UM_INPUT_SEG, s.o->fa_class_balance));
+    s.ball = (um_ball){.eps = s.a.o.eps, .step = -s.o->alpha};
+    UM_TRY(allocate(&s));
+    UM_TRY(um_protect_fingerprint(job, "sep attack", "sep model loss run", s.a.fingerprint));
+    s.a.state = (um_training_state){.n_nets = 1,
+                                    .net_name = {"surrogate"},
+                                    .net = {s.a.surrogate->params},
+                                    .n_arrays = 3,
+                                    .curves = curves,
+                                    .array = {um_attack_table_array(&s.a),
+                                              snapshot_array(&s),
+                                              {.name = "images", .dtype = s.a.real, .data = s.a.v, .n = s.a.o.batch * s.a.values}}};
+    *out = s;
+    out->a.state.fingerprint = out->a.fingerprint;
+    s = (um_sep){0};
+done:
+    um_sep_clear(&s);
+    return rc;
+}
+
+void um_sep_clear(um_sep *s)
+{
+    um_free(s->picked);
+    um_free(s->snapshots);
+    um_free(s->means);
+    um_free(s->target);
+    um_free(s->g);
+    um_free(s->mean_g);
+    um_free(s->s);
+    um_free(s->w);
+    um_attack_clear(&s->a);
+}
+
+static um_status fit(const um_protect_job *job, void **state, um_curves *curves)
+{
+    um_status rc = UM_OK;
+    um_sep s = {0};
+    UM_TRY(um_sep_open(&s, job, curves));
+    UM_TRY(um_sep_learn(&s, curves));
+    while (s.a.state.progress.epoch * s.a.o.batch < job->rows->n)
+        UM_TRY(attack_batch(&s));
+    UM_TRY(um_saver_save(&s.a.saver));
+    *state = s.a.table;
+    s.a.table = NULL;
+done:
+    um_sep_clear(&s);
+    return rc;
+}
+
+static um_status apply(void *state, const um_dataset *d, const int64_t *index, int64_t n, float *delta)
+{
+    return um_delta_table_apply(state, "sep", d, index, n, delta);
+}
+
+static double bound(const um_settings *settings)
+{
+    const um_sep_options *o = um_settings_get(settings, "sep");
+    return o->common.eps;
+}
+
+static um_status cost(const um_protect_job *job, um_cost *out)
+{
+    um_status rc = UM_OK;
+    const um_sep_options *o = um_settings_get(job->settings, "sep");
+    um_attack_cost c;
+    UM_TRY(um_attack_cost_of(&c, job, &o->common, o->fa ? UM_INPUT_ALIGN : UM_INPUT_SEG));
+    double steps = (double)(o->t * (o->n + (o->vr ? o->m : 0)));
+    double image = (double)o->clean_epochs * c.train + steps * c.gradient + (o->fa ? (double)o->n * c.predict : 0);
+    *out = (um_cost){image * (double)job->rows->n, c.bytes};
+done:
+    return rc;
+}
+
+const um_protector_def um_protector_sep = {
+    .name = "sep",
+    .summary = "self-ensemble protection (Chen et al., ICLR 2023) from checkpoints of a clean-trained U-Net",
+    .table = &table,
+    .groups = "sep model loss run",
+    .fit = fit,
+    .apply = apply,
+    .bound = bound,
+    .free = um_delta_table_free,
+    .cost = cost,
+};
