@@ -135,7 +135,7 @@ um_status um_nn_maxpool(um_graph *g, um_tid *out, um_tid x)
     um_tid y = UM_NONE, which = UM_NONE;
     UM_TRY(act_like(g, &y, x, "maxpool", tx.h / 2, tx.w / 2, tx.c));
     UM_TRY(um_graph_act(g, &which, "maxpool which", UM_U8, true, 0, tx.h / 2, tx.w / 2, tx.c));
-    UM_TRY(um_graph_node(g, UM_OP_MAXPOOL_FWD, "maxpool", &x, (um_tid[]){y, which}, NULL, false));
+    UM_TRY(um_graph_node(g, UM_OP_MAXPOOL_FWD, "maxpool", &x, (um_tid[]){y, which}, &(um_op_attr){.pool = {2, 2, 0}}, false));
     *out = y;
 done:
     return rc;
