@@ -202,7 +202,7 @@ static um_status print_group(const um_cli *cli, const char *group, um_text *out)
         if (protectors[i]->table)
             UM_TRY(um_settings_help(cli->settings, protectors[i]->table->group, out));
     for (int i = 0; group[0] == 'd' && i < n_defenses; i++)
-        if (defenses[i]->table)
+        if (defenses[i]->table && (i == 0 || defenses[i]->table != defenses[i - 1]->table)) /* those that share one stand together */
             UM_TRY(um_settings_help(cli->settings, defenses[i]->table->group, out));
 done:
     return rc;
