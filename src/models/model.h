@@ -33,6 +33,14 @@ typedef struct um_model_config {
 /* What a network's variant attribute in a checkpoint is made of. */
 enum { UM_VARIANT_UP = 1, UM_VARIANT_BIAS = 2, UM_VARIANT_DEEP = 4 };
 
+/* Where a network's loader of pretrained weights finds arrays by key. */
+typedef struct um_weight_source {
+    void *self;
+    const char *path; /* for messages */
+    /* C order, as stored; *out is owned by the caller (um_free). Errors: UM_E_DATA naming path and key. */
+    um_status (*read)(void *self, const char *key, double **out, int *n_dims, int64_t dims[8]);
+} um_weight_source;
+
 typedef struct um_model_def {
     const char *name, *summary;
     bool exploiter; /* offered as an exploiter (the others are generators) */
@@ -40,6 +48,10 @@ typedef struct um_model_def {
     um_status (*build)(const um_net *net, const um_model_config *config, um_tid x, um_tid *logits);
     unsigned variant;          /* UM_VARIANT_*: which members of the configuration it looks at */
     const um_opt_table *table; /* its own option group; NULL: none. Part of the keys of its own cells only */
+    /* Pretrained weights; NULL: it takes none. weights: the file that the settings name, "" for none. load: all tensors of the set
+     * that the file has, or none of them; adds a line per tensor to `table`. */
+    const char *(*weights)(const um_settings *settings);
+    um_status (*load)(um_params *params, const um_weight_source *from, um_text *table);
 } um_model_def;
 
 /* Errors: UM_E_CONFIG naming the nearest match. out: borrowed for ever. */

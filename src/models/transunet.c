@@ -193,6 +193,22 @@ done:
     return rc;
 }
 
+typedef struct um_transunet_options {
+    char pretrained[UM_OPT_TEXT];
+} um_transunet_options;
+
+static const um_opt rows[] = {
+    UM_OPT_TEXT_ROW(um_transunet_options, pretrained, "pretrained", "", "R50+ViT-B_16.npz to start from; empty: from scratch"),
+};
+static const um_opt_table table = UM_OPT_TABLE("transunet", um_transunet_options, rows);
+
+static const char *weights(const um_settings *settings)
+{
+    const um_transunet_options *o = um_settings_get(settings, "transunet");
+    return o ? o->pretrained : "";
+}
+
 const um_model_def um_model_transunet = {
     .name = "transunet", .summary = "TransUNet (Chen 2021): ResNet, vision transformer, decoder with skips", .exploiter = true, .build = build,
+    .table = &table, .weights = weights, .load = um_transunet_load,
 };

@@ -13,4 +13,7 @@ typedef struct um_transunet_size {
 /* Sizes at width w (models.md section 8). */
 um_transunet_size um_transunet_size_of(int64_t w);
 
+/* um_model_def.load: from R50+ViT-B_16.npz, or a file like it at another width. */
+um_status um_transunet_load(um_params *params, const um_weight_source *from, um_text *table);
+
 #endif
