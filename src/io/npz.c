@@ -63,7 +63,7 @@ static um_status read_member(um_npz *z, const char *key, uint8_t **out, uint64_t
     if (zip_stat(z->archive, name, 0, &stat) != 0 || !(stat.valid & ZIP_STAT_SIZE))
         return um_fail(UM_E_DATA, "%s: tensor %s is missing", z->path, key);
     if (stat.size > MEMBER_BYTES_MAX)
-        return um_fail(UM_E_DATA, "%s: tensor %s has %llu bytes, more than any that fits", z->path, key, (unsigned long long)stat.size);
+        return um_fail(UM_E_DATA, "%s: tensor %s has %llu bytes, more than fits", z->path, key, (unsigned long long)stat.size);
     UM_TRY(um_alloc((void **)&data, (size_t)stat.size + 1, 1));
     f = zip_fopen(z->archive, name, 0);
     uint64_t at = 0;

@@ -16,7 +16,7 @@ void um_npz_free(um_npz *z);
 
 /* One array under its key (member KEY.npy), widened to double in C order: owned by the caller (um_free). dims: [*n_dims].
  * Takes little-endian <f2, <f4 and <f8 of at most UM_NPZ_DIMS dimensions; verifies the member's checksum.
- * Errors, all UM_E_DATA naming file and key: missing, damaged, another type, Fortran order, fewer or more bytes than its shape says. */
+ * Errors, all UM_E_DATA naming file and key: missing, damaged, another type, Fortran order, not the bytes that its shape asks for. */
 um_status um_npz_read(um_npz *z, const char *key, double **out, int *n_dims, int64_t dims[UM_NPZ_DIMS]);
 
 #endif

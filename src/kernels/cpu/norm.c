@@ -28,7 +28,8 @@ static double *image_sums(const um_op_call *call, const um_view *x, int64_t sums
 }
 static size_t rows_bytes(const um_view *x, int64_t sums_width, int64_t rows)
 {
-    return um_block_bytes(x, sums_width) + (size_t)(x->n * sums_width) * sizeof(double) + (size_t)(x->n * rows * x->c) * sizeof(real);
+    size_t sums = (size_t)(x->n * sums_width) * sizeof(double);
+    return um_block_bytes(x, sums_width) + sums + (size_t)(x->n * rows * x->c) * sizeof(real);
 }
 
 /* ---- forward, groups ---- */

@@ -22,7 +22,8 @@ static void patches_span(const um_op_call *call, int64_t begin, int64_t end)
     for (int64_t r = begin; r < end; r++)
         for (int64_t j = 0; j < y->w; j++)
             for (int64_t u = 0; u < size; u++)
-                patch_row(pixel_at(y, r * y->w + j) + u * size * x->c, x, r % y->h * stride - pad + u, j * stride - pad, r / y->h, size);
+                patch_row(pixel_at(y, r * y->w + j) + u * size * x->c, x, r % y->h * stride - pad + u, j * stride - pad, r / y->h,
+                          size);
 }
 
 um_status UM_FN(um_cpu_patches_fwd)(const um_op_call *call)
