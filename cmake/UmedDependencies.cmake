@@ -8,6 +8,7 @@ pkg_search_module(HDF5 REQUIRED IMPORTED_TARGET hdf5-serial hdf5)
 pkg_check_modules(LIBCONFIG REQUIRED IMPORTED_TARGET libconfig)
 pkg_check_modules(PNG REQUIRED IMPORTED_TARGET libpng)
 pkg_check_modules(JPEG REQUIRED IMPORTED_TARGET libjpeg)
+pkg_check_modules(ZIP REQUIRED IMPORTED_TARGET libzip)
 
 if(UMED_MPI)
   find_package(MPI REQUIRED COMPONENTS C)

@@ -31,7 +31,7 @@ typedef struct um_command {
     const char *name, *summary;
     const char *usage;   /* what follows the name */
     const char *options; /* names of the options it takes besides the common ones, space separated */
-    const char *groups;  /* option groups it reads, space separated; "protectors" and "defenses" stand for those of all; "" none */
+    const char *groups;  /* option groups it reads, space separated; "protectors", "networks", "defenses": those of all; "" none */
     int min_args, max_args;
     bool computes;       /* runs under a launcher, needs threads and signals */
     um_status (*run)(um_cli *cli);

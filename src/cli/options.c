@@ -190,19 +190,33 @@ static um_status print_row(const option_row *row, um_text *out)
     return um_text_add(out, "  %-28s %s\n", left, row->help);
 }
 
+static um_status print_networks(const um_cli *cli, um_text *out)
+{
+    um_status rc = UM_OK;
+    int n = 0;
+    const um_model_def *const *models = um_model_all(&n);
+    for (int i = 0; i < n; i++)
+        if (models[i]->table)
+            UM_TRY(um_settings_help(cli->settings, models[i]->table->group, out));
+done:
+    return rc;
+}
+
 static um_status print_group(const um_cli *cli, const char *group, um_text *out)
 {
     um_status rc = UM_OK;
     int n_protectors = 0, n_defenses = 0;
     const um_protector_def *const *protectors = um_protector_all(&n_protectors);
     const um_defense_def *const *defenses = um_defense_all(&n_defenses);
+    if (strcmp(group, "networks") == 0)
+        return print_networks(cli, out);
     if (strcmp(group, "protectors") != 0 && strcmp(group, "defenses") != 0)
         return um_settings_help(cli->settings, group, out);
     for (int i = 0; group[0] == 'p' && i < n_protectors; i++)
         if (protectors[i]->table)
             UM_TRY(um_settings_help(cli->settings, protectors[i]->table->group, out));
     for (int i = 0; group[0] == 'd' && i < n_defenses; i++)
-        if (defenses[i]->table)
+        if (defenses[i]->table && (i == 0 || defenses[i]->table != defenses[i - 1]->table)) /* those that share one stand together */
             UM_TRY(um_settings_help(cli->settings, defenses[i]->table->group, out));
 done:
     return rc;

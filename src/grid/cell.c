@@ -56,6 +56,10 @@ static um_status describe(const um_cell_id *id, bool with_seed, um_text *text)
         UM_TRY(um_defense_find(&defense, id->defense));
         if (defense->table)
             UM_TRY(add_groups(id->settings, &groups, defense->table->group));
+        const um_model_def *model = NULL;
+        UM_TRY(um_model_find(&model, id->exploiter));
+        if (model->table)
+            UM_TRY(add_groups(id->settings, &groups, model->table->group));
     }
     UM_TRY(um_text_add(text, "schema=%d\nkind=%s\ndataset=%s\nprotector=%s\n", UM_CELL_SCHEMA,
                        id->exploiter ? "exploit" : "protect", id->dataset_sha256, id->protector->name));

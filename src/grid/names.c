@@ -8,8 +8,8 @@ enum { MAX_NAMES = 256 };
 
 static const char *const kind_words[] = {"protector", "exploiter", "defense"};
 static const char *const later_protectors[] = {NULL};
-static const char *const later_exploiters[] = {"attention_unet", "unetpp", "transunet", NULL};
-static const char *const later_defenses[] = {"blur", "jpeg60", "jpeg30", NULL};
+static const char *const later_exploiters[] = {NULL};
+static const char *const later_defenses[] = {NULL};
 static const char *const *const later[] = {later_protectors, later_exploiters, later_defenses};
 
 /* The i-th registered name of a kind, NULL past the end; *summary goes with it. Models that are no exploiters give "". */

@@ -112,6 +112,7 @@ um_status um_result_write_cell(const char *path, const um_result_meta *meta, con
     UM_TRY(um_store_timing(f, "seconds", result->seconds));
     UM_TRY(um_h5_set_real(f, "/", "flops", result->flops));
     UM_TRY(um_h5_set_text(f, "/", "weights_sha256", result->weights_sha256));
+    UM_TRY(um_h5_set_text(f, "/", "network", result->network));
     UM_TRY(um_store_seal(f));
     UM_TRY(um_h5_commit(&f));
 done:

@@ -7,7 +7,8 @@
  *     curves    over epochs or cycles; NAME_x where the points are not 1, 2, 3 ...
  *     images    test_dsc, train_dsc, psnr, ssim of every image
  *     timings   seconds
- *     attributes  coordinates, keys, provenance; weights_sha256, flops */
+ *     attributes  coordinates, keys, provenance; weights_sha256, flops; network: the exploiter's name, and how it started where
+ *               that is a choice ("transunet-scratch") */
 #ifndef UM_GRID_RESULT_H
 #define UM_GRID_RESULT_H
 

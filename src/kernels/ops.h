@@ -30,13 +30,37 @@
  * BN_BWD_PARAM      s (local)                                   dbeta = s[0], dgamma = s[1]: out[0] = dgamma, out[1] = dbeta
  * BN_BWD_APPLY      dy x coef (s over all ranks)                dx = a*(g - s0/m - xh*s1/m); attr.bn.eval or s absent: dx = a*g
  * ALL_REDUCE        s f64                                       the same, summed over the ranks of the cell (um_batch.reduce)
- * MAXPOOL_FWD       x[N,H,W,C]                                  y[N,H/2,W/2,C] (floor), which u8: 0..3 = 2*dy+dx of the maximum, first wins; NaN wins
+ * MAXPOOL_FWD       x[N,H,W,C]                                  y[N,H',W',C] (floor), which u8: size*dy + dx of the maximum in its window (attr.pool: size, stride,
+ *                                                               pad < size with -infinity), first wins; NaN wins
  * MAXPOOL_BWD       dy which                                    dx (0 where nothing was chosen)
+ * PATCHES_FWD       x[N,H,W,C]                                  y[N,H',W',k*k*C]: the window under each output of a k x k convolution (attr.patch: size k, stride, pad with
+ *                                                               zeros), (u*k + v)*C + c; a strided convolution is a 1x1 convolution of patches
+ * PATCHES_BWD       dy                                          dx: every pixel gathers from the windows it lies in
+ * WS_FWD            w[kh,kw,C,K]                                h[kh,kw,C,K] or [1,1,kh*kw*C,K] (the same memory): (w - mean)*r per filter k, biased variance,
+ *                                                               r[K] = 1/sqrt(var + attr.ws.eps)
+ * WS_BWD            dh h r                                      dw = r*(dh - mean(dh) - h*mean(dh*h))
+ * NORM_FWD          x[N,H,W,C] gamma[C] beta[C]                 y = gamma*(x - mean)*r + beta, r = 1/sqrt(var + attr.norm.eps), biased variance over each image and
+ *                                                               group of C/groups channels (GroupNorm), or with groups = 0 over the channels of each pixel
+ *                                                               (LayerNorm); stats[N,1,groups,2] or [N,H,W,2]: mean, r
+ * NORM_BWD_SUMS     dy x stats                                  s f64[N,1,2,C] per image: sum dy, sum dy*xh, xh = (x - mean)*r
+ * NORM_BWD_PARAM    s                                           dgamma = s[1], dbeta = s[0], summed over the batch
+ * NORM_BWD          dy x gamma stats (s; groups > 0)            dx = r*(g - mean(g) - xh*mean(g*xh)), g = gamma*dy
+ * ATTENTION_FWD     q[N,H,W,D] k v                              o[N,H,W,D], p[N,heads,T,T]: pixels are T = H*W tokens, channels are attr.attention.heads heads of
+ *                                                               D/heads; p = softmax(q k^T / sqrt(D/heads)), o = p v per head
+ * ATTENTION_BWD     do q k v p                                  dq dk dv
+ * EMBED_ADD         x[N,H,W,C] e[T,C]                           y = x + e, T = H*W
+ * EMBED_BWD         dy                                          de = sum of dy over the batch
+ * ACT_FWD           x                                           y: attr.act relu, sigmoid, or gelu = x/2*(1 + erf(x/sqrt 2))
+ * ACT_BWD           dy t                                        dx; t = y for relu and sigmoid, x for gelu
+ * GATE_FWD          x[N,H,W,C] m[N,H,W,1]                       y = x*m; with dy for x it is also the gradient with respect to x
+ * GATE_BWD_M        dy x                                        dm = sum over channels of dy*x
+ * DROPOUT           x                                           y = x/(1-p) where the unit random number of the element is >= p, else 0; its own gradient. Element e of
+ *                                                               image i of the global batch takes word e%4 of Philox(batch.seed, UM_RNG_DROPOUT; e/4, layer<<32 | i, batch.step)
  * UPSAMPLE_FWD      x[N,h,w,C]                                  y[N,2h,2w,C]: attr.upsample bilinear (align_corners) or nearest
  * UPSAMPLE_BWD      dy                                          dx
  * WINDOW            x[N,H,W,C]                                  y[N,H',W',C]: y[i,j] = x[i+top, j+left] inside x, else 0 (top, left may be negative):
  *                                                               pads, crops, and is its own gradient with the signs turned
- * ADD               a b                                         y = a + b
+ * ADD               a b                                         y = a + b; real, or f64 sums
  * COPY              x                                           y = x
  * FILL              -                                           y = attr.fill
  * BOUND_FWD         z[N,H,W,C] b[N,H,W,1]                       d: the perturbation under the bound map b >= 0 (um_bound_rule, protectors.md U6, 1.5)
@@ -103,6 +127,8 @@ typedef enum um_bound_rule {
 /* inward: g unless (v >= hi and g < 0) or (v <= lo and g > 0); masked: g inside [lo, hi]; ste: g. */
 typedef enum um_clip_rule { UM_CLIP_INWARD, UM_CLIP_MASKED, UM_CLIP_STE } um_clip_rule;
 
+typedef enum um_act { UM_ACT_RELU, UM_ACT_SIGMOID, UM_ACT_GELU } um_act;
+
 /* L = w_ce * CE + w_dice * Dice (protectors.md 1.6). CE: mean over all pixels of the global batch. Dice per image, averaged over the
  * global batch (dice_batch: one Dice over the whole batch): 1 - (2 sum p*y + smooth) / (sum p + sum y + smooth), with sum p*p for
  * sum p when squared. Two-channel logits: the mean of the Dice of both classes. */
@@ -111,6 +137,7 @@ typedef struct um_seg_attr {
     bool dice_batch, squared;
     int64_t hw;     /* pixels of one image: SEG_LOSS and SEG_BWD divide by n_total * hw (set by um_nn_seg_loss) */
     bool two_class; /* the logits have two channels (set by um_nn_seg_loss) */
+    int n_heads;    /* this loss is one of so many that are averaged (deep supervision; set by um_nn_seg_loss_mean); 0: the only one */
 } um_seg_attr;
 
 typedef struct um_adam_attr {
@@ -124,6 +151,12 @@ typedef union um_op_attr {
     struct { bool dual; double theta; } cdc;
     struct { bool eval, relu; double eps, momentum; int64_t hw; } bn;
     struct { um_upsample_mode mode; } upsample;
+    struct { int size, stride, pad; } pool, patch;
+    struct { double eps; } ws;
+    struct { int64_t groups; double eps; } norm;
+    struct { int64_t heads; } attention;
+    struct { um_act kind; } act;
+    struct { double p; uint32_t layer; } dropout;
     struct { int64_t top, left; } window;
     struct { double value; } fill;
     struct { um_bound_rule rule; double gain; } bound;
@@ -136,6 +169,9 @@ typedef union um_op_attr {
 /* The images a call works on: which lanes they form and how many images the whole batch has over all ranks. */
 typedef struct um_batch {
     int64_t n_total;                            /* images of the global batch */
+    int64_t first;                              /* place of the first local image in the global batch */
+    uint64_t seed;                              /* of the training, and the step it is at: what dropout draws from */
+    uint32_t step;
     int n_lanes;                                /* lanes held by this rank */
     int64_t lane_begin[UM_MAX_LANES + 1];       /* local image index; lane l is [lane_begin[l], lane_begin[l+1]), may be empty */
     /* Sum of n doubles over the ranks of the cell, in place, same bits everywhere; NULL with one rank. Returns a um_status. */

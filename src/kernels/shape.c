@@ -24,12 +24,29 @@ static const char *const rules[UM_OP_COUNT] = {
     [UM_OP_BN_BWD_PARAM] = "D 1 1 2 C > R 1 1 1 C, R 1 1 1 C",
     [UM_OP_BN_BWD_APPLY] = "r N H W C, r N H W C, R 1 1 4 C, ?D 1 1 2 C > r N H W C",
     [UM_OP_ALL_REDUCE] = "D N H W C > D N H W C",
-    [UM_OP_MAXPOOL_FWD] = "r N H W C > r N H/2 W/2 C, u N H/2 W/2 C",
-    [UM_OP_MAXPOOL_BWD] = "r N H/2 W/2 C, u N H/2 W/2 C > r N H W C",
+    [UM_OP_MAXPOOL_FWD] = "r N H W C > r N P Q C, u N P Q C",
+    [UM_OP_MAXPOOL_BWD] = "r N P Q C, u N P Q C > r N H W C",
+    [UM_OP_PATCHES_FWD] = "r N H W C > r N P Q M",
+    [UM_OP_PATCHES_BWD] = "r N P Q M > r N H W C",
+    [UM_OP_WS_FWD] = "R I J C K > R P Q M K, R 1 1 1 K",
+    [UM_OP_WS_BWD] = "R P Q M K, R P Q M K, R 1 1 1 K > R I J C K",
+    [UM_OP_NORM_FWD] = "r N H W C, R 1 1 1 C, R 1 1 1 C > r N H W C, R N P Q 2",
+    [UM_OP_NORM_BWD_SUMS] = "r N H W C, r N H W C, R N P Q 2 > D N 1 2 C",
+    [UM_OP_NORM_BWD_PARAM] = "D N 1 2 C > R 1 1 1 C, R 1 1 1 C",
+    [UM_OP_NORM_BWD] = "r N H W C, r N H W C, R 1 1 1 C, R N P Q 2, ?D N 1 2 C > r N H W C",
+    [UM_OP_ATTENTION_FWD] = "r N H W D, r N H W D, r N H W D > r N H W D, R N K T T",
+    [UM_OP_ATTENTION_BWD] = "r N H W D, r N H W D, r N H W D, r N H W D, R N K T T > r N H W D, r N H W D, r N H W D",
+    [UM_OP_EMBED_ADD] = "r N H W C, R 1 1 T C > r N H W C",
+    [UM_OP_EMBED_BWD] = "r N H W C > R 1 1 T C",
+    [UM_OP_ACT_FWD] = "r N H W C > r N H W C",
+    [UM_OP_ACT_BWD] = "r N H W C, r N H W C > r N H W C",
+    [UM_OP_GATE_FWD] = "r N H W C, r N H W 1 > r N H W C",
+    [UM_OP_GATE_BWD_M] = "r N H W C, r N H W C > r N H W 1",
+    [UM_OP_DROPOUT] = "r N H W C > r N H W C",
     [UM_OP_UPSAMPLE_FWD] = "r N H W C > r N 2H 2W C",
     [UM_OP_UPSAMPLE_BWD] = "r N 2H 2W C > r N H W C",
     [UM_OP_WINDOW] = "r N H W C > r N P Q C",
-    [UM_OP_ADD] = "r N H W C, r N H W C > r N H W C",
+    [UM_OP_ADD] = "a N H W C, a N H W C > a N H W C",
     [UM_OP_COPY] = "r N H W C > r N H W C",
     [UM_OP_FILL] = "> a N H W C",
     [UM_OP_BOUND_FWD] = "r N H W C, r N H W 1 > r N H W C",
@@ -141,6 +158,61 @@ done:
     return rc;
 }
 
+static bool window_fits(const um_view *x, const um_view *y, int size, int stride, int pad)
+{
+    return size >= 1 && stride >= 1 && pad >= 0 && pad < size && x->h + 2 * pad >= size && x->w + 2 * pad >= size &&
+           y->h == (x->h + 2 * pad - size) / stride + 1 && y->w == (x->w + 2 * pad - size) / stride + 1;
+}
+
+static int64_t rows_of_filters(const um_view *w)
+{
+    return w->n * w->h * w->w;
+}
+
+static bool stats_fit(int64_t groups, const um_view *x, const um_view *stats)
+{
+    if (groups == 0)
+        return stats->h == x->h && stats->w == x->w;
+    return groups > 0 && x->c % groups == 0 && stats->h == 1 && stats->w == groups;
+}
+
+/* Relations between extents that a rule cannot say, for networks with windows, groups and tokens. */
+static const char *check_relations(um_op op, const um_op_call *call)
+{
+    const um_op_attr *a = &call->attr;
+    const um_view *in = call->in, *out = call->out;
+    bool fits = true;
+    switch (op) {
+    case UM_OP_MAXPOOL_FWD: fits = a->pool.size <= 15 && window_fits(&in[0], &out[0], a->pool.size, a->pool.stride, a->pool.pad); break;
+    case UM_OP_MAXPOOL_BWD: fits = a->pool.size <= 15 && window_fits(&out[0], &in[0], a->pool.size, a->pool.stride, a->pool.pad); break;
+    case UM_OP_PATCHES_FWD:
+        fits = window_fits(&in[0], &out[0], a->patch.size, a->patch.stride, a->patch.pad) &&
+               out[0].c == a->patch.size * a->patch.size * in[0].c;
+        break;
+    case UM_OP_PATCHES_BWD:
+        fits = window_fits(&out[0], &in[0], a->patch.size, a->patch.stride, a->patch.pad) &&
+               in[0].c == a->patch.size * a->patch.size * out[0].c;
+        break;
+    case UM_OP_WS_FWD:
+    case UM_OP_WS_BWD: fits = rows_of_filters(&in[0]) == rows_of_filters(&out[0]) && (op == UM_OP_WS_BWD || a->ws.eps > 0); break;
+    case UM_OP_NORM_FWD: fits = a->norm.eps > 0 && stats_fit(a->norm.groups, &in[0], &out[1]); break;
+    case UM_OP_NORM_BWD_SUMS: fits = stats_fit(a->norm.groups, &in[1], &in[2]); break;
+    case UM_OP_NORM_BWD: fits = stats_fit(a->norm.groups, &in[1], &in[3]) && (a->norm.groups == 0 || in[4].c != 0); break;
+    case UM_OP_ATTENTION_FWD:
+    case UM_OP_ATTENTION_BWD: {
+        const um_view *p = op == UM_OP_ATTENTION_FWD ? &out[1] : &in[4];
+        fits = a->attention.heads == p->h && in[0].c % p->h == 0 && p->w == in[0].h * in[0].w;
+        break;
+    }
+    case UM_OP_EMBED_ADD: fits = in[1].w == in[0].h * in[0].w; break;
+    case UM_OP_EMBED_BWD: fits = out[0].w == in[0].h * in[0].w; break;
+    case UM_OP_DROPOUT: fits = a->dropout.p >= 0 && a->dropout.p < 1; break;
+    case UM_OP_ADD: fits = in[0].dtype == in[1].dtype && in[0].dtype == out[0].dtype; break;
+    default: break;
+    }
+    return fits ? NULL : "extents and attributes do not fit each other (ops.h)";
+}
+
 static um_status check_attr(um_op op, const um_op_call *call)
 {
     const um_op_attr *a = &call->attr;
@@ -165,6 +237,8 @@ static um_status check_attr(um_op op, const um_op_call *call)
         why = "attr.adam.step counts from 1";
     else if ((op == UM_OP_BOUND_FWD || op == UM_OP_BOUND_BWD) && call->in[0].c > 256)
         why = "perturbations have at most 256 channels";
+    if (!why)
+        why = check_relations(op, call);
     return why ? um_fail(UM_E_UNSUPPORTED, "%s: %s", um_op_table[op].name, why) : UM_OK;
 }
 

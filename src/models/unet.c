@@ -46,7 +46,7 @@ static um_status encode(builder *b, um_tid x, um_tid level[DEPTH + 1])
         int64_t ch = b->config->width << i;
         if (i) {
             snprintf(prefix, sizeof prefix, "down%d.maxpool_conv.1", i);
-            UM_TRY(um_nn_maxpool(b->net->graph, &x, x));
+            UM_TRY(um_nn_maxpool(b->net->graph, &x, x, 2, 2, 0));
         }
         if (i == DEPTH && bilinear)
             ch /= 2;
@@ -109,6 +109,11 @@ static um_status build_unet(const um_net *net, const um_model_config *config, um
     return build(net, &plain, x, logits);
 }
 
-const um_model_def um_model_unet = {"unet", "U-Net (Ronneberger 2015): 4 levels, double convolutions with BatchNorm", true, build_unet};
-const um_model_def um_model_cdc_unet = {"cdc_unet", "U-Net with central-difference convolutions in the encoder (UMed's contour generator)",
-                                        false, build};
+const um_model_def um_model_unet = {
+    .name = "unet", .summary = "U-Net (Ronneberger 2015): 4 levels, double convolutions with BatchNorm", .exploiter = true,
+    .build = build_unet, .variant = UM_VARIANT_UP | UM_VARIANT_BIAS,
+};
+const um_model_def um_model_cdc_unet = {
+    .name = "cdc_unet", .summary = "U-Net with central-difference convolutions in the encoder (UMed's contour generator)",
+    .build = build, .variant = UM_VARIANT_UP | UM_VARIANT_BIAS,
+};

@@ -10,7 +10,9 @@ static const um_grad_rule rules[UM_OP_COUNT] = {
     [UM_OP_BN_APPLY] = um_grad_bn_apply,     [UM_OP_MAXPOOL_FWD] = um_grad_maxpool,   [UM_OP_UPSAMPLE_FWD] = um_grad_upsample,
     [UM_OP_WINDOW] = um_grad_window,         [UM_OP_ADD] = um_grad_add,               [UM_OP_COPY] = um_grad_copy,
     [UM_OP_BOUND_FWD] = um_grad_bound,       [UM_OP_CLIP_FWD] = um_grad_clip,         [UM_OP_SEG_LOSS] = um_grad_seg_loss,
-    [UM_OP_ALIGN_SUMS] = um_grad_align_sums,
+    [UM_OP_ALIGN_SUMS] = um_grad_align_sums, [UM_OP_ACT_FWD] = um_grad_act,           [UM_OP_GATE_FWD] = um_grad_gate,
+    [UM_OP_DROPOUT] = um_grad_dropout,       [UM_OP_NORM_FWD] = um_grad_norm,         [UM_OP_WS_FWD] = um_grad_ws,
+    [UM_OP_PATCHES_FWD] = um_grad_patches,   [UM_OP_ATTENTION_FWD] = um_grad_attention, [UM_OP_EMBED_ADD] = um_grad_embed,
 };
 
 um_status um_grads_get(um_grads *gs, um_tid t, um_tid *out)

@@ -38,6 +38,14 @@ um_status um_grad_add(um_grads *gs, const um_node *node);
 um_status um_grad_copy(um_grads *gs, const um_node *node);
 um_status um_grad_bound(um_grads *gs, const um_node *node);
 um_status um_grad_clip(um_grads *gs, const um_node *node);
+um_status um_grad_act(um_grads *gs, const um_node *node);
+um_status um_grad_gate(um_grads *gs, const um_node *node);
+um_status um_grad_dropout(um_grads *gs, const um_node *node);
+um_status um_grad_norm(um_grads *gs, const um_node *node);
+um_status um_grad_ws(um_grads *gs, const um_node *node);
+um_status um_grad_patches(um_grads *gs, const um_node *node);
+um_status um_grad_attention(um_grads *gs, const um_node *node);
+um_status um_grad_embed(um_grads *gs, const um_node *node);
 um_status um_grad_align_sums(um_grads *gs, const um_node *node);
 um_status um_grad_seg_loss(um_grads *gs, const um_node *node);
 

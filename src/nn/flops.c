@@ -1,6 +1,13 @@
 #include "nn/graph.h"
 
-/* Multiply-adds of one image times two; 0 for ops that are not convolutions. */
+/* Scores and sums of one image: two products of T x T x D forward, four backward. */
+static double attention_flops(const um_tensor *q, double products)
+{
+    double tokens = (double)(q->h * q->w);
+    return 2.0 * products * tokens * tokens * (double)q->c;
+}
+
+/* Multiply-adds of one image times two; 0 for ops that are neither convolutions nor matrix products. */
 static double node_flops(const um_graph *g, const um_node *node)
 {
     const um_tensor *big, *w;
@@ -21,6 +28,10 @@ static double node_flops(const um_graph *g, const um_node *node)
     case UM_OP_CONVT_BWD_WEIGHT:
         big = &g->tensors[node->in[0]], w = &g->tensors[node->out[0]];
         break;
+    case UM_OP_ATTENTION_FWD:
+        return attention_flops(&g->tensors[node->in[0]], 2);
+    case UM_OP_ATTENTION_BWD:
+        return attention_flops(&g->tensors[node->in[0]], 4);
     default:
         return 0;
     }

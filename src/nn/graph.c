@@ -135,24 +135,35 @@ static bool adopt(um_graph *g, um_tid t, um_tid cat, int64_t c_offset)
     return true;
 }
 
-um_status um_graph_concat(um_graph *g, um_tid *out, um_tid a, um_tid b, const char *name)
+um_status um_graph_concat_all(um_graph *g, um_tid *out, const um_tid *parts, int n, const char *name)
 {
     um_status rc = UM_OK;
-    um_tensor ta = g->tensors[a], tb = g->tensors[b];
-    UM_REQUIRE(ta.batched && tb.batched && ta.dtype == tb.dtype && ta.h == tb.h && ta.w == tb.w);
-    um_tid cat = UM_NONE, part[2] = {a, b};
-    UM_TRY(um_graph_act(g, &cat, name, ta.dtype, true, 0, ta.h, ta.w, ta.c + tb.c));
-    for (int i = 0; i < 2; i++) {
-        int64_t at = i ? ta.c : 0;
-        if (adopt(g, part[i], cat, at))
-            continue;
+    um_tensor first = g->tensors[parts[0]];
+    um_tid cat = UM_NONE;
+    int64_t c = 0, at = 0;
+    for (int i = 0; i < n; i++) {
+        const um_tensor *t = &g->tensors[parts[i]];
+        UM_REQUIRE(t->batched && t->dtype == first.dtype && t->h == first.h && t->w == first.w);
+        c += t->c;
+    }
+    UM_TRY(um_graph_act(g, &cat, name, first.dtype, true, 0, first.h, first.w, c));
+    for (int i = 0; i < n; i++) {
+        int64_t width = g->tensors[parts[i]].c;
         um_tid slice = UM_NONE;
-        UM_TRY(um_graph_slice(g, &slice, cat, at, i ? tb.c : ta.c));
-        UM_TRY(um_graph_node(g, UM_OP_COPY, name, &part[i], &slice, NULL, false));
+        if (!adopt(g, parts[i], cat, at)) {
+            UM_TRY(um_graph_slice(g, &slice, cat, at, width));
+            UM_TRY(um_graph_node(g, UM_OP_COPY, name, &parts[i], &slice, NULL, false));
+        }
+        at += width;
     }
     *out = cat;
 done:
     return rc;
+}
+
+um_status um_graph_concat(um_graph *g, um_tid *out, um_tid a, um_tid b, const char *name)
+{
+    return um_graph_concat_all(g, out, (um_tid[]){a, b}, 2, name);
 }
 
 static um_status check_operand(const um_graph *g, int node, um_tid t, bool is_in)

@@ -66,6 +66,7 @@ um_status um_graph_node(um_graph *g, um_op op, const char *name, const um_tid *i
 
 /* y = [a, b] along channels; same batch and extents (UM_E_BUG otherwise). */
 um_status um_graph_concat(um_graph *g, um_tid *out, um_tid a, um_tid b, const char *name);
+um_status um_graph_concat_all(um_graph *g, um_tid *out, const um_tid *parts, int n, const char *name);
 
 /* Appends the backward pass of `loss` (the output of um_nn_seg_loss or um_nn_align_sums): gradients of every trainable parameter, and of the tensors in
  * `wanted` (n_wanted ids; their gradients come back in wanted_grads, kept). Only what leads to those is differentiated: a

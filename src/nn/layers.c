@@ -1,13 +1,13 @@
 #include "nn/layers.h"
+#include "nn/layers_internal.h"
 
 #include <math.h>
 #include <string.h>
 
-/* Declares NAME.SUFFIX and brings it into the graph. */
-static um_status param_tensor(const um_net *net, um_tid *out, const char *name, const char *suffix, um_param *q)
+um_status um_nn_param(const um_net *net, um_tid *out, const char *name, const char *suffix, um_param *q)
 {
     um_status rc = UM_OK;
-    int index = -1, n = snprintf(q->name, sizeof q->name, "%s.%s", name, suffix);
+    int index = -1, n = snprintf(q->name, sizeof q->name, "%s%s%s", name, suffix[0] ? "." : "", suffix);
     UM_REQUIRE(n > 0 && (size_t)n < sizeof q->name);
     UM_TRY(um_params_require(net->params, q, &index));
     UM_TRY(um_graph_param(net->graph, out, net->params, index, net->trainable));
@@ -20,10 +20,10 @@ static um_status vector_param(const um_net *net, um_tid *out, const char *name, 
 {
     um_param q = {
         .kind = buffer ? UM_PARAM_BUFFER : UM_PARAM_VECTOR, .n_dims = 1, .dims = {c}, .init_bound = bound, .init_value = value};
-    return param_tensor(net, out, name, suffix, &q);
+    return um_nn_param(net, out, name, suffix, &q);
 }
 
-static um_status act_like(um_graph *g, um_tid *out, um_tid x, const char *name, int64_t h, int64_t w, int64_t c)
+um_status um_nn_act_like(um_graph *g, um_tid *out, um_tid x, const char *name, int64_t h, int64_t w, int64_t c)
 {
     return um_graph_act(g, out, name, g->tensors[x].dtype, true, 0, h, w, c);
 }
@@ -35,7 +35,7 @@ static um_status conv_node(const um_net *net, um_tid *out, um_tid x, um_tid w, u
     um_graph *g = net->graph;
     um_tid y = UM_NONE;
     um_op_attr attr = {.conv = {.stride = 1, .pad = k / 2, .algo = UM_CONV_AUTO}};
-    UM_TRY(act_like(g, &y, x, name, g->tensors[x].h, g->tensors[x].w, out_ch));
+    UM_TRY(um_nn_act_like(g, &y, x, name, g->tensors[x].h, g->tensors[x].w, out_ch));
     UM_TRY(um_graph_node(g, UM_OP_CONV_FWD, name, (um_tid[]){x, w, bias}, &y, &attr, false));
     *out = y;
 done:
@@ -49,7 +49,7 @@ um_status um_nn_conv(const um_net *net, um_tid *out, um_tid x, const char *name,
     double bound = 1.0 / sqrt((double)(in_ch * k * k));
     um_tid w = UM_NONE, b = UM_NONE;
     um_param q = {.kind = UM_PARAM_CONV, .n_dims = 4, .dims = {out_ch, in_ch, k, k}, .init_bound = bound};
-    UM_TRY(param_tensor(net, &w, name, "weight", &q));
+    UM_TRY(um_nn_param(net, &w, name, "weight", &q));
     if (bias)
         UM_TRY(vector_param(net, &b, name, "bias", out_ch, bound, 0, false));
     UM_TRY(conv_node(net, out, x, w, b, name, out_ch, k));
@@ -65,11 +65,11 @@ um_status um_nn_cdc_conv(const um_net *net, um_tid *out, um_tid x, const char *n
     double bound = 1.0 / sqrt((double)(in_ch * 9));
     um_tid wv = UM_NONE, wc = UM_NONE, k = UM_NONE, b = UM_NONE;
     um_param q = {.kind = UM_PARAM_CONV, .n_dims = 4, .dims = {out_ch, in_ch, 3, 3}, .init_bound = bound};
-    UM_TRY(param_tensor(net, &wv, name, "weight", &q));
+    UM_TRY(um_nn_param(net, &wv, name, "weight", &q));
     if (cdc->mode == UM_CDC_DUAL) {
         um_param d = q;
         d.init_bound = bound * cdc->init_wc_scale;
-        UM_TRY(param_tensor(net, &wc, name, "weight_cd", &d));
+        UM_TRY(um_nn_param(net, &wc, name, "weight_cd", &d));
     }
     if (bias)
         UM_TRY(vector_param(net, &b, name, "bias", out_ch, bound, 0, false));
@@ -104,7 +104,7 @@ um_status um_nn_batchnorm(const um_net *net, um_tid *out, um_tid x, const char *
     UM_TRY(um_graph_act(g, &coef, name, g->real, false, 1, 1, 4, tx.c));
     UM_TRY(um_graph_node(g, UM_OP_BN_COEF, name, (um_tid[]){all, gamma, beta, read ? mean : UM_NONE, read ? var : UM_NONE},
                          (um_tid[]){coef, update ? mean : UM_NONE, update ? var : UM_NONE}, &attr, false));
-    UM_TRY(act_like(g, &y, x, name, tx.h, tx.w, tx.c));
+    UM_TRY(um_nn_act_like(g, &y, x, name, tx.h, tx.w, tx.c));
     UM_TRY(um_graph_node(g, UM_OP_BN_APPLY, name, (um_tid[]){x, coef}, &y, &attr, false));
     *out = y;
 done:
@@ -119,23 +119,25 @@ um_status um_nn_conv_transpose(const um_net *net, um_tid *out, um_tid x, const c
     double bound = 1.0 / sqrt((double)(out_ch * 4));
     um_tid w = UM_NONE, b = UM_NONE, y = UM_NONE;
     um_param q = {.kind = UM_PARAM_CONVT, .n_dims = 4, .dims = {tx.c, out_ch, 2, 2}, .init_bound = bound};
-    UM_TRY(param_tensor(net, &w, name, "weight", &q));
+    UM_TRY(um_nn_param(net, &w, name, "weight", &q));
     UM_TRY(vector_param(net, &b, name, "bias", out_ch, bound, 0, false));
-    UM_TRY(act_like(g, &y, x, name, 2 * tx.h, 2 * tx.w, out_ch));
+    UM_TRY(um_nn_act_like(g, &y, x, name, 2 * tx.h, 2 * tx.w, out_ch));
     UM_TRY(um_graph_node(g, UM_OP_CONVT_FWD, name, (um_tid[]){x, w, b}, &y, NULL, false));
     *out = y;
 done:
     return rc;
 }
 
-um_status um_nn_maxpool(um_graph *g, um_tid *out, um_tid x)
+um_status um_nn_maxpool(um_graph *g, um_tid *out, um_tid x, int size, int stride, int pad)
 {
     um_status rc = UM_OK;
     um_tensor tx = g->tensors[x];
     um_tid y = UM_NONE, which = UM_NONE;
-    UM_TRY(act_like(g, &y, x, "maxpool", tx.h / 2, tx.w / 2, tx.c));
-    UM_TRY(um_graph_act(g, &which, "maxpool which", UM_U8, true, 0, tx.h / 2, tx.w / 2, tx.c));
-    UM_TRY(um_graph_node(g, UM_OP_MAXPOOL_FWD, "maxpool", &x, (um_tid[]){y, which}, NULL, false));
+    um_op_attr attr = {.pool = {size, stride, pad}};
+    int64_t h = (tx.h + 2 * pad - size) / stride + 1, w = (tx.w + 2 * pad - size) / stride + 1;
+    UM_TRY(um_nn_act_like(g, &y, x, "maxpool", h, w, tx.c));
+    UM_TRY(um_graph_act(g, &which, "maxpool which", UM_U8, true, 0, h, w, tx.c));
+    UM_TRY(um_graph_node(g, UM_OP_MAXPOOL_FWD, "maxpool", &x, (um_tid[]){y, which}, &attr, false));
     *out = y;
 done:
     return rc;
@@ -147,7 +149,7 @@ um_status um_nn_upsample(um_graph *g, um_tid *out, um_tid x, um_upsample_mode mo
     um_tensor tx = g->tensors[x];
     um_tid y = UM_NONE;
     um_op_attr attr = {.upsample = {mode}};
-    UM_TRY(act_like(g, &y, x, "upsample", 2 * tx.h, 2 * tx.w, tx.c));
+    UM_TRY(um_nn_act_like(g, &y, x, "upsample", 2 * tx.h, 2 * tx.w, tx.c));
     UM_TRY(um_graph_node(g, UM_OP_UPSAMPLE_FWD, "upsample", &x, &y, &attr, false));
     *out = y;
 done:
@@ -161,15 +163,21 @@ static int64_t floor_half(int64_t d)
 
 um_status um_nn_fit(um_graph *g, um_tid *out, um_tid x, int64_t h, int64_t w)
 {
+    const um_tensor *tx = &g->tensors[x];
+    return um_nn_window(g, out, x, -floor_half(h - tx->h), -floor_half(w - tx->w), h, w);
+}
+
+um_status um_nn_window(um_graph *g, um_tid *out, um_tid x, int64_t top, int64_t left, int64_t h, int64_t w)
+{
     um_status rc = UM_OK;
     um_tensor tx = g->tensors[x];
-    if (tx.h == h && tx.w == w) {
+    if (tx.h == h && tx.w == w && top == 0 && left == 0) {
         *out = x;
         return UM_OK;
     }
     um_tid y = UM_NONE;
-    um_op_attr attr = {.window = {.top = -floor_half(h - tx.h), .left = -floor_half(w - tx.w)}};
-    UM_TRY(act_like(g, &y, x, "fit", h, w, tx.c));
+    um_op_attr attr = {.window = {.top = top, .left = left}};
+    UM_TRY(um_nn_act_like(g, &y, x, "fit", h, w, tx.c));
     UM_TRY(um_graph_node(g, UM_OP_WINDOW, "fit", &x, &y, &attr, false));
     *out = y;
 done:
@@ -181,7 +189,7 @@ um_status um_nn_add(um_graph *g, um_tid *out, um_tid a, um_tid b)
     um_status rc = UM_OK;
     um_tensor ta = g->tensors[a];
     um_tid y = UM_NONE;
-    UM_TRY(act_like(g, &y, a, "add", ta.h, ta.w, ta.c));
+    UM_TRY(um_nn_act_like(g, &y, a, "add", ta.h, ta.w, ta.c));
     UM_TRY(um_graph_node(g, UM_OP_ADD, "add", (um_tid[]){a, b}, &y, NULL, false));
     *out = y;
 done:
@@ -194,7 +202,7 @@ um_status um_nn_bound(um_graph *g, um_tid *out, um_tid z, um_tid bound, um_bound
     um_tensor tz = g->tensors[z];
     um_tid d = UM_NONE;
     um_op_attr attr = {.bound = {.rule = rule, .gain = gain}};
-    UM_TRY(act_like(g, &d, z, "bound", tz.h, tz.w, tz.c));
+    UM_TRY(um_nn_act_like(g, &d, z, "bound", tz.h, tz.w, tz.c));
     UM_TRY(um_graph_node(g, UM_OP_BOUND_FWD, "bound", (um_tid[]){z, bound}, &d, &attr, false));
     *out = d;
 done:
@@ -207,34 +215,59 @@ um_status um_nn_clip(um_graph *g, um_tid *out, um_tid v, um_clip_rule rule, doub
     um_tensor tv = g->tensors[v];
     um_tid y = UM_NONE;
     um_op_attr attr = {.clip = {.rule = rule, .lo = lo, .hi = hi}};
-    UM_TRY(act_like(g, &y, v, "clip", tv.h, tv.w, tv.c));
+    UM_TRY(um_nn_act_like(g, &y, v, "clip", tv.h, tv.w, tv.c));
     UM_TRY(um_graph_node(g, UM_OP_CLIP_FWD, "clip", &v, &y, &attr, false));
     *out = y;
 done:
     return rc;
 }
 
-um_status um_nn_seg_loss(um_graph *g, um_tid *out, um_tid z, um_tid y, const um_seg_attr *seg)
+/* This rank's share of one head's loss. */
+static um_status loss_share(um_graph *g, um_tid *share, um_tid z, um_tid y, const um_seg_attr *seg)
 {
     um_status rc = UM_OK;
     um_op_attr attr = {.seg = *seg};
     attr.seg.hw = g->tensors[z].h * g->tensors[z].w;
     attr.seg.two_class = g->tensors[z].c == 2;
-    um_tid sums = UM_NONE, local = UM_NONE, total = UM_NONE, share = UM_NONE, loss = UM_NONE;
+    um_tid sums = UM_NONE, local = UM_NONE, total = UM_NONE;
     UM_TRY(um_graph_act(g, &sums, "seg sums", UM_F64, true, 0, 1, 1, 5));
     UM_TRY(um_graph_node(g, UM_OP_SEG_SUMS, "seg sums", (um_tid[]){z, y}, &sums, &attr, false));
     UM_TRY(um_graph_act(g, &local, "seg local", UM_F64, false, 1, 1, 1, 5));
     UM_TRY(um_graph_node(g, UM_OP_BATCH_SUM, "seg local", &sums, &local, NULL, false));
     UM_TRY(um_graph_act(g, &total, "seg total", UM_F64, false, 1, 1, 1, 5));
     UM_TRY(um_graph_node(g, UM_OP_ALL_REDUCE, "seg total", &local, &total, NULL, false));
-    UM_TRY(um_graph_act(g, &share, "loss share", UM_F64, false, 1, 1, 1, 3));
-    UM_TRY(um_graph_node(g, UM_OP_SEG_LOSS, "loss share", (um_tid[]){sums, total}, &share, &attr, false));
+    UM_TRY(um_graph_act(g, share, "loss share", UM_F64, false, 1, 1, 1, 3));
+    UM_TRY(um_graph_node(g, UM_OP_SEG_LOSS, "loss share", (um_tid[]){sums, total}, share, &attr, false));
+done:
+    return rc;
+}
+
+um_status um_nn_seg_loss_mean(um_graph *g, um_tid *out, const um_tid *z, int n, um_tid y, const um_seg_attr *seg)
+{
+    um_status rc = UM_OK;
+    um_seg_attr attr = *seg;
+    um_tid share = UM_NONE, loss = UM_NONE;
+    attr.n_heads = n;
+    for (int i = 0; i < n; i++) {
+        um_tid one = UM_NONE, sum = UM_NONE;
+        UM_TRY(loss_share(g, &one, z[i], y, &attr));
+        if (i > 0) {
+            UM_TRY(um_graph_act(g, &sum, "loss share", UM_F64, false, 1, 1, 1, 3));
+            UM_TRY(um_graph_node(g, UM_OP_ADD, "loss share", (um_tid[]){share, one}, &sum, NULL, false));
+        }
+        share = i > 0 ? sum : one;
+    }
     UM_TRY(um_graph_act(g, &loss, "loss", UM_F64, false, 1, 1, 1, 3));
     UM_TRY(um_graph_node(g, UM_OP_ALL_REDUCE, "loss", &share, &loss, NULL, false));
     g->tensors[loss].keep = true;
     *out = loss;
 done:
     return rc;
+}
+
+um_status um_nn_seg_loss(um_graph *g, um_tid *out, um_tid z, um_tid y, const um_seg_attr *attr)
+{
+    return um_nn_seg_loss_mean(g, out, &z, 1, y, attr);
 }
 
 um_status um_nn_align_sums(um_graph *g, um_tid *out, um_tid h, um_tid y, um_tid means, bool balance)

@@ -12,12 +12,19 @@ typedef enum um_bn_mode {
     UM_BN_EVAL,  /* running statistics */
 } um_bn_mode;
 
+/* Logits besides the last ones, each with a loss of its own in training (deep supervision). */
+typedef struct um_aux_heads {
+    um_tid logits[7];
+    int n;
+} um_aux_heads;
+
 /* A network inside a graph: where its parameters are, whether they learn here, and how its normalisation behaves. */
 typedef struct um_net {
     um_graph *graph;
     um_params *params;
     bool trainable;
     um_bn_mode bn;
+    um_aux_heads *aux; /* where a network with deep supervision leaves its other logits; NULL: nobody asks */
 } um_net;
 
 typedef enum um_cdc_mode { UM_CDC_NONE, UM_CDC_DUAL, UM_CDC_THETA } um_cdc_mode;
@@ -39,10 +46,12 @@ um_status um_nn_batchnorm(const um_net *net, um_tid *out, um_tid x, const char *
 /* Transposed convolution 2x2 stride 2 with bias: NAME.weight [C,O,2,2]. Init U(+-1/sqrt(O*4)) as the framework does. */
 um_status um_nn_conv_transpose(const um_net *net, um_tid *out, um_tid x, const char *name, int64_t out_ch);
 
-um_status um_nn_maxpool(um_graph *g, um_tid *out, um_tid x);                        /* 2x2, stride 2, floor */
+um_status um_nn_maxpool(um_graph *g, um_tid *out, um_tid x, int size, int stride, int pad); /* floor; pads with -infinity */
 um_status um_nn_upsample(um_graph *g, um_tid *out, um_tid x, um_upsample_mode mode); /* x2 */
 /* Zero-pads or crops to h x w: left/top = floor(d/2). Returns x itself when nothing changes. */
 um_status um_nn_fit(um_graph *g, um_tid *out, um_tid x, int64_t h, int64_t w);
+/* y[i,j] = x[i+top, j+left] inside x, else 0; h x w. Returns x itself when nothing changes. */
+um_status um_nn_window(um_graph *g, um_tid *out, um_tid x, int64_t top, int64_t left, int64_t h, int64_t w);
 um_status um_nn_add(um_graph *g, um_tid *out, um_tid a, um_tid b);
 /* Perturbation from the raw output z [N,H,W,C] under the bound map [N,H,W,1]. */
 um_status um_nn_bound(um_graph *g, um_tid *out, um_tid z, um_tid bound, um_bound_rule rule, double gain);
@@ -50,6 +59,30 @@ um_status um_nn_clip(um_graph *g, um_tid *out, um_tid v, um_clip_rule rule, doub
 
 /* Segmentation loss of logits z [N,H,W,1|2] against the mask y [N,H,W,1]. out: f64 [3] = loss, CE, Dice over the global batch. */
 um_status um_nn_seg_loss(um_graph *g, um_tid *out, um_tid z, um_tid y, const um_seg_attr *attr);
+
+/* The mean of the losses of n logits: deep supervision. */
+um_status um_nn_seg_loss_mean(um_graph *g, um_tid *out, const um_tid *z, int n, um_tid y, const um_seg_attr *attr);
+
+/* ---- attention networks (layers_token.c); tokens are pixels, so a linear layer is a 1x1 convolution ---- */
+
+um_status um_nn_act(um_graph *g, um_tid *out, um_tid x, um_act kind);
+um_status um_nn_gate(um_graph *g, um_tid *out, um_tid x, um_tid m); /* x [N,H,W,C] times m [N,H,W,1] */
+/* Nothing but in training (net->bn == UM_BN_TRAIN, p > 0). Which elements go depends on um_batch and on `name`. */
+um_status um_nn_dropout(const um_net *net, um_tid *out, um_tid x, const char *name, double p);
+um_status um_nn_replicate(um_graph *g, um_tid *out, um_tid x, int64_t copies); /* along channels */
+
+/* NAME.weight, NAME.bias [C]. groups = 0: LayerNorm. */
+um_status um_nn_norm(const um_net *net, um_tid *out, um_tid x, const char *name, int64_t groups, double eps);
+/* Weight-standardised convolution, no bias (eps 1e-5): NAME.weight [O,C,k,k], padding (k-1)/2. Init as um_nn_conv. */
+um_status um_nn_ws_conv(const um_net *net, um_tid *out, um_tid x, const char *name, int64_t out_ch, int k, int stride);
+
+/* NAME.weight [O,C], NAME.bias [O]. init: U(+-1/sqrt C) for both, or Xavier-uniform weights with N(0, 1e-6) biases. */
+typedef enum um_linear_init { UM_LINEAR_DEFAULT, UM_LINEAR_XAVIER } um_linear_init;
+um_status um_nn_linear(const um_net *net, um_tid *out, um_tid x, const char *name, int64_t out_ch, um_linear_init init);
+/* Multi-head self attention: NAME.query, .key, .value, .out, all linear. */
+um_status um_nn_self_attention(const um_net *net, um_tid *out, um_tid x, const char *name, int64_t heads);
+/* x + NAME [1,T,C], T = H*W; init 0. */
+um_status um_nn_embed(const um_net *net, um_tid *out, um_tid x, const char *name);
 
 /* Distance of the features h [N,H,W,C] from the means [N,1,2,C] of the other class (ops.h ALIGN_SUMS). out: f64 [N,1,1,4] per image,
  * kept; um_graph_backward takes it as a loss, the sum over the images of their mean squares. */

@@ -127,6 +127,8 @@ um_view um_params_view(const um_params *p, int index, um_param_block block)
         v.n = q->dims[2], v.h = q->dims[3], v.w = q->dims[1], v.c = v.ld = q->dims[0];
     } else if (q->kind == UM_PARAM_CONVT) {
         v.n = q->dims[0], v.h = q->dims[2], v.w = q->dims[3], v.c = v.ld = q->dims[1];
+    } else if (q->kind == UM_PARAM_TABLE) {
+        v.w = q->dims[1], v.c = v.ld = q->dims[2];
     }
     return v;
 }
@@ -170,8 +172,10 @@ static um_status init_tensor(um_params *p, int index, uint64_t seed, um_rng_purp
     float b = (float)q->init_bound;
     if (b > 0)
         um_rng_fill_uniform(draw, q->count, -b, b, seed, purpose, um_text_hash(q->name), 0);
+    if (q->init_sd > 0)
+        um_rng_fill_normal(draw, q->count, 0, (float)q->init_sd, seed, purpose, um_text_hash(q->name), 0);
     for (int64_t i = 0; i < q->count; i++)
-        value[i] = b > 0 ? draw[i] : q->init_value;
+        value[i] = b > 0 || q->init_sd > 0 ? draw[i] : q->init_value;
     UM_TRY(um_params_write(p, index, UM_BLOCK_VALUE, value));
     memset(value, 0, (size_t)q->count * sizeof *value);
     for (int blk = UM_BLOCK_M; q->kind != UM_PARAM_BUFFER && blk <= UM_BLOCK_V; blk++)

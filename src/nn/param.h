@@ -10,9 +10,10 @@
 #include "kernels/backend.h"
 
 typedef enum um_param_kind {
-    UM_PARAM_CONV,   /* PyTorch [O,I,kh,kw]    memory [kh][kw][I][O] */
+    UM_PARAM_CONV,   /* PyTorch [O,I,kh,kw] or, linear, [O,I] (n_dims 2, dims[2] = dims[3] = 1)    memory [kh][kw][I][O] */
     UM_PARAM_CONVT,  /* PyTorch [I,O,kh,kw]    memory [I][kh][kw][O] */
     UM_PARAM_VECTOR, /* [C] */
+    UM_PARAM_TABLE,  /* [1,T,C] */
     UM_PARAM_BUFFER, /* [C], not trained */
 } um_param_kind;
 
@@ -23,6 +24,7 @@ typedef struct um_param {
     int64_t dims[4];      /* PyTorch order */
     int64_t count, offset; /* elements; offset into the value block, or into the buffer block */
     double init_bound;    /* U(-b, b); 0 = constant init_value */
+    double init_sd;       /* N(0, sd) where > 0 */
     double init_value;
 } um_param;
 

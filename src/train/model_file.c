@@ -11,7 +11,7 @@ um_status um_model_save(const um_segmenter *s, const char *path, int64_t epoch, 
     um_status rc = UM_OK;
     um_net_tensors t = {0};
     char variant[64];
-    um_model_variant(&s->config.net, variant);
+    um_model_variant(s->config.model, &s->config.net, variant);
     um_checkpoint_attr attrs[] = {
         {"arch", s->config.model->name, 0}, {"variant", variant, 0},           {"w", NULL, s->config.net.width},
         {"s", NULL, s->config.h},           {"in_ch", NULL, s->config.net.in_ch}, {"out_ch", NULL, s->config.net.out_ch},
@@ -39,8 +39,7 @@ static um_status read_config(const char *path, um_segmenter_config *config)
         rc = um_fail(UM_E_DATA, "%s holds no network that this version knows (arch \"%s\")", path, um_text_get(&arch));
         goto done;
     }
-    config->net.up = strstr(um_text_get(&variant), "bilinear") ? UM_UP_BILINEAR : UM_UP_CONVT;
-    config->net.bias = !strstr(um_text_get(&variant), "nobias");
+    um_model_read_variant(&config->net, um_text_get(&variant));
     config->net.cdc = (um_cdc){.mode = strcmp(config->model->name, "cdc_unet") ? UM_CDC_NONE : UM_CDC_DUAL, .init_wc_scale = 0.25};
     config->net.cdc_bottleneck = true;
     if (config->net.width < 1 || config->net.width > 4096 || config->net.in_ch < 1 || config->net.in_ch > 64 || config->net.out_ch < 1 ||

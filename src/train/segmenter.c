@@ -8,14 +8,16 @@ static um_status build_train(um_segmenter *s)
 {
     um_status rc = UM_OK;
     const um_segmenter_config *c = &s->config;
+    um_aux_heads aux = {0};
     um_tid logits = UM_NONE;
     UM_TRY(um_graph_create(&s->train_graph, s->backend->real, c->max_batch));
     um_graph *g = s->train_graph;
-    um_net net = {g, s->params, true, UM_BN_TRAIN};
+    um_net net = {g, s->params, true, UM_BN_TRAIN, &aux};
     UM_TRY(um_graph_input(g, &s->x, "image", c->h, c->w, c->net.in_ch));
     UM_TRY(um_graph_input(g, &s->y, "mask", c->h, c->w, 1));
     UM_TRY(c->model->build(&net, &c->net, s->x, &logits));
-    UM_TRY(um_nn_seg_loss(g, &s->loss, logits, s->y, &c->loss));
+    aux.logits[aux.n++] = logits;
+    UM_TRY(um_nn_seg_loss_mean(g, &s->loss, aux.logits, aux.n, s->y, &c->loss));
     UM_TRY(um_graph_backward(g, s->loss, NULL, 0, NULL));
 done:
     return rc;
@@ -101,6 +103,8 @@ um_status um_segmenter_step(um_segmenter *s, const void *x, const void *y, int64
     um_status rc = UM_OK;
     um_batch batch;
     um_batch_set(&batch, n, s->config.lanes);
+    batch.seed = s->config.seed;
+    batch.step = (uint32_t)s->params->adam_step;
     UM_TRY(um_exec_upload(s->train, s->x, x, n));
     UM_TRY(um_exec_upload(s->train, s->y, y, n));
     UM_TRY(um_exec_run(s->train, &batch, 0, -1));

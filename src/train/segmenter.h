@@ -15,6 +15,7 @@ typedef struct um_segmenter_config {
     int lanes;
     um_seg_attr loss;
     um_adam_attr adam;
+    uint64_t seed; /* of dropout */
 } um_segmenter_config;
 
 typedef struct um_segmenter {

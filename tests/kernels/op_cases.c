@@ -55,6 +55,20 @@ static void derive_align_sums(um_op_call *call)
     um_ref_align_sums(&sums);
 }
 
+/* NORM_BWD: the sums of what the call holds. */
+static void derive_norm_sums(um_op_call *call)
+{
+    um_op_call sums = {.in = {call->in[0], call->in[1], call->in[3]}, .out = {call->in[4]}, .attr = call->attr, .batch = call->batch};
+    um_ref_norm_bwd_sums(&sums);
+}
+
+/* ATTENTION_BWD: probabilities that belong to q and k; the output goes where it does no harm. */
+static void derive_attention(um_op_call *call)
+{
+    um_op_call fwd = {.in = {call->in[1], call->in[2], call->in[3]}, .out = {call->out[0], call->in[4]}, .attr = call->attr};
+    um_ref_attention_fwd(&fwd);
+}
+
 #define CONV3 {.conv = {1, 1, UM_CONV_AUTO}}
 #define CONV1 {.conv = {1, 0, UM_CONV_AUTO}}
 
@@ -96,9 +110,81 @@ static void derive_align_sums(um_op_call *call)
 
 #define POOL_CASES(n, h, w, c, g)                                                                                              \
     {"maxpool fwd " #n " " #h "x" #w "x" #c, UM_OP_MAXPOOL_FWD, {IMG(n, h, w, c, g, FILL_ANY)},                                \
-     {IMG(n, (h) / 2, (w) / 2, c, g, FILL_ANY), PLACE(n, (h) / 2, (w) / 2, c, 0)}},                                            \
+     {IMG(n, (h) / 2, (w) / 2, c, g, FILL_ANY), PLACE(n, (h) / 2, (w) / 2, c, 0)}, {.pool = {2, 2, 0}}},                                          \
         {"maxpool bwd " #n " " #h "x" #w "x" #c, UM_OP_MAXPOOL_BWD,                                                            \
-         {IMG(n, (h) / 2, (w) / 2, c, g, FILL_ANY), PLACE(n, (h) / 2, (w) / 2, c, 0)}, {IMG(n, h, w, c, g, FILL_ANY)}}
+         {IMG(n, (h) / 2, (w) / 2, c, g, FILL_ANY), PLACE(n, (h) / 2, (w) / 2, c, 0)}, {IMG(n, h, w, c, g, FILL_ANY)},         \
+         {.pool = {2, 2, 0}}}
+
+/* Windows that overlap: size k, stride s, padding p. */
+#define WINDOWED(l, k, s, p) (((l) + 2 * (p) - (k)) / (s) + 1)
+#define POOL_WIDE_CASES(n, h, w, c, k, s, p, g)                                                                                \
+    {"maxpool fwd " #k "/" #s "/" #p " " #n " " #h "x" #w "x" #c, UM_OP_MAXPOOL_FWD, {IMG(n, h, w, c, g, FILL_ANY)},           \
+     {IMG(n, WINDOWED(h, k, s, p), WINDOWED(w, k, s, p), c, g, FILL_ANY), PLACE(n, WINDOWED(h, k, s, p), WINDOWED(w, k, s, p), c, 0)}, \
+     {.pool = {k, s, p}}},                                                                                                     \
+        {"maxpool bwd " #k "/" #s "/" #p " " #n " " #h "x" #w "x" #c, UM_OP_MAXPOOL_BWD,                                       \
+         {IMG(n, WINDOWED(h, k, s, p), WINDOWED(w, k, s, p), c, g, FILL_ANY),                                                  \
+          PLACE(n, WINDOWED(h, k, s, p), WINDOWED(w, k, s, p), c, 0)},                                                         \
+         {IMG(n, h, w, c, g, FILL_ANY)}, {.pool = {k, s, p}}}
+
+#define PATCH_CASES(n, h, w, c, k, s, p, gx, gy)                                                                               \
+    {"patches fwd " #k "/" #s "/" #p " " #n " " #h "x" #w "x" #c, UM_OP_PATCHES_FWD, {IMG(n, h, w, c, gx, FILL_ANY)},          \
+     {IMG(n, WINDOWED(h, k, s, p), WINDOWED(w, k, s, p), (k) * (k) * (c), gy, FILL_ANY)}, {.patch = {k, s, p}}},               \
+        {"patches bwd " #k "/" #s "/" #p " " #n " " #h "x" #w "x" #c, UM_OP_PATCHES_BWD,                                       \
+         {IMG(n, WINDOWED(h, k, s, p), WINDOWED(w, k, s, p), (k) * (k) * (c), gy, FILL_ANY)},                                  \
+         {IMG(n, h, w, c, gx, FILL_ANY)}, {.patch = {k, s, p}}}
+
+#define WS_CASES(k, c, m)                                                                                                      \
+    {"ws fwd " #k "x" #k " " #c "->" #m, UM_OP_WS_FWD, {PAR(k, k, c, m, FILL_ANY)}, {PAR(k, k, c, m, FILL_ANY), VEC(m, FILL_ANY)}, \
+     {.ws = {1e-5}}},                                                                                                          \
+        {"ws bwd " #k "x" #k " " #c "->" #m, UM_OP_WS_BWD,                                                                     \
+         {PAR(1, 1, (k) * (k) * (c), m, FILL_ANY), PAR(1, 1, (k) * (k) * (c), m, FILL_ANY), VEC(m, FILL_POSITIVE)},            \
+         {PAR(k, k, c, m, FILL_ANY)}}
+
+#define STATS(n, h, w) {n, h, w, 2, 0, 'r', FILL_POSITIVE, true}
+#define ROW_SUMS(n, c) {n, 1, 2, c, 0, 'd', FILL_ANY, true}
+/* (sh, sw): extents of the statistics, (1, groups) or (h, w). */
+#define NORM_CASES(n, h, w, c, g_, sh, sw, gx, gy)                                                                             \
+    {"norm fwd " #n " " #h "x" #w "x" #c " groups " #g_, UM_OP_NORM_FWD,                                                       \
+     {IMG(n, h, w, c, gx, FILL_ANY), VEC(c, FILL_ANY), VEC(c, FILL_ANY)}, {IMG(n, h, w, c, gy, FILL_ANY), STATS(n, sh, sw)},   \
+     {.norm = {g_, 1e-6}}},                                                                                                    \
+        {"norm bwd sums " #n " " #h "x" #w "x" #c " groups " #g_, UM_OP_NORM_BWD_SUMS,                                         \
+         {IMG(n, h, w, c, gy, FILL_ANY), IMG(n, h, w, c, gx, FILL_ANY), STATS(n, sh, sw)}, {ROW_SUMS(n, c)}, {.norm = {g_, 1e-6}}}, \
+        {"norm bwd param " #n " " #c, UM_OP_NORM_BWD_PARAM, {ROW_SUMS(n, c)}, {VEC(c, FILL_ANY), VEC(c, FILL_ANY)}, {.norm = {g_, 1e-6}}}, \
+        {"norm bwd " #n " " #h "x" #w "x" #c " groups " #g_, UM_OP_NORM_BWD,                                                   \
+         {IMG(n, h, w, c, gy, FILL_ANY), IMG(n, h, w, c, gx, FILL_ANY), VEC(c, FILL_ANY), STATS(n, sh, sw), ROW_SUMS(n, c)},   \
+         {IMG(n, h, w, c, gy, FILL_ANY)}, {.norm = {g_, 1e-6}}, derive_norm_sums}
+
+#define PROB(n, a, t) {n, a, t, t, 0, 'r', FILL_POSITIVE, true}
+#define ATTENTION_CASES(n, h, w, d, a_, g)                                                                                     \
+    {"attention fwd " #n " " #h "x" #w "x" #d " heads " #a_, UM_OP_ATTENTION_FWD,                                              \
+     {IMG(n, h, w, d, g, FILL_ANY), IMG(n, h, w, d, 0, FILL_ANY), IMG(n, h, w, d, 0, FILL_ANY)},                               \
+     {IMG(n, h, w, d, g, FILL_ANY), PROB(n, a_, (h) * (w))}, {.attention = {a_}}},                                             \
+        {"attention bwd " #n " " #h "x" #w "x" #d " heads " #a_, UM_OP_ATTENTION_BWD,                                          \
+         {IMG(n, h, w, d, g, FILL_ANY), IMG(n, h, w, d, 0, FILL_ANY), IMG(n, h, w, d, g, FILL_ANY), IMG(n, h, w, d, 0, FILL_ANY), \
+          PROB(n, a_, (h) * (w))},                                                                                             \
+         {IMG(n, h, w, d, g, FILL_ANY), IMG(n, h, w, d, 0, FILL_ANY), IMG(n, h, w, d, 0, FILL_ANY)}, {.attention = {a_}},      \
+         derive_attention}
+
+#define EMBED_CASES(n, h, w, c, g)                                                                                             \
+    {"embed add " #n " " #h "x" #w "x" #c, UM_OP_EMBED_ADD, {IMG(n, h, w, c, g, FILL_ANY), PAR(1, 1, (h) * (w), c, FILL_ANY)}, \
+     {IMG(n, h, w, c, g, FILL_ANY)}},                                                                                          \
+        {"embed bwd " #n " " #h "x" #w "x" #c, UM_OP_EMBED_BWD, {IMG(n, h, w, c, g, FILL_ANY)}, {PAR(1, 1, (h) * (w), c, FILL_ANY)}}
+
+#define ACT_CASES(n, h, w, c, kind_, g)                                                                                        \
+    {"act fwd " #kind_ " " #n " " #h "x" #w "x" #c, UM_OP_ACT_FWD, {IMG(n, h, w, c, g, FILL_ANY)}, {IMG(n, h, w, c, g, FILL_ANY)}, \
+     {.act = {kind_}}},                                                                                                        \
+        {"act bwd " #kind_ " " #n " " #h "x" #w "x" #c, UM_OP_ACT_BWD,                                                         \
+         {IMG(n, h, w, c, g, FILL_ANY), IMG(n, h, w, c, 0, FILL_ANY)}, {IMG(n, h, w, c, g, FILL_ANY)}, {.act = {kind_}}}
+
+#define GATE_CASES(n, h, w, c, g)                                                                                              \
+    {"gate fwd " #n " " #h "x" #w "x" #c, UM_OP_GATE_FWD, {IMG(n, h, w, c, g, FILL_ANY), IMG(n, h, w, 1, g, FILL_ANY)},        \
+     {IMG(n, h, w, c, g, FILL_ANY)}},                                                                                          \
+        {"gate bwd m " #n " " #h "x" #w "x" #c, UM_OP_GATE_BWD_M, {IMG(n, h, w, c, g, FILL_ANY), IMG(n, h, w, c, g, FILL_ANY)}, \
+         {IMG(n, h, w, 1, g, FILL_ANY)}}
+
+#define DROPOUT_CASE(n, h, w, c, p_, g)                                                                                        \
+    {"dropout " #p_ " " #n " " #h "x" #w "x" #c, UM_OP_DROPOUT, {IMG(n, h, w, c, g, FILL_ANY)}, {IMG(n, h, w, c, g, FILL_ANY)}, \
+     {.dropout = {p_, 77}}}
 
 #define UP_CASES(n, h, w, c, mode_, g)                                                                                         \
     {"upsample fwd " #mode_ " " #n " " #h "x" #w "x" #c, UM_OP_UPSAMPLE_FWD, {IMG(n, h, w, c, g, FILL_ANY)},                   \
@@ -203,7 +289,42 @@ const op_case op_cases[] = {
     POOL_CASES(2, 7, 5, 9, 3),
     POOL_CASES(3, 40, 38, 16, 0),
     {"maxpool fwd with ties", UM_OP_MAXPOOL_FWD, {IMG(2, 6, 6, 4, 0, FILL_MASK)},
-     {IMG(2, 3, 3, 4, 0, FILL_ANY), PLACE(2, 3, 3, 4, 0)}},
+     {IMG(2, 3, 3, 4, 0, FILL_ANY), PLACE(2, 3, 3, 4, 0)}, {.pool = {2, 2, 0}}},
+    POOL_WIDE_CASES(2, 9, 7, 5, 3, 2, 0, 1),
+    POOL_WIDE_CASES(3, 40, 38, 16, 3, 2, 1, 0),
+    POOL_WIDE_CASES(1, 6, 5, 3, 2, 1, 0, 0),
+    {"maxpool fwd 3/2/0 with ties", UM_OP_MAXPOOL_FWD, {IMG(2, 7, 7, 4, 0, FILL_MASK)},
+     {IMG(2, 3, 3, 4, 0, FILL_ANY), PLACE(2, 3, 3, 4, 0)}, {.pool = {3, 2, 0}}},
+    PATCH_CASES(2, 9, 7, 3, 7, 2, 3, 0, 1),
+    PATCH_CASES(1, 5, 6, 8, 3, 2, 1, 2, 0),
+    PATCH_CASES(4, 27, 31, 9, 1, 2, 0, 0, 0),
+    PATCH_CASES(3, 28, 26, 12, 3, 2, 1, 0, 0),
+    WS_CASES(7, 3, 16),
+    WS_CASES(1, 1, 1),
+    WS_CASES(3, 24, 37),
+    WS_CASES(1, 40, 130),
+    NORM_CASES(1, 1, 1, 2, 1, 1, 1, 0, 0),
+    NORM_CASES(2, 5, 7, 12, 4, 1, 4, 1, 2),
+    NORM_CASES(4, 33, 31, 24, 24, 1, 24, 0, 0),
+    NORM_CASES(3, 40, 37, 16, 8, 1, 8, 0, 3),
+    NORM_CASES(5, 4, 5, 9, 0, 4, 5, 0, 1),
+    NORM_CASES(4, 14, 14, 96, 0, 14, 14, 0, 0),
+    ATTENTION_CASES(1, 1, 1, 4, 2, 0),
+    ATTENTION_CASES(2, 3, 4, 15, 3, 2),
+    ATTENTION_CASES(3, 7, 7, 24, 2, 0),
+    EMBED_CASES(1, 2, 3, 5, 0),
+    EMBED_CASES(5, 7, 6, 70, 1),
+    ACT_CASES(2, 5, 7, 9, UM_ACT_RELU, 2),
+    ACT_CASES(3, 41, 37, 11, UM_ACT_RELU, 0),
+    ACT_CASES(2, 5, 7, 9, UM_ACT_SIGMOID, 2),
+    ACT_CASES(3, 41, 37, 11, UM_ACT_SIGMOID, 0),
+    ACT_CASES(2, 5, 7, 9, UM_ACT_GELU, 2),
+    ACT_CASES(3, 41, 37, 11, UM_ACT_GELU, 0),
+    GATE_CASES(2, 5, 7, 9, 2),
+    GATE_CASES(3, 41, 37, 16, 0),
+    DROPOUT_CASE(2, 5, 7, 9, 0.1, 2),
+    DROPOUT_CASE(3, 41, 37, 16, 0.5, 0),
+    DROPOUT_CASE(1, 3, 3, 4, 0, 0),
     UP_CASES(1, 1, 1, 3, UM_UPSAMPLE_BILINEAR, 0),
     UP_CASES(2, 5, 7, 9, UM_UPSAMPLE_BILINEAR, 2),
     UP_CASES(3, 14, 13, 16, UM_UPSAMPLE_BILINEAR, 0),
@@ -220,6 +341,7 @@ const op_case op_cases[] = {
     {"add slices", UM_OP_ADD, {IMG(3, 41, 37, 11, 2, FILL_ANY), IMG(3, 41, 37, 11, 5, FILL_ANY)},
      {IMG(3, 41, 37, 11, 2, FILL_ANY)}},
     {"add large", UM_OP_ADD, {IMG(3, 41, 37, 11, 0, FILL_ANY), IMG(3, 41, 37, 11, 0, FILL_ANY)}, {IMG(3, 41, 37, 11, 0, FILL_ANY)}},
+    {"add f64", UM_OP_ADD, {SUMS(1, 2, 9, FILL_ANY), SUMS(1, 2, 9, FILL_ANY)}, {SUMS(1, 2, 9, FILL_ANY)}},
     {"copy", UM_OP_COPY, {IMG(2, 5, 7, 9, 0, FILL_ANY)}, {IMG(2, 5, 7, 9, 4, FILL_ANY)}},
     {"copy large", UM_OP_COPY, {IMG(3, 41, 37, 11, 0, FILL_ANY)}, {IMG(3, 41, 37, 11, 0, FILL_ANY)}},
     {"fill", UM_OP_FILL, {NONE}, {IMG(2, 5, 7, 9, 4, FILL_ANY)}, {.fill = {0.25}}},
@@ -241,6 +363,11 @@ const op_case op_cases[] = {
     SEG_CASES(5, 17, 19, 2, false, true, 1),
     SEG_CASES(4, 9, 11, 1, true, true, 0),
     SEG_CASES(4, 93, 101, 2, true, false, 0),
+    {"seg bwd, one of four heads", UM_OP_SEG_BWD,
+     {IMG(3, 9, 11, 1, 0, FILL_ANY), IMG(3, 9, 11, 1, 0, FILL_MASK), PER_IMAGE(3, 5, FILL_ANY), SUMS(1, 1, 5, FILL_ANY)},
+     {IMG(3, 9, 11, 1, 0, FILL_ANY)}, {.seg = {0.7, 1.3, 1e-5, .hw = 99, .n_heads = 4}}, derive_seg_sums},
+    {"seg loss, one of four heads", UM_OP_SEG_LOSS, {PER_IMAGE(4, 5, FILL_POSITIVE), NONE}, {SUMS(1, 1, 3, FILL_ANY)},
+     {.seg = {0.7, 1.3, 1e-5, .hw = 100, .n_heads = 4}}, derive_seg_total},
     {"seg loss without total", UM_OP_SEG_LOSS, {PER_IMAGE(4, 5, FILL_POSITIVE), NONE}, {SUMS(1, 1, 3, FILL_ANY)},
      SEG(false, false, 100, false), derive_seg_total},
     {"batch sum", UM_OP_BATCH_SUM, {PER_IMAGE(6, 5, FILL_ANY)}, {SUMS(1, 1, 5, FILL_ANY)}},

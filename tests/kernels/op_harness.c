@@ -90,6 +90,9 @@ static void set_allocate(op_set *s, const op_case *c, um_dtype real)
 {
     *s = (op_set){.call = {.attr = c->attr}};
     um_batch_set(&s->batch, case_images(c), CASE_LANES);
+    s->batch.first = 5;
+    s->batch.seed = 0x123456789;
+    s->batch.step = 3;
     s->call.batch = &s->batch;
     for (int i = 0; i < SET_OPERANDS; i++) {
         const case_operand *o = case_operand_at(c, i);
@@ -282,6 +285,9 @@ static void check_image_by_image(const bench *t)
     op_set_create(&got, t->c, t->b->real);
     for (int64_t i = 0; i < n; i++) {
         um_op_call call = narrow(t->c, &got, i, i + 1);
+        um_batch alone = got.batch;
+        alone.first += i;
+        call.batch = &alone;
         op_run(t->b, t->c->op, &call);
     }
     op_set first = t->first;

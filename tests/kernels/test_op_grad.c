@@ -15,7 +15,7 @@
 #define VEC(c, fill) PAR(1, 1, 1, c, fill)
 
 /* Where an input of the backward op comes from: input i of the forward op, its output i, or the upstream gradient r. */
-enum { FROM_END = 0, X0 = 1, X1, X2, Y1 = 11, R = 20 };
+enum { FROM_END = 0, X0 = 1, X1, X2, Y0 = 10, Y1, R = 20 };
 
 typedef struct grad_case {
     op_case forward;
@@ -50,7 +50,34 @@ static const grad_case cases[] = {
     {{"bn apply eval relu", UM_OP_BN_APPLY, {IMG(2, 5, 4, 3, FILL_ANY), PAR(1, 1, 4, 3, FILL_ANY)}, {IMG(2, 5, 4, 3, FILL_ANY)},
       {.bn = {.eval = true, .relu = true}}}, 0, UM_OP_BN_BWD_APPLY, {R, X0, X1}},
     {{"maxpool", UM_OP_MAXPOOL_FWD, {IMG(2, 7, 5, 3, FILL_DISTINCT)},
-      {IMG(2, 3, 2, 3, FILL_ANY), {2, 3, 2, 3, 0, 'u', FILL_PLACE, true}}}, 0, UM_OP_MAXPOOL_BWD, {R, Y1}},
+      {IMG(2, 3, 2, 3, FILL_ANY), {2, 3, 2, 3, 0, 'u', FILL_PLACE, true}}, {.pool = {2, 2, 0}}}, 0, UM_OP_MAXPOOL_BWD, {R, Y1}},
+    {{"maxpool 3/2/1", UM_OP_MAXPOOL_FWD, {IMG(2, 7, 5, 3, FILL_DISTINCT)},
+      {IMG(2, 4, 3, 3, FILL_ANY), {2, 4, 3, 3, 0, 'u', FILL_PLACE, true}}, {.pool = {3, 2, 1}}}, 0, UM_OP_MAXPOOL_BWD, {R, Y1}},
+    {{"patches", UM_OP_PATCHES_FWD, {IMG(2, 6, 5, 3, FILL_ANY)}, {IMG(2, 3, 3, 27, FILL_ANY)}, {.patch = {3, 2, 1}}}, 0,
+     UM_OP_PATCHES_BWD, {R}},
+    {{"ws", UM_OP_WS_FWD, {PAR(3, 3, 2, 5, FILL_ANY)}, {PAR(1, 1, 18, 5, FILL_ANY), VEC(5, FILL_ANY)}, {.ws = {1e-5}}}, 0,
+     UM_OP_WS_BWD, {R, Y0, Y1}},
+    {{"layer norm", UM_OP_NORM_FWD, {IMG(2, 3, 4, 7, FILL_ANY), VEC(7, FILL_ANY), VEC(7, FILL_ANY)},
+      {IMG(2, 3, 4, 7, FILL_ANY), IMG(2, 3, 4, 2, FILL_ANY)}, {.norm = {0, 1e-6}}}, 0, UM_OP_NORM_BWD, {R, X0, X1, Y1}},
+    {{"attention", UM_OP_ATTENTION_FWD, {IMG(2, 2, 3, 6, FILL_ANY), IMG(2, 2, 3, 6, FILL_ANY), IMG(2, 2, 3, 6, FILL_ANY)},
+      {IMG(2, 2, 3, 6, FILL_ANY), IMG(2, 2, 6, 6, FILL_ANY)}, {.attention = {2}}}, 0, UM_OP_ATTENTION_BWD, {R, X0, X1, X2, Y1}},
+    {{"attention", UM_OP_ATTENTION_FWD, {IMG(2, 2, 3, 6, FILL_ANY), IMG(2, 2, 3, 6, FILL_ANY), IMG(2, 2, 3, 6, FILL_ANY)},
+      {IMG(2, 2, 3, 6, FILL_ANY), IMG(2, 2, 6, 6, FILL_ANY)}, {.attention = {2}}}, 1, UM_OP_ATTENTION_BWD, {R, X0, X1, X2, Y1}},
+    {{"attention", UM_OP_ATTENTION_FWD, {IMG(2, 2, 3, 6, FILL_ANY), IMG(2, 2, 3, 6, FILL_ANY), IMG(2, 2, 3, 6, FILL_ANY)},
+      {IMG(2, 2, 3, 6, FILL_ANY), IMG(2, 2, 6, 6, FILL_ANY)}, {.attention = {2}}}, 2, UM_OP_ATTENTION_BWD, {R, X0, X1, X2, Y1}},
+    {{"embed", UM_OP_EMBED_ADD, {IMG(3, 2, 3, 5, FILL_ANY), PAR(1, 1, 6, 5, FILL_ANY)}, {IMG(3, 2, 3, 5, FILL_ANY)}}, 1,
+     UM_OP_EMBED_BWD, {R}},
+    {{"relu", UM_OP_ACT_FWD, {IMG(2, 5, 4, 3, FILL_ANY)}, {IMG(2, 5, 4, 3, FILL_ANY)}, {.act = {UM_ACT_RELU}}}, 0, UM_OP_ACT_BWD,
+     {R, Y0}},
+    {{"sigmoid", UM_OP_ACT_FWD, {IMG(2, 5, 4, 3, FILL_ANY)}, {IMG(2, 5, 4, 3, FILL_ANY)}, {.act = {UM_ACT_SIGMOID}}}, 0,
+     UM_OP_ACT_BWD, {R, Y0}},
+    {{"gelu", UM_OP_ACT_FWD, {IMG(2, 5, 4, 3, FILL_ANY)}, {IMG(2, 5, 4, 3, FILL_ANY)}, {.act = {UM_ACT_GELU}}}, 0, UM_OP_ACT_BWD,
+     {R, X0}},
+    {{"gate", UM_OP_GATE_FWD, {IMG(2, 5, 4, 3, FILL_ANY), IMG(2, 5, 4, 1, FILL_ANY)}, {IMG(2, 5, 4, 3, FILL_ANY)}}, 0, UM_OP_GATE_FWD,
+     {R, X1}},
+    {{"gate", UM_OP_GATE_FWD, {IMG(2, 5, 4, 3, FILL_ANY), IMG(2, 5, 4, 1, FILL_ANY)}, {IMG(2, 5, 4, 3, FILL_ANY)}}, 1,
+     UM_OP_GATE_BWD_M, {R, X0}},
+    {{"dropout", UM_OP_DROPOUT, {IMG(2, 5, 4, 3, FILL_ANY)}, {IMG(2, 5, 4, 3, FILL_ANY)}, {.dropout = {0.3, 9}}}, 0, UM_OP_DROPOUT, {R}},
     {{"upsample bilinear", UM_OP_UPSAMPLE_FWD, {IMG(2, 5, 3, 3, FILL_ANY)}, {IMG(2, 10, 6, 3, FILL_ANY)},
       {.upsample = {UM_UPSAMPLE_BILINEAR}}}, 0, UM_OP_UPSAMPLE_BWD, {R}},
     {{"upsample nearest", UM_OP_UPSAMPLE_FWD, {IMG(2, 5, 3, 3, FILL_ANY)}, {IMG(2, 10, 6, 3, FILL_ANY)},
@@ -104,7 +131,7 @@ static um_view source(op_set *s, const um_view *r, int from)
 {
     if (from == R)
         return *r;
-    return from >= Y1 ? s->call.out[from - Y1 + 1] : s->call.in[from - X0];
+    return from >= Y0 ? s->call.out[from - Y0] : s->call.in[from - X0];
 }
 
 /* The gradients land in operands of the forward inputs' shapes. A window is its own gradient with the signs turned. */
@@ -116,6 +143,8 @@ static void run_backward(const grad_case *g, op_set *s, const um_view *r, op_set
     call.out[0] = grads->call.in[g->wrt];
     if (g->backward == UM_OP_CDC_UNFOLD && s->call.attr.cdc.dual)
         memcpy(call.out, grads->call.in, 2 * sizeof call.out[0]);
+    if (g->backward == UM_OP_ATTENTION_BWD)
+        memcpy(call.out, grads->call.in, 3 * sizeof call.out[0]);
     if (g->backward == UM_OP_WINDOW) {
         call.attr.window.top = -call.attr.window.top;
         call.attr.window.left = -call.attr.window.left;
@@ -206,6 +235,20 @@ static void bn_gradient(chain *c)
     run_op(c, UM_OP_BN_BWD_APPLY, (um_op_call){.in = {c->r, c->x, c->coef, c->s}, .out = {c->dx}});
 }
 
+static double norm_loss(chain *c)
+{
+    run_op(c, UM_OP_NORM_FWD, (um_op_call){.in = {c->x, c->gamma, c->beta}, .out = {c->y, c->coef}});
+    return inner_product(&c->r, &c->y);
+}
+
+static void norm_gradient(chain *c)
+{
+    norm_loss(c);
+    run_op(c, UM_OP_NORM_BWD_SUMS, (um_op_call){.in = {c->r, c->x, c->coef}, .out = {c->s}});
+    run_op(c, UM_OP_NORM_BWD_PARAM, (um_op_call){.in = {c->s}, .out = {c->dgamma, c->dbeta}});
+    run_op(c, UM_OP_NORM_BWD, (um_op_call){.in = {c->r, c->x, c->gamma, c->coef, c->s}, .out = {c->dx}});
+}
+
 static double seg_loss(chain *c)
 {
     run_op(c, UM_OP_SEG_SUMS, (um_op_call){.in = {c->x, c->mask}, .out = {c->s}});
@@ -264,6 +307,34 @@ static void batch_norm_matches_finite_differences(void **state)
     }
 }
 
+/* Groups of two channels, of one, all in one, and LayerNorm. */
+static void group_norm_matches_finite_differences(void **state)
+{
+    (void)state;
+    static const int64_t groups[] = {3, 6, 1, 0};
+    for (int i = 0; i < 4; i++) {
+        pool_used = 0;
+        chain c = {.loss = norm_loss, .gradient = norm_gradient};
+        um_batch_set(&c.batch, 3, 4);
+        c.attr.norm.groups = groups[i];
+        c.attr.norm.eps = 1e-6;
+        c.x = random_view(3, 5, 4, 6, 2, 1);
+        c.gamma = random_view(1, 1, 1, 6, 1.5, 2);
+        c.beta = random_view(1, 1, 1, 6, 0.5, 3);
+        c.r = random_view(3, 5, 4, 6, 1, 4);
+        c.dx = view_of(3, 5, 4, 6);
+        c.y = view_of(3, 5, 4, 6);
+        c.dgamma = view_of(1, 1, 1, 6);
+        c.dbeta = view_of(1, 1, 1, 6);
+        c.s = view_of(3, 1, 2, 6);
+        c.coef = groups[i] ? view_of(3, 1, groups[i], 2) : view_of(3, 5, 4, 2);
+        c.gradient(&c);
+        assert_true(chain_error(&c, &c.x, &c.dx) < 1e-6);
+        assert_true(chain_error(&c, &c.gamma, &c.dgamma) < 1e-6);
+        assert_true(chain_error(&c, &c.beta, &c.dbeta) < 1e-6);
+    }
+}
+
 static chain seg_chain(int channels, bool dice_batch, bool squared)
 {
     pool_used = 0;
@@ -311,6 +382,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(backward_ops_match_finite_differences),
         cmocka_unit_test(batch_norm_matches_finite_differences),
+        cmocka_unit_test(group_norm_matches_finite_differences),
         cmocka_unit_test(loss_matches_finite_differences),
     };
     return cmocka_run_group_tests(tests, make_backend, free_backend);

@@ -1,4 +1,4 @@
-/* Sizes of the networks against the tables of models.md, sections 1, 2, 8 and 9. Nothing is allocated: a graph over parameters that
+/* Sizes of the networks against the tables of models.md, sections 1 to 6, 8 and 9. Nothing is allocated: a graph over parameters that
  * were only declared is enough. */
 #include <math.h>
 #include <stdio.h>
@@ -47,6 +47,7 @@ typedef struct row {
     int64_t params;
     int tensors, buffers;
     double gmacs; /* at 224 x 224; 0: the table has none */
+    bool deep;
 } row;
 
 #define T UM_UP_CONVT
@@ -69,6 +70,26 @@ static const row rows[] = {
     {"cdc_unet", 64, 3, 3, T, false, false, 35721219, 72, 54, 36.885},
     {"cdc_unet", 64, 1, 1, B, false, true, 26662721, 66, 54, 30.552},
     {"cdc_unet", 64, 3, 3, B, false, true, 26665155, 66, 54, 30.616},
+    {"unetpp", 64, 1, 1, T, false, true, 9162753, 122, 90, 26.374}, /* width of the U-Net; its own is half of it */
+    {"unetpp", 64, 3, 1, T, false, true, 9163329, 122, 90, 26.403},
+    {"unetpp", 64, 1, 1, T, false, true, 9162852, 128, 90, 26.379, true},
+    {"unetpp", 64, 3, 1, T, false, true, 9163428, 128, 90, 26.408, true},
+    {"unetpp", 128, 1, 1, T, false, true, 36628481, 122, 90, 105.46},
+    {"unetpp", 128, 3, 1, T, false, true, 36629633, 122, 90, 105.52},
+    {"unetpp", 128, 1, 1, T, false, true, 36628676, 128, 90, 0, true},
+    {"unetpp", 128, 3, 1, T, false, true, 36629828, 128, 90, 0, true},
+    {"attention_unet", 64, 1, 1, T, false, true, 34877421, 138, 102, 50.799},
+    {"attention_unet", 64, 3, 1, T, false, true, 34878573, 138, 102, 50.857},
+    {"transunet", 64, 1, 1, T, false, true, 105275921, 382, 27, 29.168},
+    {"transunet", 64, 3, 1, T, false, true, 105275921, 382, 27, 29.168},
+    {"transunet", 64, 3, 2, T, false, true, 105276066, 382, 27, 0},
+    {"unetpp", 32, 1, 1, T, false, true, 2293505, 122, 90, 0},
+    {"unetpp", 16, 1, 1, T, false, true, 574785, 122, 90, 0},
+    {"unetpp", 8, 1, 1, T, false, true, 144401, 122, 90, 0},
+    {"attention_unet", 32, 1, 1, T, false, true, 8725501, 138, 102, 0},
+    {"attention_unet", 16, 1, 1, T, false, true, 2184453, 138, 102, 0},
+    {"attention_unet", 8, 1, 1, T, false, true, 547657, 138, 102, 0},
+    {"transunet", 32, 1, 1, T, false, true, 26400201, 382, 27, 0},
     {"unet", 32, 1, 1, T, false, true, 7762465, 64, 54, 0},
     {"unet", 16, 1, 1, T, false, true, 1942289, 64, 54, 0},
     {"unet", 8, 1, 1, T, false, true, 486409, 64, 54, 0},
@@ -80,7 +101,7 @@ static const row rows[] = {
 static um_model_config config_of(const row *r)
 {
     um_model_config c = net_config(r->width, r->in_ch, r->out_ch);
-    c.up = r->up, c.bias = r->bias, c.cdc_bottleneck = r->bottleneck;
+    c.up = r->up, c.bias = r->bias, c.cdc_bottleneck = r->bottleneck, c.deep_supervision = r->deep;
     return c;
 }
 
@@ -123,19 +144,24 @@ static void every_row_of_the_tables(void **state)
 static void scale_table(void **state)
 {
     (void)state;
-    static const struct { int64_t width, side; double gmacs, half_digit; } scales[] = {
-        {64, 224, 36.8, 0.05},   {32, 224, 9.21, 0.005}, {16, 128, 0.753, 0.0005},
-        {16, 64, 0.188, 0.0005}, {8, 64, 0.047, 0.0005}, {8, 32, 0.012, 0.0005},
+    enum { MODELS = 5 };
+    static const char *const models[MODELS] = {"unet", "cdc_unet", "unetpp", "attention_unet", "transunet"};
+    static const struct { int64_t width, side; double gmacs[MODELS], half_digit; int64_t transunet; } scales[] = {
+        {64, 224, {36.8, 36.8, 26.4, 50.8, 29.2}, 0.05, 105275921},       {32, 224, {9.21, 9.21, 6.60, 12.7, 7.50}, 0.005, 26400201},
+        {16, 128, {0.753, 0.753, 0.539, 1.04, 0.310}, 0.0005, 2430741},   {16, 64, {0.188, 0.188, 0.135, 0.260, 0.076}, 0.0005, 2421525},
+        {8, 64, {0.047, 0.047, 0.034, 0.065, 0.020}, 0.0005, 610135},     {8, 32, {0.012, 0.012, 0.008, 0.016, 0.005}, 0.0005, 608983},
     };
-    static const char *const models[] = {"unet", "cdc_unet"};
     for (size_t i = 0; i < UM_COUNT(scales) * UM_COUNT(models); i++) {
         size_t k = i / UM_COUNT(models);
         um_model_config config = net_config(scales[k].width, 1, 1);
         built b;
         build(&b, models[i % UM_COUNT(models)], &config, scales[k].side);
-        if (fabs(gmacs(b.graph) - scales[k].gmacs) > scales[k].half_digit)
-            fail_msg("w=%ld at %ld: %.4f GMACs, expected %g", (long)scales[k].width, (long)scales[k].side, gmacs(b.graph),
-                     scales[k].gmacs);
+        double expected = scales[k].gmacs[i % UM_COUNT(models)], digit = expected >= 10 ? 0.05 : expected >= 1 ? 0.005 : scales[k].half_digit;
+        if (fabs(gmacs(b.graph) - expected) > digit)
+            fail_msg("%s, w=%ld at %ld: %.4f GMACs, expected %g", models[i % UM_COUNT(models)], (long)scales[k].width,
+                     (long)scales[k].side, gmacs(b.graph), expected);
+        if (!strcmp(models[i % UM_COUNT(models)], "transunet"))
+            assert_int_equal(um_params_trainable_count(b.params), scales[k].transunet);
         drop(&b);
     }
 }
@@ -150,21 +176,47 @@ static int64_t stage_params(const um_params *p, const char *stage)
     return sum;
 }
 
-static void stages_of_the_unet(void **state)
+static void stages(void **state)
 {
     (void)state;
-    static const struct { const char *name; int64_t params; } stages[] = {
+    static const struct { const char *name; int64_t params; } unet[] = {
         {"inc", 37696}, {"down1", 221696}, {"down2", 885760}, {"down3", 3540992}, {"down4", 14159872},
         {"up1", 9177600}, {"up2", 2295040}, {"up3", 574080}, {"up4", 143680}, {"outc", 65},
     };
-    um_model_config config = net_config(64, 1, 1);
-    built b;
-    build(&b, "unet", &config, 224);
-    for (size_t i = 0; i < UM_COUNT(stages); i++)
-        if (stage_params(b.params, stages[i].name) != stages[i].params)
-            fail_msg("stage %s has %ld parameters, expected %ld", stages[i].name, (long)stage_params(b.params, stages[i].name),
-                     (long)stages[i].params);
-    drop(&b);
+    static const struct { const char *name; int64_t params; } unetpp[] = {
+        {"conv0_0", 9696},    {"conv1_0", 55680},   {"conv2_0", 221952},  {"conv3_0", 886272}, {"conv4_0", 3542016}, {"conv0_1", 37056},
+        {"conv1_1", 147840},  {"conv2_1", 590592},  {"conv3_1", 2360832}, {"conv0_2", 46272},  {"conv1_2", 184704},  {"conv2_2", 738048},
+        {"conv0_3", 55488},   {"conv1_3", 221568},  {"conv0_4", 64704},   {"final", 33},
+    };
+    static const struct { const char *name; int64_t params; } attention[] = {
+        {"Conv1", 37824},  {"Conv2", 221952},  {"Conv3", 886272}, {"Conv4", 3542016},    {"Conv5", 14161920},
+        {"Up5", 4720128},  {"Att5", 263939},   {"Up_conv5", 7080960}, {"Up4", 1180416},  {"Att4", 66435},   {"Up_conv4", 1771008},
+        {"Up3", 295296},   {"Att3", 16835},    {"Up_conv3", 443136},  {"Up2", 73920},    {"Att2", 4323},    {"Up_conv2", 110976},
+        {"Conv_1x1", 65},
+    };
+#define HYBRID "transformer.embeddings.hybrid_model."
+    static const struct { const char *name; int64_t params; } transunet[] = {
+        {HYBRID "root", 9408 + 128}, {HYBRID "body.block1", 215808}, {HYBRID "body.block2", 1219584}, {HYBRID "body.block3", 10449920},
+        {"transformer.embeddings.patch_embeddings", 787200}, {"transformer.encoder.layer.0", 7087872},
+        {"transformer.encoder.layer", 85054464}, {"transformer.encoder.encoder_norm", 1536}, {"decoder.conv_more", 3539968},
+        {"decoder.blocks.0", 2950144}, {"decoder.blocks.1", 737792}, {"decoder.blocks.2", 147712}, {"decoder.blocks.3", 11584},
+        {"segmentation_head", 145},
+    };
+#define CHECK_STAGES(model, list)                                                                                              \
+    do {                                                                                                                       \
+        um_model_config config = net_config(64, 1, 1);                                                                         \
+        built b;                                                                                                               \
+        build(&b, model, &config, 224);                                                                                        \
+        for (size_t i = 0; i < UM_COUNT(list); i++)                                                                            \
+            if (stage_params(b.params, list[i].name) != list[i].params)                                                        \
+                fail_msg("%s, stage %s has %ld parameters, expected %ld", model, list[i].name,                                 \
+                         (long)stage_params(b.params, list[i].name), (long)list[i].params);                                    \
+        drop(&b);                                                                                                              \
+    } while (0)
+    CHECK_STAGES("unet", unet);
+    CHECK_STAGES("unetpp", unetpp);
+    CHECK_STAGES("attention_unet", attention);
+    CHECK_STAGES("transunet", transunet);
 }
 
 typedef struct trace { const char *name; int64_t side, channels; } trace;
@@ -175,7 +227,8 @@ static void check_trace(const um_graph *g, const trace *t)
     const um_tensor *found = NULL;
     for (um_tid i = 0; i < g->n_tensors; i++) {
         const um_tensor *q = &g->tensors[i];
-        if (q->kind == UM_T_ACT && q->batched && !strcmp(q->name, t->name))
+        bool copied = q->parent >= 0 && q->producer >= 0 && g->nodes[q->producer].op == UM_OP_COPY;
+        if (q->kind == UM_T_ACT && q->batched && !copied && !strcmp(q->name, t->name))
             found = q;
     }
     if (!found || found->h != t->side || found->w != t->side || found->c != t->channels)
@@ -223,6 +276,34 @@ static void shapes_at_224(void **state)
         {"up4.conv.double_conv.4", 224, 64},
         {"outc.conv", 224, 1},
     };
+    static const trace unetpp[] = {
+        {"conv0_0.bn2", 224, 32}, {"conv1_0.bn2", 112, 64}, {"conv2_0.bn2", 56, 128}, {"conv3_0.bn2", 28, 256}, {"conv4_0.bn2", 14, 512},
+        {"conv0_4", 224, 192},    {"conv1_3", 112, 320},    {"conv2_2", 56, 512},     {"conv3_1", 28, 768},     {"final", 224, 1},
+    };
+    static const trace attention[] = {
+        {"Conv1.conv.4", 224, 64}, {"Conv2.conv.4", 112, 128}, {"Conv3.conv.4", 56, 256}, {"Conv4.conv.4", 28, 512}, {"Conv5.conv.4", 14, 1024},
+        {"Up5.up.2", 28, 512},     {"Att5.psi.1", 28, 1},      {"Up_conv5", 28, 1024},    {"Up_conv5.conv.4", 28, 512},
+        {"Up_conv4.conv.4", 56, 256}, {"Up_conv3.conv.4", 112, 128}, {"Up_conv2.conv.4", 224, 64}, {"Conv_1x1", 224, 1},
+    };
+    static const trace transunet[] = {
+        {HYBRID "root.gn", 112, 64},     {"maxpool", 55, 64},         {HYBRID "body.block1.unit3.gn3", 55, 256}, {"fit", 56, 256},
+        {HYBRID "body.block2.unit4.gn3", 28, 512}, {HYBRID "body.block3.unit9.gn3", 14, 1024},
+        {"transformer.embeddings.patch_embeddings", 14, 768}, {"transformer.encoder.encoder_norm", 14, 768}, {"decoder.conv_more.1", 14, 512},
+        {"decoder.blocks.0", 28, 1024},  {"decoder.blocks.1", 56, 512}, {"decoder.blocks.2", 112, 192}, {"decoder.blocks.3.conv2.1", 224, 16},
+        {"segmentation_head.0", 224, 1},
+    };
+#define CHECK_TRACES(model, list)                                                                                              \
+    do {                                                                                                                       \
+        um_model_config config = net_config(64, 1, 1);                                                                         \
+        built b;                                                                                                               \
+        build(&b, model, &config, 224);                                                                                        \
+        for (size_t i = 0; i < UM_COUNT(list); i++)                                                                            \
+            check_trace(b.graph, &list[i]);                                                                                    \
+        drop(&b);                                                                                                              \
+    } while (0)
+    CHECK_TRACES("unetpp", unetpp);
+    CHECK_TRACES("attention_unet", attention);
+    CHECK_TRACES("transunet", transunet);
     static const char *const models[] = {"unet", "cdc_unet"};
     for (size_t m = 0; m < UM_COUNT(models); m++)
         for (int up = 0; up < 2; up++) {
@@ -268,12 +349,13 @@ static int find_line(const char *const *lines, int n, const char *wanted)
 static void compare_names(const char *file, const um_params *p)
 {
     char path[512], ours[256], *rest = NULL;
-    const char *lines[256];
+    enum { LINES = 512 };
+    const char *lines[LINES];
     int n = 0, matched = 0;
     um_text text = {0};
     snprintf(path, sizeof path, "%s/tests/data/names/%s.tsv", getenv("UMED_SOURCE_DIR"), file);
     assert_ok(um_file_read(&text, path, 1 << 20));
-    for (char *line = strtok_r(text.data, "\n", &rest); line && n < 256; line = strtok_r(NULL, "\n", &rest))
+    for (char *line = strtok_r(text.data, "\n", &rest); line && n < LINES; line = strtok_r(NULL, "\n", &rest))
         if (line[0] != '#')
             lines[n++] = line;
     for (int k = 0; k < 2 * p->n; k++) {
@@ -296,6 +378,11 @@ static void names_and_shapes(void **state)
         {"unet_in3", "unet", 3, 1},
         {"cdc_unet_in1", "cdc_unet", 1, 1},
         {"cdc_unet_in3", "cdc_unet", 3, 3},
+        {"unetpp_in1", "unetpp", 1, 1},
+        {"unetpp_in3", "unetpp", 3, 1},
+        {"attention_unet_in1", "attention_unet", 1, 1},
+        {"attention_unet_in3", "attention_unet", 3, 1},
+        {"transunet", "transunet", 1, 1},
     };
     for (size_t i = 0; i < UM_COUNT(lists); i++) {
         um_model_config config = net_config(64, lists[i].in_ch, lists[i].out_ch);
@@ -334,7 +421,7 @@ static void refusals(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_row_of_the_tables), cmocka_unit_test(scale_table), cmocka_unit_test(stages_of_the_unet),
+        cmocka_unit_test(every_row_of_the_tables), cmocka_unit_test(scale_table), cmocka_unit_test(stages),
         cmocka_unit_test(shapes_at_224),           cmocka_unit_test(names_and_shapes), cmocka_unit_test(refusals),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

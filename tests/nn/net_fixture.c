@@ -36,7 +36,7 @@ void net_random_norms(um_params *params, uint64_t seed, bool clear_of_kinks)
         int stem = (int)(strrchr(q->name, '.') - q->name);
         snprintf(partner, sizeof partner, "%.*s.running_mean", stem, q->name);
         if (q->kind != UM_PARAM_VECTOR || um_params_find(params, partner) < 0)
-            continue;
+            continue; /* GroupNorm and LayerNorm keep 1 and 0 */
         bool gamma = um_text_ends_with(q->name, ".weight");
         double value[1024];
         float draw[1024];
@@ -55,12 +55,14 @@ static void build_graph(test_net *net)
     const um_seg_attr loss = {.w_ce = 1, .w_dice = 1, .smooth = 1e-5};
     assert_ok(um_model_find(&model, s->model));
     assert_ok(um_graph_create(&net->graph, s->real, s->max_batch));
-    um_net in_graph = {net->graph, net->params, !s->frozen, s->bn};
+    um_aux_heads aux = {0};
+    um_net in_graph = {net->graph, net->params, !s->frozen, s->bn, &aux};
     assert_ok(um_graph_input(net->graph, &net->x, "image", s->h, s->w, s->config.in_ch));
     assert_ok(um_graph_input(net->graph, &net->y, "mask", s->h, s->w, 1));
     assert_ok(model->build(&in_graph, &s->config, net->x, &net->logits));
     net->graph->tensors[net->logits].keep = true;
-    assert_ok(um_nn_seg_loss(net->graph, &net->loss, net->logits, net->y, &loss));
+    aux.logits[aux.n++] = net->logits;
+    assert_ok(um_nn_seg_loss_mean(net->graph, &net->loss, aux.logits, aux.n, net->y, &loss));
     assert_ok(um_graph_backward(net->graph, net->loss, &net->x, s->wants_dx, &net->dx));
 }
 

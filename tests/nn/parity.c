@@ -113,14 +113,15 @@ static double unit(int64_t i, uint64_t b, uint32_t c)
     return (double)um_rng_unit(words[i % 4]);
 }
 
-/* fan_in of the weight that tensor `index` belongs to; 0 for BatchNorm. */
+/* fan_in of the weight that tensor `index` belongs to; 0 for normalisations and tables. */
 static double fan_in(const um_params *params, int index)
 {
     char name[128];
     const char *own = params->list[index].name;
     snprintf(name, sizeof name, "%.*s.weight", (int)(strrchr(own, '.') - own), own);
-    const um_param *q = &params->list[um_params_find(params, name)];
-    return q->n_dims == 4 ? (double)(q->dims[1] * q->dims[2] * q->dims[3]) : 0;
+    int weight = um_params_find(params, name);
+    const um_param *q = &params->list[weight < 0 ? index : weight];
+    return q->n_dims == 4 || q->n_dims == 2 ? (double)(q->dims[1] * q->dims[2] * q->dims[3]) : 0;
 }
 
 static double initial_value(const um_param *q, double fan, double u)

@@ -181,7 +181,7 @@ static um_status pads_and_crops(const um_net *net, um_tid x, um_tid *out)
     um_status rc = UM_OK;
     um_tid a = UM_NONE, small = UM_NONE, up = UM_NONE, wide = UM_NONE, narrow = UM_NONE;
     UM_TRY(um_nn_conv(net, &a, x, "a", 3, 3, true));
-    UM_TRY(um_nn_maxpool(net->graph, &small, a));
+    UM_TRY(um_nn_maxpool(net->graph, &small, a, 2, 2, 0));
     UM_TRY(um_nn_conv_transpose(net, &up, small, "up", 2));
     UM_TRY(um_nn_fit(net->graph, &up, up, SIDE, SIDE));
     UM_TRY(um_nn_fit(net->graph, &wide, up, SIDE + 3, SIDE + 2));

@@ -21,7 +21,9 @@ static int make_images(void **state)
 
 static void open_net(test_net *net, const char *model, int64_t width, um_dtype real, int64_t max_batch, um_bn_mode bn)
 {
-    net_create(net, &(net_spec){.model = model, .backend = "cpu", .real = real, .config = net_config(width, 1, 1), .h = SIDE,
+    um_model_config config = net_config(width, 1, 1);
+    config.dropout = 0.1;
+    net_create(net, &(net_spec){.model = model, .backend = "cpu", .real = real, .config = config, .h = SIDE,
                                 .w = SIDE, .max_batch = max_batch, .bn = bn, .wants_dx = true, .seed = 9});
 }
 
@@ -179,6 +181,7 @@ static void *run_rank(void *arg)
     um_batch batch;
     um_batch_set(&batch, IMAGES / 2, LANES / 2);
     batch.n_total = IMAGES;
+    batch.first = r->number * IMAGES / 2;
     batch.reduce = meet;
     batch.reduce_arg = r;
     r->status = (int)um_exec_run(r->net.exec, &batch, 0, -1);
@@ -211,13 +214,14 @@ static void run_two_ranks(const char *model, um_dtype real, outcome o[2])
 }
 
 /* Gradients made from sums over the batch instead of being one: BatchNorm's, rounded from f64 once by one rank and twice by two,
- * and that of w_c, a difference of two sums. */
+ * that of w_c, a difference of two sums, and those of standardised weights. */
 static bool is_derived(const um_params *p, int index)
 {
     char name[128];
     const char *own = p->list[index].name;
     snprintf(name, sizeof name, "%.*s.running_mean", (int)(strrchr(own, '.') - own), own);
-    return um_params_find(p, name) >= 0 || um_text_ends_with(own, ".weight_cd");
+    bool standardised = strstr(own, "hybrid_model") && p->list[index].kind == UM_PARAM_CONV;
+    return um_params_find(p, name) >= 0 || um_text_ends_with(own, ".weight_cd") || standardised;
 }
 
 /* What the ranks add in the backend's real type is the gradient of the whole batch: bit for bit, or to rounding where derived. */
@@ -295,13 +299,19 @@ static void refuses_what_does_not_fit(void **state)
 }
 
 #define BOTH(f) {#f " (unet)", f, NULL, NULL, "unet"}, {#f " (cdc_unet)", f, NULL, NULL, "cdc_unet"}
+#define OTHERS(f)                                                                                                              \
+    {#f " (unetpp)", f, NULL, NULL, "unetpp"}, {#f " (attention_unet)", f, NULL, NULL, "attention_unet"},                      \
+    {                                                                                                                          \
+        #f " (transunet)", f, NULL, NULL, "transunet"                                                                          \
+    }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         BOTH(threads_do_not_matter),        BOTH(maximum_batch_does_not_matter), BOTH(earlier_batches_do_not_matter),
         BOTH(images_do_not_see_each_other), BOTH(ranks_continue_the_tree),       BOTH(lanes_change_last_bits_only),
-        BOTH(refuses_what_does_not_fit),
+        BOTH(refuses_what_does_not_fit),    OTHERS(threads_do_not_matter),       OTHERS(images_do_not_see_each_other),
+        {"ranks_continue_the_tree (attention_unet)", ranks_continue_the_tree, NULL, NULL, "attention_unet"},
     };
     um_threads_set(1);
     return cmocka_run_group_tests(tests, make_images, NULL);

@@ -14,12 +14,15 @@ typedef struct grad_case {
     um_cdc cdc;
     um_bn_mode bn;
     int probes;
+    bool deep;
+    double dropout;
 } grad_case;
 
 static void make_net(test_net *net, const grad_case *k, um_bn_mode bn, const double *x, const double *y)
 {
     um_model_config config = net_config(4, 1, k->out_ch);
     config.up = k->up, config.bias = k->bias, config.cdc = k->cdc;
+    config.deep_supervision = k->deep, config.dropout = k->dropout;
     net_create(net, &(net_spec){.model = k->model, .backend = "cpu", .real = UM_F64, .config = config, .h = k->h, .w = k->w,
                                 .max_batch = BATCH, .bn = bn, .wants_dx = true, .clear_of_kinks = true, .seed = 8});
     net_upload(net, net->x, x, BATCH);
@@ -66,13 +69,17 @@ static void gradients_match(void **state)
 int main(void)
 {
     static const um_cdc dual = {UM_CDC_DUAL, 0.7, 0.25}, theta = {UM_CDC_THETA, 0.7, 0.25}, none = {UM_CDC_NONE, 0, 0};
-    static grad_case cases[6];
+    static grad_case cases[10];
     cases[0] = (grad_case){"unet", 32, 32, 1, UM_UP_CONVT, false, none, UM_BN_TRAIN, 30};
     cases[1] = (grad_case){"cdc_unet", 32, 32, 1, UM_UP_CONVT, false, dual, UM_BN_TRAIN, 30};
     cases[2] = (grad_case){"cdc_unet", 32, 32, 1, UM_UP_CONVT, false, theta, UM_BN_BATCH, 8};
     cases[3] = (grad_case){"unet", 32, 32, 2, UM_UP_BILINEAR, true, none, UM_BN_EVAL, 8};
     cases[4] = (grad_case){"unet", 33, 47, 1, UM_UP_CONVT, false, none, UM_BN_TRAIN, 8};
     cases[5] = (grad_case){"cdc_unet", 35, 34, 1, UM_UP_BILINEAR, false, dual, UM_BN_BATCH, 8};
+    cases[6] = (grad_case){"unetpp", 32, 32, 1, UM_UP_CONVT, false, none, UM_BN_TRAIN, 6, true};
+    cases[7] = (grad_case){"unetpp", 33, 18, 1, UM_UP_CONVT, false, none, UM_BN_BATCH, 3};
+    cases[8] = (grad_case){"attention_unet", 32, 35, 1, UM_UP_CONVT, false, none, UM_BN_BATCH, 6};
+    cases[9] = (grad_case){"transunet", 32, 32, 1, UM_UP_CONVT, false, none, UM_BN_TRAIN, 4, .dropout = 0.1};
     const struct CMUnitTest tests[] = {
         {"unet", gradients_match, NULL, NULL, &cases[0]},
         {"cdc_unet", gradients_match, NULL, NULL, &cases[1]},
@@ -80,6 +87,10 @@ int main(void)
         {"unet, bilinear, biases, two classes, eval statistics", gradients_match, NULL, NULL, &cases[3]},
         {"unet at 33x47", gradients_match, NULL, NULL, &cases[4]},
         {"cdc_unet, bilinear, at 35x34", gradients_match, NULL, NULL, &cases[5]},
+        {"unetpp with deep supervision", gradients_match, NULL, NULL, &cases[6]},
+        {"unetpp at 33x18", gradients_match, NULL, NULL, &cases[7]},
+        {"attention_unet at 32x35", gradients_match, NULL, NULL, &cases[8]},
+        {"transunet with dropout", gradients_match, NULL, NULL, &cases[9]},
     };
     um_threads_set(1);
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -275,7 +275,7 @@ static void a_missing_op_is_refused_by_node(void **state)
     um_backend poor = *s.backend;
     iface.supports = without_maxpool;
     poor.iface = &iface;
-    assert_ok(um_nn_maxpool(s.graph, &pooled, s.b));
+    assert_ok(um_nn_maxpool(s.graph, &pooled, s.b, 2, 2, 0));
     assert_int_equal(um_plan_create(&s.plan, s.graph, &poor), UM_E_UNSUPPORTED);
     assert_non_null(strstr(um_error_text(), "maxpool_fwd"));
     assert_non_null(strstr(um_error_text(), "which maxpool needs"));

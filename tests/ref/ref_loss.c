@@ -48,6 +48,9 @@ void um_ref_seg_loss(const um_op_call *call)
         ce += *ref_at(s, i, 0, 0, 0) / (n_total * hw);
         loss += (a->dice_batch ? dice(a, ref_at(t, 0, 0, 0, 0), n_total * hw) : dice(a, ref_at(s, i, 0, 0, 0), hw)) / n_total;
     }
+    double heads = a->n_heads > 1 ? a->n_heads : 1;
+    ce /= heads;
+    loss /= heads;
     *ref_at(l, 0, 0, 0, 0) = a->w_ce * ce + a->w_dice * loss;
     *ref_at(l, 0, 0, 0, 1) = ce;
     *ref_at(l, 0, 0, 0, 2) = loss;
@@ -75,6 +78,7 @@ void um_ref_seg_bwd(const um_op_call *call)
         double slope = a->dice_batch ? dice_slope(a, ref_at(t, 0, 0, 0, 0), n_total * hw, p, y)
                                      : dice_slope(a, ref_at(s, i, 0, 0, 0), hw, p, y) / n_total;
         double g = a->w_ce * (p - y) / (n_total * hw) + a->w_dice * slope * p * (1 - p);
+        g /= a->n_heads > 1 ? a->n_heads : 1;
         *ref_at(dz, i, r, c, z->c - 1) = g;
         if (z->c == 2)
             *ref_at(dz, i, r, c, 0) = -g;

@@ -2,31 +2,39 @@
 
 #include "ref/ref_ops.h"
 
+static bool inside(const um_view *v, int64_t r, int64_t c)
+{
+    return r >= 0 && c >= 0 && r < v->h && c < v->w;
+}
+
 void um_ref_maxpool_fwd(const um_op_call *call)
 {
     const um_view *x = &call->in[0], *y = &call->out[0], *which = &call->out[1];
+    int64_t size = call->attr.pool.size, stride = call->attr.pool.stride, pad = call->attr.pool.pad;
     REF_FOR(y, i, r, c, k)
     {
-        int64_t best_u = 0, best_v = 0;
-        for (int64_t u = 0; u < 2; u++)
-            for (int64_t v = 0; v < 2; v++)
-                if (*ref_at(x, i, 2 * r + u, 2 * c + v, k) > *ref_at(x, i, 2 * r + best_u, 2 * c + best_v, k)) {
-                    best_u = u;
-                    best_v = v;
-                }
-        *ref_at(y, i, r, c, k) = *ref_at(x, i, 2 * r + best_u, 2 * c + best_v, k);
-        *ref_byte_at(which, i, r, c, k) = (uint8_t)(2 * best_u + best_v);
+        double best = -INFINITY;
+        int64_t row = r * stride - pad, col = c * stride - pad, at = -1;
+        for (int64_t t = 0; t < size * size; t++)
+            if (inside(x, row + t / size, col + t % size) && (at < 0 || *ref_at(x, i, row + t / size, col + t % size, k) > best)) {
+                at = t;
+                best = *ref_at(x, i, row + t / size, col + t % size, k);
+            }
+        *ref_at(y, i, r, c, k) = best;
+        *ref_byte_at(which, i, r, c, k) = (uint8_t)at;
     }
 }
 
 void um_ref_maxpool_bwd(const um_op_call *call)
 {
     const um_view *dy = &call->in[0], *which = &call->in[1], *dx = &call->out[0];
+    int64_t size = call->attr.pool.size, stride = call->attr.pool.stride, pad = call->attr.pool.pad;
     REF_FOR(dx, i, r, c, k) *ref_at(dx, i, r, c, k) = 0;
     REF_FOR(dy, i, r, c, k)
     {
-        int place = *ref_byte_at(which, i, r, c, k);
-        *ref_at(dx, i, 2 * r + place / 2, 2 * c + place % 2, k) = *ref_at(dy, i, r, c, k);
+        int64_t place = *ref_byte_at(which, i, r, c, k), row = r * stride - pad + place / size, col = c * stride - pad + place % size;
+        if (inside(dx, row, col))
+            *ref_at(dx, i, row, col, k) += *ref_at(dy, i, r, c, k);
     }
 }
 

@@ -11,7 +11,7 @@ fi
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 /usr/bin/python3 "$here/torch_roundtrip.py" data "$folder/data.h5" --n 4 --side 32 --seed 5
-for arch in unet cdc_unet; do
+for arch in unet cdc_unet unetpp attention_unet transunet; do
     "$writer" "$arch" "$folder/data.h5" "$folder/$arch.h5" "$folder/$arch.logits.h5"
     /usr/bin/python3 "$here/torch_roundtrip.py" load "$folder/$arch.h5" "$folder/$arch.logits.h5" "$folder/data.h5"
 done

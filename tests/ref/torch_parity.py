@@ -15,13 +15,14 @@ import sys
 import numpy as np
 import torch
 
-from torch_nets import ARCHS, FULL_SCALE_PARAMETERS, UNet, segmentation_loss, train_step
+from torch_nets import ARCHS, FULL_SCALE_PARAMETERS, UNetPP, loss_of, make_net, train_step
 
 FORMAT = """\
 PyTorch {torch} on the CPU, 1 thread; made by tests/ref/torch_parity.py.
 
-Networks: unet and cdc_unet (ten central difference convolutions in the encoder), w 8, side 32, 1 channel in, 1 out, batch 3, train
-mode, BatchNorm momentum 0.1 and eps 1e-5. Loss: mean BCE with logits + per-image Dice averaged over the batch, smooth 1e-5. Ten
+Networks: unet, cdc_unet (ten central difference convolutions in the encoder), unetpp (half as wide; unetpp_deep: the mean of the
+losses of its four outputs), attention_unet, transunet (one unit per block, four layers, no dropout), w 8, side 32, 1 channel in,
+1 out, batch 3, train mode, BatchNorm momentum 0.1 and eps 1e-5. From unetpp on without init, param, buffer and f32 gradients. Loss: mean BCE with logits + per-image Dice averaged over the batch, smooth 1e-5. Ten
 Adam steps (lr 1e-3, betas 0.9 and 0.999, eps 1e-8, no weight decay) on the same batch; loss, logits and gradients are those
 of step 1.
 
@@ -37,7 +38,7 @@ How far the numbers can be trusted: summing in another order (the batch permuted
 steps by 1e-13 (relative L2 per tensor) and eval_logits by 4e-15; f32 against f64 differs by 8e-8 in the loss, 7e-7 in a logit and
 3e-6 in a gradient (relative L2 per tensor).
 For a difference e of two tensors the mean of the twelve (P_k(a) - P_k(b))^2 estimates |e|^2 (standard error 41 %).
-  NET   data (both networks' inputs), unet, cdc_unet
+  NET   data (all networks' inputs), or a network
   PREC  f64, or f32: everything in float32 from inputs rounded once from float64
   KIND  images, masks: NAME `batch`;   init: a parameter before step 1
         loss: NAME `step1`;   losses: NAME `steps`, before each of the ten updates;   logits: NAME `step1`
@@ -48,8 +49,8 @@ Inputs. words(seed, a, b, c) = Philox4x32-10 with key (seed, 0) and counter (a, 
 purpose 0; unit(word) = (word >> 8) / 2^24. All in float64.
   parameter NAME, element i: u = unit(word[i % 4] of words(7, i / 4, fnv1a64(NAME), 0))
     weight or bias of a convolution or transposed convolution: (2u - 1) / sqrt(fan_in); weight_cd: that times 0.25
-      fan_in = in*kh*kw of a convolution, out*kh*kw of a transposed one; a bias takes that of its weight
-    BatchNorm weight 0.5 + u, bias u - 0.5; running_mean 0, running_var 1
+      fan_in = in*kh*kw of a convolution, in of a linear layer, out*kh*kw of a transposed one; a bias takes that of its weight
+    a normalisation's weight 0.5 + u, bias u - 0.5; position_embeddings u - 0.5; running_mean 0, running_var 1
   image n, pixel p: floor(256 * unit(word[p % 4] of words(7, p / 4, n, 1))) / 255
   mask n, row i, column j: 1 where ((i - 15.5 - n) / (6 + n))^2 + ((j - 14.5 + n) / (9 - n))^2 <= 1, else 0"""
 
@@ -86,6 +87,8 @@ def fnv1a64(text):
 def initial_parameter(name, shapes):
     shape = shapes[name]
     u = uniform(int(np.prod(shape)), fnv1a64(name), 0).reshape(shape)
+    if name.endswith("position_embeddings"):
+        return u - 0.5
     weight_shape = shapes[name.rsplit(".", 1)[0] + ".weight"]
     if len(weight_shape) == 1:
         return 0.5 + u if name.endswith(".weight") else u - 0.5
@@ -139,7 +142,7 @@ class Fixture:
 
 
 def make_network(arch, dtype):
-    net = UNet(arch, WIDTH).to(dtype).train()
+    net = (UNetPP(WIDTH, deep=True) if arch == "unetpp_deep" else make_net(arch, WIDTH, side=SIDE)).to(dtype).train()
     shapes = {name: tuple(p.shape) for name, p in net.named_parameters()}
     with torch.no_grad():
         for name, p in net.named_parameters():
@@ -147,17 +150,23 @@ def make_network(arch, dtype):
     return net
 
 
+def brief(arch):
+    return arch not in ("unet", "cdc_unet")
+
+
 def add_first_step(fixture, arch, prec, net, loss, logits):
     fixture.add(arch, prec, "loss", "step1", loss)
     fixture.add(arch, prec, "logits", "step1", logits)
-    for name, p in net.named_parameters():
-        fixture.add(arch, prec, "grad", name, p.grad)
+    if prec == "f64" or not brief(arch):
+        for name, p in net.named_parameters():
+            fixture.add(arch, prec, "grad", name, p.grad)
 
 
 def record_f64(fixture, arch, images, masks):
     net = make_network(arch, torch.float64)
     for name, p in net.named_parameters():
-        fixture.add(arch, "f64", "init", name, p.detach())
+        if not brief(arch):
+            fixture.add(arch, "f64", "init", name, p.detach())
     optimiser = torch.optim.Adam(net.parameters(), lr=1e-3, betas=(0.9, 0.999), eps=1e-8)
     losses = []
     for step in range(STEPS):
@@ -166,18 +175,19 @@ def record_f64(fixture, arch, images, masks):
         if step == 0:
             add_first_step(fixture, arch, "f64", net, loss, logits)
     fixture.add(arch, "f64", "losses", "steps", losses)
-    for name, p in net.named_parameters():
-        fixture.add(arch, "f64", "param", name, p.detach())
-    for name, buffer in net.named_buffers():
-        fixture.add(arch, "f64", "buffer", name, buffer)
+    if not brief(arch):
+        for name, p in net.named_parameters():
+            fixture.add(arch, "f64", "param", name, p.detach())
+        for name, buffer in net.named_buffers():
+            fixture.add(arch, "f64", "buffer", name, buffer)
     net.eval()
     with torch.no_grad():
-        fixture.add(arch, "f64", "eval_logits", "step10", net(images))
+        logits = net(images)
+    fixture.add(arch, "f64", "eval_logits", "step10", logits[-1] if isinstance(logits, list) else logits)
 
 
 def gradients(net, images, masks):
-    logits = net(images)
-    loss = segmentation_loss(logits, masks)
+    loss, logits = loss_of(net, images, masks)
     loss.backward()
     return loss.detach(), logits.detach(), {name: p.grad.double() for name, p in net.named_parameters()}
 
@@ -201,10 +211,11 @@ def check_generator():
 def check_full_scale():
     names = os.path.join(os.environ.get("UMED_SHARED_DIR", ""), "spec", "names")
     for (arch, in_ch, out_ch), expected in FULL_SCALE_PARAMETERS.items():
-        net = UNet(arch, 64, in_ch, out_ch)
+        net = make_net(arch, 64, in_ch, out_ch)
         count = sum(p.numel() for p in net.parameters())
         assert count == expected, f"{arch} {in_ch}->{out_ch}: {count} parameters, expected {expected}"
-        listing = os.path.join(names, f"{arch}_in{in_ch}.tsv")
+        stem = {"attention_unet": f"attunet_in{in_ch}", "transunet": "transunet"}.get(arch, f"{arch}_in{in_ch}")
+        listing = os.path.join(names, stem + ".tsv")
         if os.path.exists(listing):
             check_names(net, listing)
 
@@ -230,7 +241,7 @@ def main():
     fixture = Fixture()
     fixture.add("data", "f64", "images", "batch", images)
     fixture.add("data", "f64", "masks", "batch", masks)
-    for arch in ARCHS:
+    for arch in (*ARCHS, "unetpp_deep"):
         record_f64(fixture, arch, torch.from_numpy(images), torch.from_numpy(masks))
         record_f32(fixture, arch, torch.from_numpy(images), torch.from_numpy(masks))
     fixture.write(output)

@@ -25,7 +25,7 @@ import h5py
 import numpy as np
 import torch
 
-from torch_nets import ARCHS, VARIANT, UNet, tensor_sha256, train_step
+from torch_nets import ARCHS, VARIANTS, make_net, tensor_sha256, train_step
 
 TOLERANCE = 1e-4
 TRAIN_STEPS = 20
@@ -87,17 +87,18 @@ def eval_logits(net, images):
 def read_checkpoint(path):
     with open_finished(path, "ckpt-1") as file:
         arch, variant = attribute(file, "arch", str), attribute(file, "variant", str)
-        w, in_ch, out_ch = (attribute(file, name, int) for name in ("w", "in_ch", "out_ch"))
+        w, in_ch, out_ch, side = (attribute(file, name, int) for name in ("w", "in_ch", "out_ch", "s"))
         recorded = attribute(file, "sha256", str)
         state = {name: data[()] for name, data in file["state_dict"].items()}
     require(arch in ARCHS, f"{path}: arch '{arch}', expected one of {', '.join(ARCHS)}")
-    require(variant == VARIANT, f"{path}: variant '{variant}', expected '{VARIANT}'")
+    expected = VARIANTS.get(arch, "plain")
+    require(variant == expected, f"{path}: variant '{variant}', expected '{expected}'")
     require(out_ch == 1, f"{path}: out_ch {out_ch}, expected 1")
     for name, value in state.items():
         dtype = np.int64 if name.endswith(".num_batches_tracked") else np.float32
         require(value.dtype == dtype, f"{path}: {name} is {value.dtype}, expected {np.dtype(dtype)}")
     require(tensor_sha256(state) == recorded, f"{path}: attribute sha256 does not fit the tensors")
-    net = UNet(arch, w, in_ch, out_ch)
+    net = make_net(arch, w, in_ch, out_ch, side)
     try:
         net.load_state_dict({name: torch.from_numpy(np.array(value)) for name, value in state.items()}, strict=True)
     except RuntimeError as error:
@@ -123,14 +124,14 @@ def load(args):
 def save(args):
     torch.manual_seed(args.seed)
     images, masks = read_images(args.data)
-    net = UNet(args.arch, args.w, images.shape[1], 1)
+    net = make_net(args.arch, args.w, images.shape[1], 1, images.shape[2])
     optimiser = torch.optim.Adam(net.parameters(), lr=1e-2)
     for _ in range(TRAIN_STEPS):
         train_step(net, optimiser, images, masks)
     state = {name: value.numpy() for name, value in net.state_dict().items()}
 
     def fill_checkpoint(file):
-        text = {"format": "ckpt-1", "format_version": "1.0", "arch": args.arch, "variant": VARIANT,
+        text = {"format": "ckpt-1", "format_version": "1.0", "arch": args.arch, "variant": VARIANTS.get(args.arch, "plain"),
                 "sha256": tensor_sha256(state)}
         numbers = {"w": args.w, "s": images.shape[2], "in_ch": images.shape[1], "out_ch": 1, "epoch": TRAIN_STEPS,
                    "seed": args.seed}

@@ -101,7 +101,7 @@ done:
 static bool needs_batch(um_op op)
 {
     return (um_op_table[op].flags & UM_OPF_S) || op == UM_OP_BN_COEF || op == UM_OP_BN_BWD_APPLY || op == UM_OP_SEG_BWD ||
-           op == UM_OP_ALL_REDUCE;
+           op == UM_OP_ALL_REDUCE || op == UM_OP_DROPOUT;
 }
 
 /* Sums over the batch walk the lanes: they must cover exactly the images of the call. */

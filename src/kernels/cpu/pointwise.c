@@ -15,9 +15,18 @@ static void add_span(const um_op_call *call, int64_t begin, int64_t end)
     }
 }
 
+static void add_f64_span(const um_op_call *call, int64_t begin, int64_t end)
+{
+    const um_view *a = &call->in[0], *b = &call->in[1], *y = &call->out[0];
+    for (int64_t p = begin; p < end; p++)
+        for (int64_t k = 0; k < y->c; k++)
+            ((double *)y->data)[p * y->ld + k] = ((const double *)a->data)[p * a->ld + k] + ((const double *)b->data)[p * b->ld + k];
+}
+
 um_status UM_FN(um_cpu_add)(const um_op_call *call)
 {
-    um_span_run(call, um_view_pixels(&call->out[0]), call->out[0].c, add_span);
+    const um_view *y = &call->out[0];
+    um_span_run(call, um_view_pixels(y), y->c, y->dtype == UM_REAL_DTYPE ? add_span : add_f64_span);
     return UM_OK;
 }
 

@@ -114,6 +114,11 @@ static double dice_loss(const um_seg_attr *a, const double *s, double n)
 }
 
 /* A lane's share of {loss, CE, Dice}. One Dice over the whole batch is shared by the number of images. */
+static double head_count(const um_seg_attr *a)
+{
+    return a->n_heads > 1 ? a->n_heads : 1;
+}
+
 static void lane_loss(const um_op_call *call, int lane, double share[3])
 {
     const um_seg_attr *a = &call->attr.seg;
@@ -128,8 +133,8 @@ static void lane_loss(const um_op_call *call, int lane, double share[3])
     }
     if (a->dice_batch)
         dice = dice_loss(a, t, hw * n_total) * (double)(end - begin);
-    share[1] = ce / (n_total * hw);
-    share[2] = dice / n_total;
+    share[1] = ce / (n_total * hw) / head_count(a);
+    share[2] = dice / n_total / head_count(a);
     share[0] = a->w_ce * share[1] + a->w_dice * share[2];
 }
 
@@ -171,11 +176,12 @@ static seg_slope image_slope(const um_op_call *call, int64_t image)
     const um_seg_attr *a = &call->attr.seg;
     const um_view *z = &call->in[0];
     double n_total = (double)call->batch->n_total, hw = (double)(z->h * z->w);
-    seg_slope slope = {.ce = (real)(a->w_ce / (n_total * hw))};
+    double w_dice = a->w_dice / head_count(a);
+    seg_slope slope = {.ce = (real)(a->w_ce / head_count(a) / (n_total * hw))};
     if (a->dice_batch)
-        add_dice_slope(&slope, a, call->in[3].data, hw * n_total, a->w_dice, z->c == 2);
+        add_dice_slope(&slope, a, call->in[3].data, hw * n_total, w_dice, z->c == 2);
     else
-        add_dice_slope(&slope, a, (const double *)call->in[2].data + image * N_SUMS, hw, a->w_dice / n_total, z->c == 2);
+        add_dice_slope(&slope, a, (const double *)call->in[2].data + image * N_SUMS, hw, w_dice / n_total, z->c == 2);
     return slope;
 }
 
