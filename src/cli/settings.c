@@ -2,49 +2,12 @@
 
 #include "base/file.h"
 #include "base/mem.h"
-#include "exploit/exploiter.h"
 #include "grid/plan.h"
-#include "io/import.h"
-#include "protect/protector.h"
+#include "grid/tables.h"
 
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
-
-enum { MAX_TABLES = 64 };
-
-/* Adds a table that is there and not listed yet (some defenses share one). */
-static void add_table(const um_opt_table **list, size_t *n, const um_opt_table *table)
-{
-    for (size_t i = 0; i < *n; i++)
-        if (list[i] == table)
-            return;
-    if (table && *n < MAX_TABLES - 1)
-        list[(*n)++] = table;
-}
-
-/* Every option table once, in the order of --print-config. The list lives as long as the program, as um_settings wants it. */
-static const um_opt_table *const *all_tables(void)
-{
-    static const um_opt_table *list[MAX_TABLES];
-    const um_opt_table *const fixed[] = {&um_data_table, &um_model_table, &um_loss_table, &um_export_table, &um_exploiter_table,
-                                         &um_metric_table, &um_run_table, &um_grid_table};
-    size_t n = 0;
-    int n_protectors = 0, n_defenses = 0, n_models = 0;
-    const um_model_def *const *models = um_model_all(&n_models);
-    const um_protector_def *const *protectors = um_protector_all(&n_protectors);
-    const um_defense_def *const *defenses = um_defense_all(&n_defenses);
-    for (size_t i = 0; i < UM_COUNT(fixed); i++)
-        add_table(list, &n, fixed[i]);
-    for (int i = 0; i < n_models; i++)
-        add_table(list, &n, models[i]->table);
-    for (int i = 0; i < n_protectors; i++)
-        add_table(list, &n, protectors[i]->table);
-    for (int i = 0; i < n_defenses; i++)
-        add_table(list, &n, defenses[i]->table);
-    list[n] = NULL;
-    return list;
-}
 
 static um_status set_option(um_settings *s, const char *key, const char *value, const char *option)
 {
@@ -69,7 +32,7 @@ um_status um_cli_settings(um_cli *cli)
     um_status rc = UM_OK;
     bool is_sweep = strcmp(cli->command->name, "grid") == 0;
     const char *config = is_sweep && cli->v.args.n ? cli->v.args.items[0] : cli->v.config;
-    UM_TRY(um_settings_create(&cli->settings, all_tables()));
+    UM_TRY(um_settings_create(&cli->settings, um_option_tables()));
     if (is_sweep && cli->v.args.n && cli->v.config)
         UM_TRY(um_config_load(cli->v.config, cli->settings, NULL));
     if (config && !cli->v.help)

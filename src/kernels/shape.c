@@ -210,7 +210,7 @@ static const char *check_relations(um_op op, const um_op_call *call)
     case UM_OP_ADD: fits = in[0].dtype == in[1].dtype && in[0].dtype == out[0].dtype; break;
     default: break;
     }
-    return fits ? NULL : "extents and attributes do not fit each other (ops.h)";
+    return fits ? NULL : "extents, types or attributes do not fit each other (ops.h)";
 }
 
 static um_status check_attr(um_op op, const um_op_call *call)

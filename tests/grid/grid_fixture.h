@@ -16,6 +16,7 @@
 #include "base/mem.h"
 #include "exploit/exploiter.h"
 #include "grid/plan.h"
+#include "grid/tables.h"
 #include "io/import.h"
 #include "protect/protector.h"
 
@@ -32,24 +33,9 @@ static um_settings *settings;
 static inline int fixture_setup(void **state)
 {
     (void)state;
-    static const um_opt_table *tables[64];
-    int n_protectors = 0, n_defenses = 0;
-    size_t n = 0;
-    const um_protector_def *const *protectors = um_protector_all(&n_protectors);
-    const um_defense_def *const *defenses = um_defense_all(&n_defenses);
     const char *tmp = getenv("TMPDIR");
-    const um_opt_table *const fixed[] = {&um_data_table, &um_model_table, &um_loss_table, &um_export_table, &um_exploiter_table,
-                                         &um_metric_table, &um_run_table, &um_grid_table};
-    for (size_t i = 0; i < UM_COUNT(fixed); i++)
-        tables[n++] = fixed[i];
-    for (int i = 0; i < n_protectors; i++)
-        if (protectors[i]->table)
-            tables[n++] = protectors[i]->table;
-    for (int i = 0; i < n_defenses; i++)
-        if (defenses[i]->table)
-            tables[n++] = defenses[i]->table;
     snprintf(fixture_dir, sizeof fixture_dir, "%s/umed-grid-XXXXXX", tmp ? tmp : "/tmp");
-    return mkdtemp(fixture_dir) && um_settings_create(&settings, tables) == UM_OK ? 0 : -1;
+    return mkdtemp(fixture_dir) && um_settings_create(&settings, um_option_tables()) == UM_OK ? 0 : -1;
 }
 
 static inline int fixture_teardown(void **state)
