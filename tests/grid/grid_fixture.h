@@ -46,7 +46,7 @@ static inline int fixture_setup(void **state)
         if (protectors[i]->table)
             tables[n++] = protectors[i]->table;
     for (int i = 0; i < n_defenses; i++)
-        if (defenses[i]->table)
+        if (defenses[i]->table && (i == 0 || defenses[i]->table != defenses[i - 1]->table)) /* those that share one stand together */
             tables[n++] = defenses[i]->table;
     snprintf(fixture_dir, sizeof fixture_dir, "%s/umed-grid-XXXXXX", tmp ? tmp : "/tmp");
     return mkdtemp(fixture_dir) && um_settings_create(&settings, tables) == UM_OK ? 0 : -1;
