@@ -7,10 +7,6 @@
 enum { MAX_NAMES = 256 };
 
 static const char *const kind_words[] = {"protector", "exploiter", "defense"};
-static const char *const later_protectors[] = {NULL};
-static const char *const later_exploiters[] = {NULL};
-static const char *const later_defenses[] = {NULL};
-static const char *const *const later[] = {later_protectors, later_exploiters, later_defenses};
 
 /* The i-th registered name of a kind, NULL past the end; *summary goes with it. Models that are no exploiters give "". */
 static const char *registered(um_name_kind kind, int i, const char **summary)
@@ -53,14 +49,6 @@ um_status um_name_refuse(um_name_kind kind, const char *name, const char *const 
         names[n++] = more[i];
     for (size_t i = 0; i < n; i++)
         UM_TRY(um_text_add(&known, "%s%s", i ? " " : "", names[i]));
-    for (size_t i = 0; later[kind][i]; i++)
-        if (strcmp(later[kind][i], name) == 0) {
-            rc = um_fail(UM_E_UNSUPPORTED, "%s: %s '%s' is not in this version; it has: %s", where, kind_words[kind], name,
-                         um_text_get(&known));
-            goto done;
-        }
-    for (size_t i = 0; later[kind][i] && n < MAX_NAMES; i++)
-        names[n++] = later[kind][i];
     near = um_text_nearest(name, names, n);
     if (near)
         rc = um_fail(UM_E_CONFIG, "%s: unknown %s '%s', did you mean '%s'?", where, kind_words[kind], name, near);

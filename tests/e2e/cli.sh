@@ -39,8 +39,8 @@ expect 65 "$umed" protect --data cut.h5 -o b.h5
 expect 74 "$umed" protect --data missing.h5 -o b.h5; holds err "missing.h5"
 
 expect 64 "$umed" protect --data a.h5 --protector umd -o b.h5; holds err "did you mean 'umed'?"
-expect 64 "$umed" exploit --data a.h5 --test a.h5 --model transunet -o r.h5; holds err "is not in this version"
-expect 64 "$umed" exploit --data a.h5 --test a.h5 --defense blur -o r.h5;    holds err "is not in this version"
+expect 64 "$umed" exploit --data a.h5 --test a.h5 --model transunett -o r.h5; holds err "did you mean 'transunet'?"
+expect 64 "$umed" exploit --data a.h5 --test a.h5 --defense blurr -o r.h5;   holds err "did you mean 'blur'?"
 expect 64 "$umed" protect --data a.h5 --rows some -o b.h5;      holds err "one of: all train"
 expect 64 "$umed" protect --data a.h5 --set umed.epps=1 -o b.h5; holds err "umed.eps"
 expect 64 "$umed" protect --data a.h5 --backend cuda -o b.h5;   holds err "cuda"
