@@ -1,11 +1,13 @@
 #!/usr/bin/env bash
 # Builds umed and runs every test that this machine can run; names what it skipped and why. The exit code is 0 when all passed.
 #
-#   bash tests/run.sh          dependencies, Release build, all tests, then the quick ones again under ASan, UBSan and LeakSanitizer
+#   bash tests/run.sh          dependencies, Release build, all tests, the job scripts under a Slurm of our own (tests/slurm), then the
+#                              quick tests again under ASan, UBSan and LeakSanitizer
 #   bash tests/run.sh --long   also: all tests under the sanitizers, the CPU kernels of every instruction set, a build without MPI
 #
 # BUILD_DIR   Release build folder (default build-test; the sanitizer build is BUILD_DIR-debug)
 # JOBS        compiler processes (default: cores)
+# SLURM_AFTER_S  seconds after which the Slurm tests do not start any more (default 900; no limit with --long)
 # BUDGET_S    seconds after which no further sanitizer test starts (default 780; no limit with --long)
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
@@ -17,7 +19,7 @@ for arg in "$@"; do
     *) echo "run.sh: unknown argument '$arg'; known: --long" >&2; exit 64 ;;
     esac
 done
-: "${BUILD_DIR:=build-test}" "${JOBS:=$(nproc)}" "${BUDGET_S:=780}"
+: "${BUILD_DIR:=build-test}" "${JOBS:=$(nproc)}" "${BUDGET_S:=780}" "${SLURM_AFTER_S:=900}"
 
 # Open MPI refuses root and more ranks than cores unless told otherwise; results do not depend on either.
 export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_rmaps_base_oversubscribe=1
@@ -91,6 +93,24 @@ tests_in_time() {
     [ $late -eq 0 ] || skipped+=("$late tests under the sanitizers: the $BUDGET_S s of BUDGET_S were used up; they run with --long")
 }
 
+# The job scripts, when there is time: some minutes, most of them spent waiting for Slurm.
+slurm_tests() {
+    local rc=0 begun=$SECONDS
+    if [ $long = 0 ] && [ "$SECONDS" -ge "$SLURM_AFTER_S" ]; then
+        skipped+=("job scripts under Slurm: the $SLURM_AFTER_S s of SLURM_AFTER_S were used up; they run with --long")
+        return
+    fi
+    say "job scripts under Slurm"
+    bash tests/slurm/run.sh "$BUILD_DIR/bin/umed" "$BUILD_DIR/tests/e2e/e2e_probe" 2>&1 | tee "$TMPDIR/slurm.log"
+    rc=${PIPESTATUS[0]}
+    sed -n 's/^ *[0-9]* s  skipped /job scripts under Slurm: /p' "$TMPDIR/slurm.log" >"$TMPDIR/slurm.skipped"
+    [ "$rc" != 77 ] || tail -n 1 "$TMPDIR/slurm.log" | sed 's/^skipped: /job scripts under Slurm: /' >>"$TMPDIR/slurm.skipped"
+    mapfile -t -O "${#skipped[@]}" skipped <"$TMPDIR/slurm.skipped"
+    [ "$rc" = 0 ] || [ "$rc" = 77 ] || failed+=("job scripts under Slurm")
+    # Waiting is not work: the sanitizers keep their time.
+    [ $long = 1 ] || BUDGET_S=$((BUDGET_S + SECONDS - begun))
+}
+
 say "dependencies"
 bash tests/deps.sh || exit 1
 
@@ -98,6 +118,7 @@ say "Release build in $BUILD_DIR"
 if build "$BUILD_DIR" -DCMAKE_BUILD_TYPE=Release -DUMED_WERROR=ON; then
     say "tests"
     tests "tests" "$BUILD_DIR"
+    slurm_tests
 fi
 
 say "sanitizer build in $BUILD_DIR-debug"

@@ -19,7 +19,7 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 . "${UMED_SITE:-$here/site.env}" || exit 64
 : "${UMED_MPI_PLUGIN:=pmix}" "${UMED_SRUN:=}" "${UMED_RESTARTS:=5}" "${UMED_REQUEUES:=20}"
 
-# An array task is requeued by this name; its job id alone would not name it to everybody, and the array's would mean all tasks.
+# How Slurm's commands call this job. The id alone, of the last task of an array, means the whole array.
 job=$SLURM_JOB_ID
 [ -z "${SLURM_ARRAY_JOB_ID:-}" ] || job=${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID
 
@@ -107,7 +107,7 @@ requeue() {
         say "not requeued: UMED_REQUEUES=$UMED_REQUEUES is reached; the same command goes on"
         return
     fi
-    about=$(scontrol -o show job "$SLURM_JOB_ID")
+    about=$(scontrol -o show job "$job")
     case $about in
     *JobState=RUNNING* | *Reason=TimeLimit*) ;;
     *)
