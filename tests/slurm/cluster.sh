@@ -108,7 +108,7 @@ cluster_start() {
 # The process of a daemon, when it is alive and still the program that was started.
 cluster_pid() {
     local pid
-    pid=$(cat "$cluster/pids/$1" 2>/dev/null) && tr '\0' ' ' <"/proc/$pid/cmdline" 2>/dev/null | grep -qF "$cluster" && echo "$pid"
+    pid=$(cat "$cluster/pids/$1" 2>/dev/null) && tr "\0" " " 2>/dev/null <"/proc/$pid/cmdline" | grep -qF "$cluster" && echo "$pid"
 }
 
 cluster_idle() { timeout 10 sinfo -h -N -p main -o '%t' 2>/dev/null | grep -cx idle; }
