@@ -31,6 +31,8 @@ say() { printf '%4d s  %s\n' "$SECONDS" "$*"; }
 
 failures=0
 current=
+reason=
+skip() { reason=$*; }
 complain() {
     failures=$((failures + 1))
     printf 'FAILED %s: %s\n' "$current" "$*"
@@ -211,7 +213,7 @@ case_ranks() {
     submit --nodes=2 --ntasks-per-node=2 --cpus-per-task=1 --mem-per-cpu=500 "$scripts/grid.sbatch" ../g.cfg -o out
     until_true 200 logged "umed-grid-$id.log" 'done   \|trains on one rank'
     if logged "umed-grid-$id.log" 'trains on one rank'; then
-        say "skipped ranks: this version of umed runs on one rank"
+        skip "this version of umed runs on one rank"
         return
     fi
     end_rank "$id" 3
@@ -261,9 +263,10 @@ case_refused() {
     holds "umed-grid-$id.log" "not requeued: UMED_REQUEUES=0 is reached"
 }
 
+saved() { find "$1" -name '*ckpt*.h5' 2>/dev/null | grep -q .; }
 case_protect() {
     submit "${one[@]}" "$scripts/protect.sbatch" -c ../p.cfg --data ../data.h5 -o released.h5
-    until_true 200 compgen -G 'released.private/*ckpt*' >/dev/null
+    until_true 200 saved released.private
     end_rank "$id" 0
     until_true 200 logged "umed-protect-$id.log" 'start again, 1 of 5'
     until_true 200 has_rank "$id" 0
@@ -276,7 +279,7 @@ case_protect() {
 
 case_bench() {
     if grep -q "not in this version" <("$UMED" bench op 2>&1); then
-        say "skipped bench: \`umed bench\` is not in this version"
+        skip "\`umed bench\` is not in this version"
         return
     fi
     submit "$scripts/bench.sbatch" op 2,16,4,4 --n 1
@@ -323,8 +326,13 @@ cases=("$@")
 for current in "${cases[@]}"; do
     before=$failures
     mkdir -p "$work/$current" && cd "$work/$current" || exit 1
+    reason=
     "case_$current"
-    [ "$failures" -gt "$before" ] || say "ok      $current"
+    if [ -n "$reason" ]; then
+        say "skipped $current: $reason"
+    elif [ "$failures" = "$before" ]; then
+        say "ok      $current"
+    fi
     scancel -u "$(id -un)" 2>/dev/null
     cd "$work" || exit 1
 done
