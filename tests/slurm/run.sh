@@ -308,7 +308,7 @@ grid: { datasets = ( { name = "tiny"; path = "data.h5"; } );
 CFG
 tasks=3
 export OMP_NUM_THREADS=1
-"$UMED" grid g.cfg -o once -q || exit 1
+"$UMED" grid g.cfg -o once --log-level error || exit 1
 science once >once.txt
 item=$("$UMED" grid g.cfg --dry-run --format csv -q | awk -F, 'NR == 1 { for (i = 1; i <= NF; i++) at[$i] = i }
     $at["protector"] == "umed" { print $at["protect_key"] }')
@@ -317,7 +317,7 @@ item=$("$UMED" grid g.cfg --dry-run --format csv -q | awk -F, 'NR == 1 { for (i 
 sed 's/datasets = (/datasets = ( { name = "small"; path = "small.h5"; },/' g.cfg >mixed.cfg
 sed '/^grid/,$d; s/cycles = 1/cycles = 6/' g.cfg >p.cfg
 echo 'run: { checkpoint_s = 0; };' >>p.cfg
-"$UMED" protect -c p.cfg --data data.h5 -q -o released.h5 >/dev/null || exit 1
+"$UMED" protect -c p.cfg --data data.h5 --log-level error -o released.h5 >/dev/null || exit 1
 unset OMP_NUM_THREADS
 say "what the jobs should give, computed outside Slurm"
 
