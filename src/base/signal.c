@@ -49,6 +49,11 @@ bool um_stop_requested(void)
     return caught != 0 || requested != 0 || limit_reached();
 }
 
+um_status um_stop_check(const char *afterwards)
+{
+    return um_stop_requested() ? um_fail(UM_E_STOPPED, "stopped by %s, %s", um_stop_reason(), afterwards) : UM_OK;
+}
+
 void um_stop_clear(void)
 {
     caught = requested = 0;

@@ -1,6 +1,7 @@
 #include "cli/cli.h"
 
 #include "base/mem.h"
+#include "base/signal.h"
 #include "io/h5.h"
 #include "io/provenance.h"
 #include "train/checkpoint.h"
@@ -22,6 +23,7 @@ static um_status margins_of(float **out, um_segmenter *s, const um_dataset *d, u
     UM_TRY(UM_NEW_ARRAY(x, (size_t)BATCH * image));
     for (int64_t first = 0; first < d->n; first += BATCH) {
         int64_t n = d->n - first < BATCH ? d->n - first : BATCH;
+        UM_TRY(um_stop_check("nothing was written"));
         for (int64_t i = 0; i < n; i++)
             um_row_image(d, first + i, real, x + (size_t)i * image);
         UM_TRY(um_segmenter_margin(s, x, n, margins + first * plane));

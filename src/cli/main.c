@@ -9,6 +9,7 @@
 #include "mpi/comm.h"
 #include "train/options.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -150,8 +151,18 @@ static void wait_passively(char **argv)
     execv("/proc/self/exe", argv);
 }
 
+/* Whatever is opened next takes the number of a descriptor that was closed from the start, and our log would go into that file.
+ * A closed stdout stays one that cannot be written. */
+static void hold_standard_streams(void)
+{
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+        if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", fd == STDERR_FILENO ? O_WRONLY : O_RDONLY) != fd)
+            exit(um_status_exit(UM_E_IO));
+}
+
 int main(int argc, char **argv)
 {
+    hold_standard_streams();
     wait_passively(argv);
     um_cli cli = {0};
     um_comm comm = {.rank = 0, .size = 1};

@@ -21,6 +21,7 @@ typedef struct um_task_paths {
 um_status um_task_paths_item(um_task_paths *out, const char *dir, const um_sweep_item *item);
 um_status um_task_paths_cell(um_task_paths *out, const char *dir, const um_sweep_cell *cell);
 void um_task_paths_clear(um_task_paths *p);
+bool um_task_is_done(const um_task_paths *p); /* an item is not when somebody took its dataset away */
 
 /* Does it, writes its files, and adds what came out to `outcome` ("DSC 12.3, 45.6 s"). still_ours is asked before the commit. */
 typedef struct um_task_context {

@@ -70,6 +70,11 @@ void um_task_paths_clear(um_task_paths *p)
     *p = (um_task_paths){0};
 }
 
+bool um_task_is_done(const um_task_paths *p)
+{
+    return um_file_exists(p->done) && (!p->data || um_file_exists(p->data));
+}
+
 um_status um_task_label_item(const um_sweep *s, int item, um_text *out)
 {
     const um_sweep_item *i = &s->items[item];

@@ -95,8 +95,7 @@ static um_status write_attrs(um_h5 *f, const um_checkpoint *c)
         const um_checkpoint_attr *a = &c->attrs[i];
         UM_TRY(a->text ? um_h5_set_text(f, "/", a->name, a->text) : um_h5_set_int(f, "/", a->name, a->integer));
     }
-    if (c->provenance)
-        UM_TRY(um_provenance_write(f, c->provenance));
+    UM_TRY(c->provenance ? um_provenance_write(f, c->provenance) : um_provenance_stamp(f));
 done:
     um_free(sorted);
     return rc;
@@ -246,6 +245,17 @@ um_status um_checkpoint_int(const char *path, const char *attr, int64_t *out)
     um_h5 *f = NULL;
     UM_TRY(um_h5_open(&f, path, UM_CHECKPOINT_FORMAT, UM_CHECKPOINT_VERSION));
     UM_TRY(um_h5_get_int(f, "/", attr, out));
+done:
+    um_h5_free(f);
+    return rc;
+}
+
+um_status um_checkpoint_has_attr(const char *path, const char *attr, bool *out)
+{
+    um_status rc = UM_OK;
+    um_h5 *f = NULL;
+    UM_TRY(um_h5_open(&f, path, UM_CHECKPOINT_FORMAT, UM_CHECKPOINT_VERSION));
+    *out = um_h5_has_attr(f, "/", attr);
 done:
     um_h5_free(f);
     return rc;

@@ -49,7 +49,7 @@ typedef struct um_checkpoint {
     size_t n_history;
     const um_checkpoint_attr *attrs; /* saved only */
     size_t n_attrs;
-    const um_provenance *provenance; /* saved only; may be NULL */
+    const um_provenance *provenance; /* saved only; NULL: no more than um_provenance_stamp */
 } um_checkpoint;
 
 /* Replaces an older checkpoint of that name when the new one is complete. */
@@ -62,6 +62,7 @@ um_status um_checkpoint_load(const char *path, const um_checkpoint *want, int64_
 /* What is in it, without loading: attributes, optimiser state, one history array (owned by the caller, um_free). */
 um_status um_checkpoint_text(const char *path, const char *attr, um_text *out);
 um_status um_checkpoint_int(const char *path, const char *attr, int64_t *out);
+um_status um_checkpoint_has_attr(const char *path, const char *attr, bool *out);
 um_status um_checkpoint_has_adam(const char *path, bool *out);
 um_status um_checkpoint_history(const char *path, const char *name, um_h5_type type, int ndim, void **out, int64_t *shape);
 

@@ -4,6 +4,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/signal.h"
 #include "image/luma.h"
 #include "image/resize.h"
 #include "io/import_internal.h"
@@ -286,6 +287,7 @@ um_status um_import_run(um_dataset **out, const um_data_options *o, const char *
     UM_TRY(check_ids(&j.list));
     UM_TRY(UM_NEW_ARRAY(j.samples, j.list.n));
     for (int64_t i = 0; i < j.list.n; i++) {
+        UM_TRY(um_stop_check("nothing was written"));
         UM_TRY(load_sample(&j, i));
         UM_TRY(check_alike(&j, i));
         um_progress("import", (long)i + 1, (long)j.list.n, NULL);

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "base/signal.h"
 #include "protect/protector.h"
 
 enum { APPLY_BATCH = 32 };
@@ -47,11 +48,13 @@ um_status um_protect_apply(um_dataset **out, const um_protector_def *def, void *
         rows = &every;
     }
     int64_t image = clean->h * clean->w * clean->c;
-    int64_t limit = (int64_t)ceil(def->bound(settings) * o->eps_scale * um_dataset_max(clean) - 1e-6);
+    double bound = def->bound(settings);
+    int64_t limit = bound > 0 ? (int64_t)ceil(bound * o->eps_scale * um_dataset_max(clean) - 1e-6) : um_dataset_max(clean);
     UM_TRY(um_dataset_clone(&d, clean));
     UM_TRY(UM_NEW_ARRAY(delta, APPLY_BATCH * image));
     for (int64_t first = 0; first < rows->n; first += APPLY_BATCH) {
         int64_t n = rows->n - first < APPLY_BATCH ? rows->n - first : APPLY_BATCH;
+        UM_TRY(um_stop_check("the same command goes on from here"));
         UM_TRY(def->apply(state, clean, rows->index + first, n, delta));
         for (int64_t i = 0; i < n; i++)
             add_image(d, rows->index[first + i], delta + i * image, o->eps_scale, limit);

@@ -20,6 +20,7 @@ typedef struct um_protect_job {
     uint64_t seed;
     const char *checkpoint;   /* file for exact resume; NULL: none */
     const char *label;        /* for progress lines */
+    double *earlier_s;        /* receives the seconds that earlier runs of this fit took; NULL: not wanted */
 } um_protect_job;
 
 typedef struct um_protector_def {

@@ -17,7 +17,7 @@ typedef struct fit {
     int64_t *order;
     um_training_state state; /* progress.sums: surrogate loss and images, generator loss and images */
     char fingerprint[UM_SHA256_HEX];
-    double saved_at, checkpoint_s;
+    double saved_at, begun_at, checkpoint_s; /* begun_at: as if all of it had been one run */
 } fit;
 
 /* Who learns in turn t (an epoch or a batch, from 0). */
@@ -80,6 +80,7 @@ done:
 static um_status save(fit *f)
 {
     f->saved_at = um_now();
+    f->state.seconds = f->saved_at - f->begun_at;
     return f->job->checkpoint ? um_training_save(&f->state, f->job->checkpoint) : UM_OK;
 }
 
@@ -291,6 +292,9 @@ um_status um_umed_fit(um_umed *u, const um_protect_job *job, um_curves *curves)
         UM_TRY(um_training_load(&f.state, job->checkpoint, &found));
     if (found)
         um_log(UM_LOG_INFO, "%s: resumed after %ld epochs and %ld steps", job->label, (long)f.state.progress.epoch, (long)f.state.progress.step);
+    f.begun_at = um_now() - f.state.seconds;
+    if (job->earlier_s)
+        *job->earlier_s = f.state.seconds;
     while (f.state.progress.epoch < n_epochs)
         UM_TRY(run_epoch(&f, n_epochs));
     UM_TRY(save(&f));

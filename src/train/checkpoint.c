@@ -86,13 +86,14 @@ um_status um_training_save(const um_training_state *s, const char *path)
     um_status rc = UM_OK;
     um_net_tensors t = {0};
     um_text names = {0};
-    double *points = NULL;
+    double *points = NULL, seconds = s->seconds;
     int64_t counters[N_COUNTERS], n_points = 0;
     counters_out(s, counters);
     UM_TRY(gather(&t, s, true));
     UM_TRY(flatten_curves(s->curves, &points, &n_points, &names));
     um_named_tensor history[] = {
         {.name = "counters", .dtype = UM_H5_I64, .ndim = 1, .shape = {N_COUNTERS}, .data = counters},
+        {.name = "seconds", .dtype = UM_H5_F64, .ndim = 1, .shape = {1}, .data = &seconds},
         {.name = "curves", .dtype = UM_H5_F64, .ndim = 2, .shape = {n_points + 1, 2}, .data = points},
     };
     um_checkpoint_attr attrs[] = {{"arch", "training", 0}, {"fingerprint", s->fingerprint, 0}, {"curves", um_text_get(&names), 0}};
@@ -127,7 +128,7 @@ um_status um_training_load(um_training_state *s, const char *path, bool *found)
     um_text names = {0};
     char *list = NULL;
     int64_t *counters = NULL, n_counters = 0, shape[UM_H5_DIMS] = {0}, adam_step; /* the nets' own steps are counters */
-    double *points = NULL;
+    double *points = NULL, *seconds = NULL;
     UM_TRY(same_run(s, path, found));
     if (!*found)
         return UM_OK;
@@ -139,6 +140,11 @@ um_status um_training_load(um_training_state *s, const char *path, bool *found)
         rc = um_fail(UM_E_DATA, "%s: /history/counters has %ld entries instead of %d", path, (long)n_counters, N_COUNTERS);
         goto done;
     }
+    UM_TRY(um_checkpoint_history(path, "seconds", UM_H5_F64, 1, (void **)&seconds, shape));
+    if (shape[0] != 1) {
+        rc = um_fail(UM_E_DATA, "%s: /history/seconds has %ld entries instead of 1", path, (long)shape[0]);
+        goto done;
+    }
     UM_TRY(um_checkpoint_history(path, "curves", UM_H5_F64, 2, (void **)&points, shape));
     UM_TRY(um_checkpoint_text(path, "curves", &names));
     UM_TRY(um_strdup(&list, um_text_get(&names)));
@@ -147,8 +153,10 @@ um_status um_training_load(um_training_state *s, const char *path, bool *found)
     for (int i = 0; i < s->n_nets; i++)
         UM_TRY(um_net_tensors_store(&t, &at, &at_adam, s->net[i]));
     counters_in(s, counters);
+    s->seconds = seconds[0];
 done:
     um_free(list);
+    um_free(seconds);
     um_free(points);
     um_free(counters);
     um_text_free(&names);

@@ -21,6 +21,7 @@ typedef struct um_training_state {
     um_params *net[4]; /* borrowed */
     um_progress_state progress;
     um_curves *curves; /* borrowed */
+    double seconds;    /* wall time that went into it, over all runs */
 } um_training_state;
 
 um_status um_training_save(const um_training_state *s, const char *path);

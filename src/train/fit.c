@@ -14,12 +14,13 @@ typedef struct fit {
     int64_t *order;
     char *x, *y;              /* one batch of inputs */
     size_t x_bytes, y_bytes;  /* of one image */
-    double saved_at;
+    double saved_at, begun_at; /* begun_at: as if all of it had been one run */
 } fit;
 
 static um_status save(fit *f)
 {
     f->saved_at = um_now();
+    f->state.seconds = f->saved_at - f->begun_at;
     return f->o->checkpoint ? um_training_save(&f->state, f->o->checkpoint) : UM_OK;
 }
 
@@ -97,6 +98,9 @@ um_status um_fit_run(um_segmenter *s, const um_dataset *d, const um_rows *rows, 
         UM_TRY(um_training_load(&f.state, o->checkpoint, &found));
     if (found)
         um_log(UM_LOG_INFO, "%s: resumed after %ld epochs and %ld steps", o->label, (long)f.state.progress.epoch, (long)f.state.progress.step);
+    f.begun_at = um_now() - f.state.seconds;
+    if (o->earlier_s)
+        *o->earlier_s = f.state.seconds;
     while (f.state.progress.epoch < o->epochs)
         UM_TRY(run_epoch(&f));
     UM_TRY(save(&f));
