@@ -4,6 +4,7 @@
 #include "base/signal.h"
 #include "io/h5.h"
 #include "io/provenance.h"
+#include "io/store.h"
 #include "train/checkpoint.h"
 #include "train/evaluate.h"
 
@@ -48,7 +49,7 @@ static um_status write_logits(const um_cli *cli, const um_dataset *d, const floa
     UM_TRY(um_provenance_add_input(&inputs, cli->v.data, sha256));
     UM_TRY(um_sha256_of_file(cli->v.model, sha256));
     UM_TRY(um_provenance_add_input(&inputs, cli->v.model, sha256));
-    UM_TRY(um_h5_create(&f, cli->v.output, "umed-prediction", "1.0"));
+    UM_TRY(um_h5_create(&f, cli->v.output, UM_PREDICTION_FORMAT, "1.0"));
     UM_TRY(um_h5_write_array(f, &a, margins));
     UM_TRY(um_h5_write_strings(f, "/ids", (const char *const *)d->ids, d->n, "ids of the images", "sample"));
     UM_TRY(um_provenance_write(f, &(um_provenance){.command = "umed predict", .inputs = um_text_get(&inputs)}));

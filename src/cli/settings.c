@@ -95,3 +95,13 @@ done:
     um_free(dir);
     return rc;
 }
+
+um_status um_cli_check_outputs(const char *output, const char *side, const char *checkpoint)
+{
+    um_status rc = UM_OK;
+    UM_TRY(um_cli_check_output(output));
+    if (side && !(um_file_exists(side) && um_file_exists(checkpoint)))
+        UM_TRY(um_cli_check_output(side));
+done:
+    return rc;
+}

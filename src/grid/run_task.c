@@ -137,12 +137,13 @@ static um_status select_rows(um_rows *out, const um_dataset *d, const um_setting
     return um_rows_select(out, d, split, o->limit, (uint64_t)o->split_seed);
 }
 
-static um_result_meta describe(const um_sweep *s, int data, int method, int64_t seed)
+static um_result_meta describe(const um_sweep *s, int data, int method, int64_t seed, const um_dataset *clean)
 {
     const um_method *m = &s->methods[method];
+    double limit = um_method_is_none(m) ? 0 : (double)um_protect_limit(m->def, m->settings, um_dataset_max(clean));
     return (um_result_meta){.dataset = s->data[data].name, .dataset_sha256 = s->data[data].sha256, .protector = m->name,
                             .base = m->def->name, .bound = m->bound, .label = m->label, .plain = m->plain, .seed = seed,
-                            .settings = m->settings};
+                            .bound_linf = limit / um_dataset_max(clean), .settings = m->settings};
 }
 
 static um_status check_claim(const um_task_context *c)
@@ -158,8 +159,11 @@ static um_status check_claim(const um_task_context *c)
 static um_status commit_item(const um_task_context *c, const um_sweep_item *item, const um_protect_outcome *o)
 {
     um_status rc = UM_OK;
-    um_result_meta meta = describe(c->run->sweep, item->data, item->method, item->seed);
+    um_result_meta meta = describe(c->run->sweep, item->data, item->method, item->seed, c->cache->clean);
     um_text inputs = {0};
+    char released[UM_SHA256_HEX];
+    um_dataset_sha256(o->released, released);
+    meta.released_sha256 = released;
     meta.key = item->key;
     meta.command = c->run->command;
     UM_TRY(um_provenance_add_input(&inputs, c->run->sweep->data[item->data].path, meta.dataset_sha256));
@@ -225,7 +229,7 @@ static um_status commit_cell(const um_task_context *c, const um_sweep_cell *cell
 {
     um_status rc = UM_OK;
     const um_sweep *s = c->run->sweep;
-    um_result_meta meta = describe(s, cell->data, cell->method, cell->seed);
+    um_result_meta meta = describe(s, cell->data, cell->method, cell->seed, c->cache->clean);
     um_text inputs = {0}, tables = {0};
     meta.key = cell->key;
     meta.group = cell->group;

@@ -83,13 +83,22 @@ done:
     return rc;
 }
 
+static um_status hash_state(const um_checkpoint *c, char out[UM_SHA256_HEX])
+{
+    um_status rc = UM_OK;
+    um_named_tensor *sorted = NULL;
+    UM_TRY(sorted_copy(&sorted, c->state, c->n_state));
+    hash_tensors(sorted, c->n_state, out);
+done:
+    um_free(sorted);
+    return rc;
+}
+
 static um_status write_attrs(um_h5 *f, const um_checkpoint *c)
 {
     um_status rc = UM_OK;
     char sha256[UM_SHA256_HEX];
-    um_named_tensor *sorted = NULL;
-    UM_TRY(sorted_copy(&sorted, c->state, c->n_state));
-    hash_tensors(sorted, c->n_state, sha256);
+    UM_TRY(hash_state(c, sha256));
     UM_TRY(um_h5_set_text(f, "/", "sha256", sha256));
     for (size_t i = 0; i < c->n_attrs; i++) {
         const um_checkpoint_attr *a = &c->attrs[i];
@@ -97,7 +106,20 @@ static um_status write_attrs(um_h5 *f, const um_checkpoint *c)
     }
     UM_TRY(c->provenance ? um_provenance_write(f, c->provenance) : um_provenance_stamp(f));
 done:
-    um_free(sorted);
+    return rc;
+}
+
+static um_status check_same(const char *path, const um_checkpoint *c)
+{
+    um_status rc = UM_OK;
+    um_text recorded = {0};
+    char sha256[UM_SHA256_HEX];
+    UM_TRY(hash_state(c, sha256));
+    UM_TRY(um_checkpoint_text(path, "sha256", &recorded));
+    if (strcmp(sha256, um_text_get(&recorded)) != 0)
+        rc = um_fail(UM_E_USAGE, "%s exists and holds other weights; give another name, or remove it first", path);
+done:
+    um_text_free(&recorded);
     return rc;
 }
 
@@ -105,6 +127,8 @@ um_status um_checkpoint_save(const char *path, const um_checkpoint *c)
 {
     um_status rc = UM_OK;
     um_h5 *f = NULL;
+    if (c->keep && um_file_exists(path))
+        return check_same(path, c);
     UM_TRY(um_h5_create(&f, path, UM_CHECKPOINT_FORMAT, UM_CHECKPOINT_VERSION));
     UM_TRY(write_attrs(f, c));
     UM_TRY(write_group(f, "/state_dict", c->state, c->n_state, "parameter or buffer, PyTorch layout"));

@@ -49,10 +49,11 @@ typedef struct um_checkpoint {
     size_t n_history;
     const um_checkpoint_attr *attrs; /* saved only */
     size_t n_attrs;
+    bool keep; /* saved only: a file of that name stays. It must hold the same /state_dict, or it is UM_E_USAGE */
     const um_provenance *provenance; /* saved only; NULL: no more than um_provenance_stamp */
 } um_checkpoint;
 
-/* Replaces an older checkpoint of that name when the new one is complete. */
+/* Replaces an older checkpoint of that name when the new one is complete, unless c->keep. */
 um_status um_checkpoint_save(const char *path, const um_checkpoint *c);
 
 /* Fills the data of want->state and, when n_adam > 0, of the moments, and sets *adam_step (may be NULL without moments).

@@ -33,6 +33,13 @@ static void add_image(um_dataset *d, int64_t row, const float *delta, double sca
     }
 }
 
+int64_t um_protect_limit(const um_protector_def *def, const um_settings *settings, int max)
+{
+    const um_export_options *o = um_settings_get(settings, "export");
+    double bound = def->bound(settings);
+    return bound > 0 ? (int64_t)fmin(ceil(bound * o->eps_scale * max - 1e-6), max) : max;
+}
+
 um_status um_protect_apply(um_dataset **out, const um_protector_def *def, void *state, const um_settings *settings,
                            const um_dataset *clean, const um_rows *rows)
 {
@@ -48,8 +55,7 @@ um_status um_protect_apply(um_dataset **out, const um_protector_def *def, void *
         rows = &every;
     }
     int64_t image = clean->h * clean->w * clean->c;
-    double bound = def->bound(settings);
-    int64_t limit = bound > 0 ? (int64_t)ceil(bound * o->eps_scale * um_dataset_max(clean) - 1e-6) : um_dataset_max(clean);
+    int64_t limit = um_protect_limit(def, settings, um_dataset_max(clean));
     UM_TRY(um_dataset_clone(&d, clean));
     UM_TRY(UM_NEW_ARRAY(delta, APPLY_BATCH * image));
     for (int64_t first = 0; first < rows->n; first += APPLY_BATCH) {

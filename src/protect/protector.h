@@ -34,7 +34,7 @@ typedef struct um_protector_def {
     um_status (*apply)(void *state, const um_dataset *d, const int64_t *rows, int64_t n, float *delta);
     /* Largest |delta| this protector declares, in [0,1] units (the tests hold it to that); 0 = none declared. */
     double (*bound)(const um_settings *settings);
-    um_status (*save)(void *state, const char *path);                         /* `--state`; NULL: nothing to keep */
+    um_status (*save)(void *state, const char *path);                         /* `--state`; NULL: nothing to keep. Replaces no file (io/checkpoint.h) */
     um_status (*load)(const um_protect_job *job, const char *path, void **state); /* NULL likewise */
     void (*free)(void *state);
     double (*flops)(const um_protect_job *job); /* of a whole fit + apply, for plans; NULL: negligible */
@@ -52,8 +52,12 @@ typedef struct um_export_options {
 } um_export_options;
 extern const um_opt_table um_export_table;
 
+/* The largest change of a pixel that um_protect_apply lets through, in grey levels of images with values up to max (255, 65535):
+ * ceil(bound * eps_scale * max); max itself for a protector that declares no bound. */
+int64_t um_protect_limit(const um_protector_def *def, const um_settings *settings, int max);
+
 /* Perturbs the given rows of `clean` (NULL rows: all): released = clean + round(max * delta), clamped to the pixel range, and never further than
- * ceil(bound) grey levels from clean. Other rows stay as they are. out: owned by the caller. */
+ * um_protect_limit from clean. Other rows stay as they are. out: owned by the caller. */
 um_status um_protect_apply(um_dataset **out, const um_protector_def *def, void *state, const um_settings *settings,
                            const um_dataset *clean, const um_rows *rows);
 

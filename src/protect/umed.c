@@ -150,6 +150,7 @@ static um_status save(void *state, const char *path)
 {
     um_curves none = {0};
     um_training_state s = networks(state, &none);
+    s.keep = true;
     return um_training_save(&s, path);
 }
 

@@ -98,7 +98,7 @@ um_status um_training_save(const um_training_state *s, const char *path)
     };
     um_checkpoint_attr attrs[] = {{"arch", "training", 0}, {"fingerprint", s->fingerprint, 0}, {"curves", um_text_get(&names), 0}};
     um_checkpoint c = {.state = t.list, .n_state = t.n, .adam_m = t.m, .adam_v = t.v, .n_adam = t.n_adam, .history = history,
-                       .n_history = UM_COUNT(history), .attrs = attrs, .n_attrs = UM_COUNT(attrs)};
+                       .n_history = UM_COUNT(history), .keep = s->keep, .attrs = attrs, .n_attrs = UM_COUNT(attrs)};
     UM_TRY(um_checkpoint_save(path, &c));
 done:
     um_free(points);

@@ -22,13 +22,15 @@ typedef struct um_training_state {
     um_progress_state progress;
     um_curves *curves; /* borrowed */
     double seconds;    /* wall time that went into it, over all runs */
+    bool keep;         /* saving: a file of that name stays (io/checkpoint.h) */
 } um_training_state;
 
 um_status um_training_save(const um_training_state *s, const char *path);
 /* found: false when there is no file or it belongs to another run (then nothing changed). Errors: UM_E_DATA for a broken file. */
 um_status um_training_load(um_training_state *s, const char *path, bool *found);
 
-/* A model file (`--save-model`, FORMAT.md "ckpt-1"): weights under PyTorch names. */
+/* A model file (`--save-model`, FORMAT.md "ckpt-1"): weights under PyTorch names. A file of that name stays: it must hold the same
+ * weights, as after a run that was killed behind this point, or it is UM_E_USAGE. */
 um_status um_model_save(const um_segmenter *s, const char *path, int64_t epoch, uint64_t seed);
 /* Reads arch, width, channels and variant, builds the network for images of h x w and loads the weights strictly. */
 um_status um_model_load(um_segmenter **out, um_backend *backend, const char *path, int64_t h, int64_t w, int64_t max_batch);

@@ -44,7 +44,7 @@ um_status um_model_save(const um_segmenter *s, const char *path, int64_t epoch, 
         {"cdc", cdc, 0},                    {"cdc_bottleneck", NULL, s->config.net.cdc_bottleneck}, /* the last two: cdc_unet only */
     };
     UM_TRY(um_net_tensors_add(&t, s->params, NULL, UM_NET_TENSORS_MODEL, true));
-    um_checkpoint c = {.state = t.list, .n_state = t.n, .attrs = attrs,
+    um_checkpoint c = {.state = t.list, .n_state = t.n, .keep = true, .attrs = attrs,
                        .n_attrs = UM_COUNT(attrs) - (has_cdc(s->config.model) ? 0 : 2)};
     UM_TRY(um_checkpoint_save(path, &c));
 done:
