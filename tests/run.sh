@@ -28,6 +28,8 @@ export TMPDIR
 trap 'rm -rf "$TMPDIR"' EXIT
 export ASAN_OPTIONS=detect_leaks=1:abort_on_error=0 UBSAN_OPTIONS=print_stacktrace=1
 
+export UMED_LONG=$long # more rounds in tests/harden and tests/fuzz
+
 failed=() skipped=()
 say() { printf '\n== %s (%d s)\n' "$*" "$SECONDS"; }
 
