@@ -31,6 +31,7 @@ void um_signal_install(void)
     install(SIGTERM, on_signal, SA_RESTART);
     install(SIGUSR1, on_signal, SA_RESTART);
     install(SIGPIPE, SIG_IGN, 0);
+    install(SIGXFSZ, SIG_IGN, 0);
 }
 
 void um_stop_after(double seconds)

@@ -6,7 +6,8 @@
 
 #include "base/status.h"
 
-void um_signal_install(void);             /* INT, TERM, USR1 set the flag; PIPE is ignored; a second INT ends the process */
+/* INT, TERM, USR1 set the flag; a second INT ends the process. PIPE and XFSZ are ignored: the write fails instead. */
+void um_signal_install(void);
 void um_stop_after(double seconds);       /* --limit-s: sets the flag that many seconds from now; 0 = never */
 bool um_stop_requested(void);
 /* UM_E_STOPPED "stopped by REASON, AFTERWARDS" once a stop was asked for, else UM_OK. For loops that have nothing to save. */

@@ -9,7 +9,9 @@
 #include "io/private.h"
 #include "io/provenance.h"
 
+#include <errno.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 typedef struct protection {
@@ -77,6 +79,8 @@ static um_status work(const um_cli *cli, protection *p)
 {
     um_status rc = UM_OK;
     UM_TRY(um_dir_make(p->private_dir, 0700));
+    if (access(p->private_dir, W_OK) != 0)
+        UM_TRY(um_fail(UM_E_IO, "folder %s cannot be written to: %s", p->private_dir, strerror(errno)));
     UM_TRY(um_protect_work_run(&p->result, &(um_protect_work){.def = p->def, .settings = cli->settings, .backend = p->backend,
                                                               .clean = p->clean, .fit_rows = &p->fit_rows,
                                                               .apply_rows = p->train_only ? &p->fit_rows : NULL,

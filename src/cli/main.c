@@ -146,9 +146,14 @@ done:
  * runtime reads its policy when it is loaded, before main, so the program starts itself once more unless the user chose a policy. */
 static void wait_passively(char **argv)
 {
+    char self[4096]; /* by its own name, which is what ps and pkill show */
     if (getenv("OMP_WAIT_POLICY") || getenv("GOMP_SPINCOUNT") || setenv("OMP_WAIT_POLICY", "passive", 1) != 0)
         return;
-    execv("/proc/self/exe", argv);
+    ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
+    if (n <= 0)
+        return;
+    self[n] = 0;
+    execv(self, argv);
 }
 
 /* Whatever is opened next takes the number of a descriptor that was closed from the start, and our log would go into that file.

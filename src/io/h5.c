@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -37,6 +38,7 @@ static um_status file_new(um_h5 **out, const char *path, bool writing)
 {
     um_status rc = UM_OK;
     um_h5 *f = NULL;
+    H5dont_atexit(); /* we close what we open; what could not be closed must not be tried again */
     H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
     UM_TRY(UM_NEW(f));
     f->file = -1;
@@ -157,11 +159,13 @@ um_status um_h5_commit(um_h5 **file)
 {
     um_status rc = UM_OK;
     um_h5 *f = *file;
+    hid_t still_open;
     *file = NULL;
     UM_TRY(um_h5_set_int(f, "/", "complete", 1));
     UM_TRY_H5(f, "flush", "", H5Fflush(f->file, H5F_SCOPE_GLOBAL));
-    UM_TRY_H5(f, "close", "", H5Fclose(f->file));
-    f->file = -1;
+    still_open = f->file;
+    f->file = -1; /* closed once, whatever comes of it */
+    UM_TRY_H5(f, "close", "", H5Fclose(still_open));
     UM_TRY(um_file_commit(f->path));
     f->writing = false;
 done:
@@ -169,15 +173,25 @@ done:
     return rc;
 }
 
-/* The library keeps a file that it could not flush, and tries again at exit. Emptying the part first gives a full disk the room
- * for that last flush, so that the close succeeds and the part can go. */
+/* Gives the file's descriptor to memory, so that whatever the library still wants to write succeeds, on a full or failing disk too:
+ * a second H5Fclose after one that failed reads freed memory (HDF5 1.10). */
+static void detach(um_h5 *f)
+{
+    void *handle = NULL;
+    int memory = memfd_create("umed", MFD_CLOEXEC);
+    if (memory >= 0 && H5Fget_vfd_handle(f->file, H5P_DEFAULT, &handle) >= 0)
+        dup2(memory, *(int *)handle);
+    if (memory >= 0)
+        close(memory);
+}
+
 static void abandon(um_h5 *f)
 {
-    char *part = NULL;
-    if (um_file_part_name(&part, f->path) == UM_OK && f->file >= 0 && truncate(part, 0) == 0 && H5Fclose(f->file) < 0)
+    if (f->file >= 0) {
+        detach(f);
         H5Fclose(f->file);
+    }
     um_file_discard(f->path);
-    um_free(part);
 }
 
 void um_h5_free(um_h5 *f)
