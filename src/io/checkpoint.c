@@ -311,6 +311,41 @@ done:
     return rc;
 }
 
+static um_status add_elements(um_h5 *f, const char *name, int64_t *sum)
+{
+    um_status rc = UM_OK;
+    um_text path = {0};
+    um_h5_type type;
+    int ndim;
+    int64_t shape[UM_H5_DIMS], n = 1;
+    UM_TRY(um_text_add(&path, "/state_dict/%s", name));
+    UM_TRY(um_h5_inspect(f, um_text_get(&path), &type, &ndim, shape));
+    for (int i = 0; i < ndim; i++)
+        n *= shape[i];
+    *sum += n;
+done:
+    um_text_free(&path);
+    return rc;
+}
+
+um_status um_checkpoint_elements(const char *path, int64_t *out)
+{
+    um_status rc = UM_OK;
+    um_h5 *f = NULL;
+    char **names = NULL;
+    size_t n = 0;
+    int64_t sum = 0;
+    UM_TRY(um_h5_open(&f, path, UM_CHECKPOINT_FORMAT, UM_CHECKPOINT_VERSION));
+    UM_TRY(um_h5_list(f, "/state_dict", &names, &n));
+    for (size_t i = 0; i < n; i++)
+        UM_TRY(add_elements(f, names[i], &sum));
+    *out = sum;
+done:
+    um_names_free(names, n);
+    um_h5_free(f);
+    return rc;
+}
+
 static um_status hash_member(um_h5 *f, um_sha256 *s, const char *name)
 {
     um_status rc = UM_OK;

@@ -67,6 +67,9 @@ um_status um_checkpoint_has_attr(const char *path, const char *attr, bool *out);
 um_status um_checkpoint_has_adam(const char *path, bool *out);
 um_status um_checkpoint_history(const char *path, const char *name, um_h5_type type, int ndim, void **out, int64_t *shape);
 
+/* Elements of all tensors in /state_dict, no more than the file really stores. */
+um_status um_checkpoint_elements(const char *path, int64_t *out);
+
 /* Recomputes the sha256 of an open checkpoint and compares it with the recorded one. */
 um_status um_checkpoint_verify(um_h5 *f);
 

@@ -267,28 +267,57 @@ bool um_h5_exists(um_h5 *f, const char *path)
     return H5Oexists_by_name(f->file, path, H5P_DEFAULT) > 0;
 }
 
+typedef struct name_list {
+    char **names;
+    size_t n, cap;
+    um_status rc;
+} name_list;
+
+static um_status keep_name(name_list *l, const char *name)
+{
+    um_status rc = UM_OK;
+    if (l->n == l->cap) {
+        UM_TRY(UM_GROW(l->names, l->cap, 2 * l->cap + 16));
+        l->cap = 2 * l->cap + 16;
+    }
+    UM_TRY(um_strdup(&l->names[l->n], name));
+    l->n++;
+done:
+    return rc;
+}
+
+static herr_t on_link(hid_t group, const char *name, const H5L_info_t *info, void *payload)
+{
+    name_list *l = payload;
+    (void)group, (void)info;
+    l->rc = keep_name(l, name);
+    return l->rc == UM_OK ? 0 : -1;
+}
+
+static int by_bytes(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+/* In the file's own order, sorted here: for a sorted walk HDF5 1.10 makes a table of its own, and frees what it never filled in when the
+ * group is damaged. */
 um_status um_h5_list(um_h5 *f, const char *group, char ***out, size_t *n_out)
 {
     um_status rc = UM_OK;
-    char **names = NULL;
-    size_t n = 0;
-    H5G_info_t info;
+    name_list l = {0};
     hid_t id = -1;
     UM_TRY_H5(f, "open group", group, id = H5Gopen2(f->file, group, H5P_DEFAULT));
-    UM_TRY_H5(f, "list", group, H5Gget_info(id, &info));
-    UM_TRY(UM_NEW_ARRAY(names, info.nlinks));
-    for (; n < info.nlinks; n++) {
-        ssize_t bytes = H5Lget_name_by_idx(id, ".", H5_INDEX_NAME, H5_ITER_INC, n, NULL, 0, H5P_DEFAULT);
-        UM_TRY_H5(f, "list", group, bytes);
-        UM_TRY(UM_NEW_ARRAY(names[n], bytes + 1));
-        H5Lget_name_by_idx(id, ".", H5_INDEX_NAME, H5_ITER_INC, n, names[n], (size_t)bytes + 1, H5P_DEFAULT);
-    }
-    *out = names;
-    *n_out = n;
-    names = NULL;
+    herr_t walked = H5Literate(id, H5_INDEX_NAME, H5_ITER_NATIVE, NULL, on_link, &l);
+    UM_TRY(l.rc);
+    UM_TRY_H5(f, "list", group, walked);
+    if (l.n > 1)
+        qsort(l.names, l.n, sizeof *l.names, by_bytes);
+    *out = l.names;
+    *n_out = l.n;
+    l.names = NULL;
 done:
-    if (names)
-        um_names_free(names, n);
+    if (l.names)
+        um_names_free(l.names, l.n);
     um_h5_drop(id);
     return rc;
 }

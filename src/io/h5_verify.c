@@ -31,6 +31,7 @@ static um_status read_pieces(um_h5 *f, const char *name, hid_t data, hid_t type,
         n *= count[i] = shape[i];
     if (items > shape[0])
         items = shape[0];
+    bool variable = H5Tdetect_class(type, H5T_VLEN) > 0 || H5Tis_variable_str(type) > 0;
     UM_TRY(um_alloc(&block, n * (size_t)items, H5Tget_size(type)));
     UM_TRY_H5(f, "read", name, on_disk = H5Dget_space(data));
     for (hsize_t at = 0; at < shape[0] && n > 0; at += items) {
@@ -40,7 +41,7 @@ static um_status read_pieces(um_h5 *f, const char *name, hid_t data, hid_t type,
             UM_TRY_H5(f, "read", name, H5Sselect_hyperslab(on_disk, H5S_SELECT_SET, start, NULL, count, NULL));
         UM_TRY_H5(f, "read", name, in_memory = ndim ? H5Screate_simple(ndim, count, NULL) : H5Screate(H5S_SCALAR));
         UM_TRY_H5(f, "read", name, H5Dread(data, type, in_memory, on_disk, H5P_DEFAULT, block));
-        if (H5Tis_variable_str(type) > 0)
+        if (variable)
             H5Dvlen_reclaim(type, in_memory, H5P_DEFAULT, block);
         um_h5_drop(in_memory);
         in_memory = -1;

@@ -92,12 +92,34 @@ static um_status read_config(const char *path, um_segmenter_config *config)
     if (has_cdc(config->model))
         UM_TRY(read_cdc(path, &config->net));
     if (config->net.width < 1 || config->net.width > 4096 || config->net.in_ch < 1 || config->net.in_ch > 64 || config->net.out_ch < 1 ||
-        config->net.out_ch > 64)
+        config->net.out_ch > 64 || (config->net.up == UM_UP_BILINEAR && config->net.width % 2))
         rc = um_fail(UM_E_DATA, "%s: width %ld, in_ch %ld or out_ch %ld is out of range", path, (long)config->net.width,
                      (long)config->net.in_ch, (long)config->net.out_ch);
 done:
     um_text_free(&arch);
     um_text_free(&variant);
+    return rc;
+}
+
+/* Refuses a width that the file's tensors cannot fill, before memory is taken for it. */
+static um_status check_size(const char *path, um_backend *backend, const um_segmenter_config *config)
+{
+    um_status rc = UM_OK;
+    um_graph *g = NULL;
+    um_params *p = NULL;
+    um_tid x = UM_NONE, y = UM_NONE;
+    int64_t stored = 0;
+    UM_TRY(um_checkpoint_elements(path, &stored));
+    UM_TRY(um_params_create(&p, backend));
+    UM_TRY(um_graph_create(&g, backend->real, 1));
+    UM_TRY(um_graph_input(g, &x, "image", config->h, config->w, config->net.in_ch));
+    UM_TRY(config->model->build(&(um_net){g, p, false, UM_BN_EVAL}, &config->net, x, &y));
+    if (p->n_values + p->n_buffers > stored)
+        rc = um_fail(UM_E_DATA, "%s: a %s of width %ld has %ld parameters, the file holds %ld", path, config->model->name,
+                     (long)config->net.width, (long)(p->n_values + p->n_buffers), (long)stored);
+done:
+    um_graph_free(g);
+    um_params_free(p);
     return rc;
 }
 
@@ -108,6 +130,7 @@ um_status um_model_load(um_segmenter **out, um_backend *backend, const char *pat
     um_segmenter *s = NULL;
     um_net_tensors t = {0};
     UM_TRY(read_config(path, &config));
+    UM_TRY(check_size(path, backend, &config));
     UM_TRY(um_segmenter_create(&s, backend, &config));
     UM_TRY(um_net_tensors_add(&t, s->params, NULL, UM_NET_TENSORS_MODEL, false));
     um_checkpoint c = {.state = t.list, .n_state = t.n};
