@@ -30,7 +30,7 @@ static um_status check_release(const char *path, const um_dataset *d)
     um_text result = {0}, recorded = {0};
     um_h5 *f = NULL;
     UM_TRY(um_private_folder(&folder, path));
-    UM_TRY(um_private_check_release(folder, d));
+    UM_TRY(um_private_check_release(folder, d, path));
     if (!um_text_ends_with(path, ".h5"))
         goto done;
     UM_TRY(um_text_add(&result, "%.*s.result.h5", (int)(strlen(path) - 3), path));

@@ -10,6 +10,8 @@
 #include "base/file.h"
 #include "base/mem.h"
 
+enum { ATTRS_IN_HEADER = 256, LINKS_IN_HEADER = 4096 };
+
 static herr_t keep_innermost(unsigned n, const H5E_error2_t *error, void *payload)
 {
     char *text = payload;
@@ -51,7 +53,8 @@ done:
     return rc;
 }
 
-/* Low bound 1.10, not 1.8: the chunk index of 1.8 has no checksum, and a flipped bit in it made an image read as zeros. */
+/* Low bound 1.10, not 1.8: the chunk index of 1.8 has no checksum, and a flipped bit in it made an image read as zeros. Attributes and
+ * links stay in the object's header, and nothing is allocated ahead: room that is no longer used is room that no checksum covers. */
 static um_status create_part(um_h5 *f)
 {
     um_status rc = UM_OK;
@@ -61,6 +64,9 @@ static um_status create_part(um_h5 *f)
     UM_TRY_H5(f, "prepare", "", H5Pset_libver_bounds(access, H5F_LIBVER_V110, H5F_LIBVER_V110));
     UM_TRY_H5(f, "prepare", "", H5Pset_fclose_degree(access, H5F_CLOSE_STRONG));
     UM_TRY_H5(f, "prepare", "", H5Pset_obj_track_times(creation, false));
+    UM_TRY_H5(f, "prepare", "", H5Pset_attr_phase_change(creation, ATTRS_IN_HEADER, 0));
+    UM_TRY_H5(f, "prepare", "", H5Pset_meta_block_size(access, 1));
+    UM_TRY_H5(f, "prepare", "", H5Pset_small_data_block_size(access, 1));
     UM_TRY_H5(f, "create", "", f->file = H5Fcreate(part, H5F_ACC_TRUNC, creation, access));
 done:
     um_h5_drop(creation);
@@ -241,6 +247,7 @@ um_status um_h5_make_group(um_h5 *f, const char *path)
     UM_TRY(um_h5_make_parents(f, path));
     creation = H5Pcreate(H5P_GROUP_CREATE);
     UM_TRY_H5(f, "create group", path, H5Pset_obj_track_times(creation, false));
+    UM_TRY_H5(f, "create group", path, H5Pset_link_phase_change(creation, LINKS_IN_HEADER, 0));
     UM_TRY_H5(f, "create group", path, group = H5Gcreate2(f->file, path, H5P_DEFAULT, creation, H5P_DEFAULT));
 done:
     um_h5_drop(group);

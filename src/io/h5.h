@@ -120,7 +120,8 @@ um_status um_h5_read_text(um_h5 *f, const char *name, um_text *out);
 
 /* Checking ---------------------------------------------------------------------------------------------------------------- */
 
-/* Reads every dataset of the file in pieces, so that every checksum is looked at. UM_E_DATA names the first bad object. */
+/* Reads every attribute and, in pieces, every dataset of the file, so that every checksum is looked at. UM_E_DATA names the first bad
+ * object. */
 um_status um_h5_verify(um_h5 *f);
 
 #endif

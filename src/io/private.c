@@ -280,16 +280,19 @@ done:
     return rc;
 }
 
-um_status um_private_check_release(const char *dir, const um_dataset *released)
+um_status um_private_check_release(const char *dir, const um_dataset *released, const char *released_path)
 {
     um_status rc = UM_OK;
     um_h5 *f = NULL;
     char *path = NULL;
+    bool same = false;
     UM_TRY(um_path_join(&path, dir, PRIVATE_NAME));
     if (!um_file_exists(path))
         goto done;
     UM_TRY(um_h5_open(&f, path, UM_PRIVATE_FORMAT, UM_PRIVATE_VERSION));
-    UM_TRY(check_hash(f, released, "released_sha256", "the dataset is not the one released then, or was changed since"));
+    UM_TRY(has_hash(f, released, "released_sha256", &same));
+    if (!same)
+        rc = um_fail(UM_E_DATA, "%s: not the release that %s was written for: the file was changed", released_path, path);
 done:
     um_h5_free(f);
     um_free(path);

@@ -28,8 +28,8 @@ um_status um_private_write(const char *dir, const um_dataset *clean, const um_da
 
 /* Whether an open private.h5 agrees with itself: shapes, ids, and no change beyond bound_levels. */
 um_status um_private_verify(um_h5 *f);
-/* Whether `released` is what DIR/private.h5 was written for (UM_E_DATA); UM_OK when there is no such file. */
-um_status um_private_check_release(const char *dir, const um_dataset *released);
+/* Whether `released`, read from released_path, is what DIR/private.h5 was written for (UM_E_DATA); UM_OK when there is no such file. */
+um_status um_private_check_release(const char *dir, const um_dataset *released, const char *released_path);
 
 /* out: the clean dataset, owned by the caller. UM_E_DATA when `released` is not what the folder was written for (ids or hash), or
  * when the result is not the clean content of then. */
