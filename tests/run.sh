@@ -3,7 +3,8 @@
 #
 #   bash tests/run.sh          dependencies, Release build, all tests, the job scripts under a Slurm of our own (tests/slurm), then the
 #                              quick tests again under ASan, UBSan and LeakSanitizer
-#   bash tests/run.sh --long   also: all tests under the sanitizers, the CPU kernels of every instruction set, a build without MPI
+#   bash tests/run.sh --long   also: all tests under the sanitizers, the CPU kernels of every instruction set, a build without MPI, libFuzzer
+#                              (with clang), and tests/harden and tests/fuzz with many more rounds
 #
 # BUILD_DIR   Release build folder (default build-test; the sanitizer build is BUILD_DIR-debug)
 # JOBS        compiler processes (default: cores)
@@ -29,6 +30,8 @@ TMPDIR=$(mktemp -d "${TMPDIR:-/tmp}/umed-tests.XXXXXX") || exit 1
 export TMPDIR
 trap 'rm -rf "$TMPDIR"' EXIT
 export ASAN_OPTIONS=detect_leaks=1:abort_on_error=0 UBSAN_OPTIONS=print_stacktrace=1
+
+export UMED_LONG=$long # more rounds in tests/harden and tests/fuzz
 
 failed=() skipped=()
 say() { printf '\n== %s (%d s)\n' "$*" "$SECONDS"; }
@@ -142,10 +145,17 @@ if [ $long = 1 ]; then
         say "CPU kernels for $isa"
         UMED_ISA=$isa tests "kernels for $isa" "$BUILD_DIR" -R '^(kernels|nn|models)_'
     done
+    say "libFuzzer in $BUILD_DIR-fuzz"
+    bash tests/fuzz/fuzz.sh "$BUILD_DIR-fuzz" | tee "$TMPDIR/fuzz.log"
+    case ${PIPESTATUS[0]} in
+    0) ;;
+    77) skipped+=("libFuzzer: $(tail -n 1 "$TMPDIR/fuzz.log")") ;;
+    *) failed+=("libFuzzer") ;;
+    esac
     say "build without MPI in $BUILD_DIR-nompi"
     build "$BUILD_DIR-nompi" -DCMAKE_BUILD_TYPE=Release -DUMED_MPI=OFF && tests "without MPI" "$BUILD_DIR-nompi" -LE lint
 else
-    skipped+=("kernels of other instruction sets, the build without MPI: they run with --long")
+    skipped+=("kernels of other instruction sets, libFuzzer, more rounds of kills and damaged files, the build without MPI: they run with --long")
 fi
 
 say "summary"

@@ -31,6 +31,7 @@ void um_signal_install(void)
     install(SIGTERM, on_signal, SA_RESTART);
     install(SIGUSR1, on_signal, SA_RESTART);
     install(SIGPIPE, SIG_IGN, 0);
+    install(SIGXFSZ, SIG_IGN, 0);
 }
 
 void um_stop_after(double seconds)
@@ -47,6 +48,11 @@ static bool limit_reached(void)
 bool um_stop_requested(void)
 {
     return caught != 0 || requested != 0 || limit_reached();
+}
+
+um_status um_stop_check(const char *afterwards)
+{
+    return um_stop_requested() ? um_fail(UM_E_STOPPED, "stopped by %s, %s", um_stop_reason(), afterwards) : UM_OK;
 }
 
 void um_stop_clear(void)

@@ -4,9 +4,14 @@
 
 #include <stdbool.h>
 
-void um_signal_install(void);             /* INT, TERM, USR1 set the flag; PIPE is ignored; a second INT ends the process */
+#include "base/status.h"
+
+/* INT, TERM, USR1 set the flag; a second INT ends the process. PIPE and XFSZ are ignored: the write fails instead. */
+void um_signal_install(void);
 void um_stop_after(double seconds);       /* --limit-s: sets the flag that many seconds from now; 0 = never */
 bool um_stop_requested(void);
+/* UM_E_STOPPED "stopped by REASON, AFTERWARDS" once a stop was asked for, else UM_OK. For loops that have nothing to save. */
+um_status um_stop_check(const char *afterwards);
 void um_stop_clear(void);                 /* tests only */
 void um_stop_request(void);               /* tests, and failures that must end a loop */
 const char *um_stop_reason(void);         /* "signal SIGUSR1", "time limit of 600 s", "" when none */

@@ -57,6 +57,9 @@ um_status um_cli_backend(const um_cli *cli, um_backend **out);
 
 /* UM_E_USAGE when something stands at the path, or its folder does not exist: told before any work is done. */
 um_status um_cli_check_output(const char *path);
+/* For a command that writes `side` (may be NULL) before `output` and its checkpoint until both stand. A run that was killed between
+ * them left the checkpoint: then the side file may be there, and the writer compares it with what it would have written. */
+um_status um_cli_check_outputs(const char *output, const char *side, const char *checkpoint);
 
 #define UM_COMMAND(name) extern const um_command um_command_##name;
 #include "cli/commands.def"

@@ -62,8 +62,7 @@ static um_status print_table(const um_dataset *d, const stack *s, const um_umed_
         c.mode = i / (RADII * MAPS);
         c.radius = i / MAPS % RADII + 1;
         l.map = i % MAPS;
-        if (um_stop_requested())
-            UM_TRY(um_fail(UM_E_STOPPED, "stopped by %s", um_stop_reason()));
+        UM_TRY(um_stop_check("the table is not complete"));
         UM_TRY(um_calibrate(&r, s->images, s->masks, s->n, d->h, d->w, d->c, d->bits, &c, &l, o->eps));
         print_line(&c, &l, &r, c.mode == o->contour.mode && c.radius == o->contour.radius && l.map == o->lbp.map);
     }

@@ -1,8 +1,10 @@
 #include "cli/cli.h"
 
 #include "base/mem.h"
+#include "base/signal.h"
 #include "io/h5.h"
 #include "io/provenance.h"
+#include "io/store.h"
 #include "train/checkpoint.h"
 #include "train/evaluate.h"
 
@@ -22,6 +24,7 @@ static um_status margins_of(float **out, um_segmenter *s, const um_dataset *d, u
     UM_TRY(UM_NEW_ARRAY(x, (size_t)BATCH * image));
     for (int64_t first = 0; first < d->n; first += BATCH) {
         int64_t n = d->n - first < BATCH ? d->n - first : BATCH;
+        UM_TRY(um_stop_check("nothing was written"));
         for (int64_t i = 0; i < n; i++)
             um_row_image(d, first + i, real, x + (size_t)i * image);
         UM_TRY(um_segmenter_margin(s, x, n, margins + first * plane));
@@ -46,7 +49,7 @@ static um_status write_logits(const um_cli *cli, const um_dataset *d, const floa
     UM_TRY(um_provenance_add_input(&inputs, cli->v.data, sha256));
     UM_TRY(um_sha256_of_file(cli->v.model, sha256));
     UM_TRY(um_provenance_add_input(&inputs, cli->v.model, sha256));
-    UM_TRY(um_h5_create(&f, cli->v.output, "umed-prediction", "1.0"));
+    UM_TRY(um_h5_create(&f, cli->v.output, UM_PREDICTION_FORMAT, "1.0"));
     UM_TRY(um_h5_write_array(f, &a, margins));
     UM_TRY(um_h5_write_strings(f, "/ids", (const char *const *)d->ids, d->n, "ids of the images", "sample"));
     UM_TRY(um_provenance_write(f, &(um_provenance){.command = "umed predict", .inputs = um_text_get(&inputs)}));

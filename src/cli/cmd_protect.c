@@ -9,7 +9,9 @@
 #include "io/private.h"
 #include "io/provenance.h"
 
+#include <errno.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 typedef struct protection {
@@ -46,14 +48,14 @@ static um_status prepare(um_cli *cli, protection *p)
     UM_TRY(um_cli_need(v->output, "-o OUT.h5", cli->command));
     UM_TRY(um_cli_choice(v->rows, "rows", "all train", &p->train_only));
     UM_TRY(um_name_protector(&p->def, v->protector ? v->protector : "umed", "--protector"));
-    UM_TRY(um_cli_check_output(v->output));
-    if (v->state)
-        UM_TRY(um_cli_check_output(v->state));
     UM_TRY(v->private_dir ? um_strdup(&p->private_dir, v->private_dir) : um_private_folder(&p->private_dir, v->output));
     UM_TRY(um_path_join(&p->held, p->private_dir, "private.h5"));
     UM_TRY(um_path_join(&p->checkpoint, p->private_dir, "fit.ckpt.h5"));
     UM_TRY(um_path_join(&p->report, p->private_dir, "result.h5"));
-    if (um_file_exists(p->held))
+    if (!v->private_dir && (um_file_exists(v->output) || um_dir_exists(v->output)))
+        unlink(p->checkpoint); /* its work is done */
+    UM_TRY(um_cli_check_outputs(v->output, v->state, p->checkpoint));
+    if (um_file_exists(p->held) && !um_file_exists(p->checkpoint)) /* with one, we may have been killed before the release stood */
         UM_TRY(um_fail(UM_E_USAGE, "%s exists: it restores another release; give another --private folder", p->held));
     UM_TRY(um_cli_backend(cli, &p->backend));
 done:
@@ -77,6 +79,8 @@ static um_status work(const um_cli *cli, protection *p)
 {
     um_status rc = UM_OK;
     UM_TRY(um_dir_make(p->private_dir, 0700));
+    if (access(p->private_dir, W_OK) != 0)
+        UM_TRY(um_fail(UM_E_IO, "folder %s cannot be written to: %s", p->private_dir, strerror(errno)));
     UM_TRY(um_protect_work_run(&p->result, &(um_protect_work){.def = p->def, .settings = cli->settings, .backend = p->backend,
                                                               .clean = p->clean, .fit_rows = &p->fit_rows,
                                                               .apply_rows = p->train_only ? &p->fit_rows : NULL,
@@ -91,12 +95,16 @@ static um_status commit(const um_cli *cli, protection *p)
 {
     um_status rc = UM_OK;
     um_text settings = {0}, inputs = {0};
+    char released[UM_SHA256_HEX];
     um_result_meta meta = {.dataset_sha256 = p->sha256, .protector = p->def->name, .base = p->def->name, .seed = p->seed,
-                           .command = "umed protect", .settings = cli->settings};
+                           .command = "umed protect", .settings = cli->settings, .released_sha256 = released};
+    int64_t limit = um_protect_limit(p->def, cli->settings, um_dataset_max(p->clean));
+    um_dataset_sha256(p->result.released, released);
+    meta.bound_linf = (double)limit / um_dataset_max(p->clean);
     UM_TRY(um_settings_print(cli->settings, &settings));
     UM_TRY(um_provenance_add_input(&inputs, cli->v.data, p->sha256));
     meta.inputs = um_text_get(&inputs);
-    UM_TRY(um_private_write(p->private_dir, p->clean, p->result.released,
+    UM_TRY(um_private_write(p->private_dir, p->clean, p->result.released, limit,
                             &(um_provenance){.command = meta.command, .seed = &p->seed, .settings = um_text_get(&settings),
                                              .inputs = meta.inputs}));
     UM_TRY(um_result_write_protection(p->report, &meta, &p->result.visibility, &p->result.curves, p->result.seconds));

@@ -9,6 +9,7 @@
 #include "mpi/comm.h"
 #include "train/options.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -145,13 +146,28 @@ done:
  * runtime reads its policy when it is loaded, before main, so the program starts itself once more unless the user chose a policy. */
 static void wait_passively(char **argv)
 {
+    char self[4096]; /* by its own name, which is what ps and pkill show */
     if (getenv("OMP_WAIT_POLICY") || getenv("GOMP_SPINCOUNT") || setenv("OMP_WAIT_POLICY", "passive", 1) != 0)
         return;
-    execv("/proc/self/exe", argv);
+    ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
+    if (n <= 0)
+        return;
+    self[n] = 0;
+    execv(self, argv);
+}
+
+/* Whatever is opened next takes the number of a descriptor that was closed from the start, and our log would go into that file.
+ * A closed stdout stays one that cannot be written. */
+static void hold_standard_streams(void)
+{
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+        if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", fd == STDERR_FILENO ? O_WRONLY : O_RDONLY) != fd)
+            exit(um_status_exit(UM_E_IO));
 }
 
 int main(int argc, char **argv)
 {
+    hold_standard_streams();
     wait_passively(argv);
     um_cli cli = {0};
     um_comm comm = {.rank = 0, .size = 1};

@@ -5,6 +5,7 @@
 #include "grid/plan.h"
 #include "grid/tables.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -57,19 +58,28 @@ done:
 um_status um_cli_check_output(const char *path)
 {
     um_status rc = UM_OK;
-    char *dir = NULL, *slash;
+    char *dir = NULL;
+    const char *slash = strrchr(path, '/');
     if (um_file_exists(path) || um_dir_exists(path))
         return um_fail(UM_E_USAGE, "%s exists; give another name, or remove it first", path);
-    UM_TRY(um_strdup(&dir, path));
-    slash = strrchr(dir, '/');
-    if (slash && slash != dir) {
-        *slash = 0;
-        if (!um_dir_exists(dir))
-            rc = um_fail(UM_E_USAGE, "%s: folder %s does not exist; make it first", path, dir);
-        else if (access(dir, W_OK) != 0)
-            rc = um_fail(UM_E_IO, "%s: folder %s cannot be written to", path, dir);
-    }
+    UM_TRY(um_strdup(&dir, slash ? path : "."));
+    if (slash)
+        dir[slash == path ? 1 : slash - path] = 0;
+    if (!um_dir_exists(dir))
+        rc = um_fail(UM_E_USAGE, "%s: folder %s does not exist; make it first", path, dir);
+    else if (access(dir, W_OK) != 0)
+        rc = um_fail(UM_E_IO, "%s: folder %s cannot be written to: %s", path, dir, strerror(errno));
 done:
     um_free(dir);
+    return rc;
+}
+
+um_status um_cli_check_outputs(const char *output, const char *side, const char *checkpoint)
+{
+    um_status rc = UM_OK;
+    UM_TRY(um_cli_check_output(output));
+    if (side && !(um_file_exists(side) && um_file_exists(checkpoint)))
+        UM_TRY(um_cli_check_output(side));
+done:
     return rc;
 }

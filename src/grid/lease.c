@@ -51,7 +51,7 @@ static um_status highest(const char *prefix, int64_t *out)
     length = strlen(base);
     for (size_t i = 0; i < n; i++)
         if (strncmp(names[i], base, length) == 0 && names[i][length] == '.' && um_text_parse_int(names[i] + length + 1, &g) &&
-            g > best)
+            g > best && g < INT64_MAX)
             best = g;
     *out = best;
 done:
@@ -153,7 +153,7 @@ static void *beat(void *payload)
     struct timespec until;
     pthread_mutex_lock(&l->lock);
     while (!l->stop) {
-        clock_gettime(CLOCK_REALTIME, &until);
+        clock_gettime(CLOCK_MONOTONIC, &until); /* a wall clock set back must not silence us */
         until.tv_sec += HEARTBEAT_S;
         pthread_cond_timedwait(&l->wake, &l->lock, &until);
         if (!l->stop)
@@ -205,6 +205,7 @@ um_status um_lease_take(um_lease **out, const char *prefix, double lease_s)
     um_lease_owner owner;
     int64_t generation = 0;
     bool held = false, ours = false;
+    pthread_condattr_t monotonic;
     UM_TRY(look(prefix, lease_s, &generation, &held, &owner));
     if (held)
         goto none;
@@ -217,7 +218,10 @@ um_status um_lease_take(um_lease **out, const char *prefix, double lease_s)
         goto none;
     remove_older(l);
     pthread_mutex_init(&l->lock, NULL);
-    pthread_cond_init(&l->wake, NULL);
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&l->wake, &monotonic);
+    pthread_condattr_destroy(&monotonic);
     l->beating = pthread_create(&l->thread, NULL, beat, l) == 0;
     *out = l;
     return UM_OK;

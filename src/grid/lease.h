@@ -3,7 +3,8 @@
  * A claim is the file PREFIX.<generation>, created with O_EXCL and holding "key=value" lines: host, boot id, pid namespace, pid,
  * start time of the process, job id. The highest generation owns. A claim is stale
  *   at once           when host, boot id and pid namespace are ours and that process is gone (or started at another time)
- *   after lease_s     else (another host, a reboot, a file that was never filled), by the file server's clock
+ *   after lease_s     else (another host, a reboot, a file that was never filled), by the file server's clock; or when it was
+ *                     touched more than lease_s in the future, because that clock was set back since
  * and is taken over by creating the next generation. A thread touches the file while it is held. A double run is harmless: same
  * bits, and the last rename wins; um_lease_check before a commit makes it rare. */
 #ifndef UM_GRID_LEASE_H
@@ -12,10 +13,11 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/host.h"
 #include "base/status.h"
 #include "base/text.h"
 
-enum { UM_LEASE_TEXT = 128 };
+enum { UM_LEASE_TEXT = UM_HOST_TEXT };
 
 typedef struct um_lease_owner {
     char host[UM_LEASE_TEXT], boot[UM_LEASE_TEXT], space[UM_LEASE_TEXT], job[UM_LEASE_TEXT];

@@ -1,10 +1,11 @@
 #include "grid/lease.h"
 
 #include "base/file.h"
+#include "base/host.h"
 #include "base/mem.h"
 
+#include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -41,17 +42,13 @@ um_status um_lease_owner_self(um_lease_owner *out)
 {
     um_lease_owner o = {.pid = getpid()};
     um_text boot = {0};
-    char state, job[UM_LEASE_TEXT] = "";
-    const char *array = getenv("SLURM_ARRAY_JOB_ID"), *task = getenv("SLURM_ARRAY_TASK_ID"), *id = getenv("SLURM_JOB_ID");
-    if (gethostname(o.host, sizeof o.host - 1) != 0)
-        keep_line(o.host, "unknown");
+    char state;
+    um_host_name(o.host);
+    um_job_id(o.job);
     if (um_file_exists("/proc/sys/kernel/random/boot_id") && um_file_read(&boot, "/proc/sys/kernel/random/boot_id", 256) == UM_OK)
         keep_line(o.boot, um_text_get(&boot));
     if (readlink("/proc/self/ns/pid", o.space, sizeof o.space - 1) < 0)
         o.space[0] = 0;
-    if (array && task)
-        snprintf(job, sizeof job, "%s_%s", array, task);
-    keep_line(o.job, job[0] ? job : id ? id : "");
     process_stat(o.pid, &o.start, &state);
     um_text_free(&boot);
     *out = o;
@@ -95,5 +92,5 @@ bool um_lease_is_stale(const um_lease_owner *self, const um_lease_owner *owner, 
 {
     bool here = owner && self->boot[0] && strcmp(self->host, owner->host) == 0 && strcmp(self->boot, owner->boot) == 0 &&
                 strcmp(self->space, owner->space) == 0;
-    return here ? !alive(owner->pid, owner->start) : age_s > lease_s;
+    return here ? !alive(owner->pid, owner->start) : fabs(age_s) > lease_s;
 }

@@ -86,6 +86,10 @@ static um_status put_meta(um_h5 *f, const char *kind, const um_result_meta *m)
     for (size_t i = 0; i < UM_COUNT(texts); i++)
         UM_TRY(um_h5_set_text(f, "/", texts[i].name, texts[i].value ? texts[i].value : ""));
     UM_TRY(um_h5_set_int(f, "/", "plain", m->plain));
+    if (m->bound_linf > 0)
+        UM_TRY(um_h5_set_real(f, "/", UM_STORE_BOUND, m->bound_linf));
+    if (m->released_sha256)
+        UM_TRY(um_h5_set_text(f, "/", UM_STORE_RELEASED, m->released_sha256));
     UM_TRY(um_settings_print(m->settings, &settings));
     UM_TRY(um_provenance_write(f, &(um_provenance){.command = m->command, .seed = &m->seed, .settings = um_text_get(&settings),
                                                    .inputs = m->inputs}));

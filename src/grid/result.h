@@ -20,9 +20,11 @@ enum { UM_RESULT_TEXT = 64 };
 /* Coordinates of a result and where it comes from. Texts are borrowed; NULL where unknown. */
 typedef struct um_result_meta {
     const char *key, *group;               /* group: the key without the seed */
+    const char *released_sha256;           /* of the protected dataset beside a protection */
     const char *dataset, *dataset_sha256;
     const char *protector, *base, *bound, *label; /* protector: method name; base: registered name; label: case of Table 5 */
     bool plain;
+    double bound_linf; /* largest change of a pixel that was let through, [0,1]; 0: nothing was protected */
     const char *exploiter, *defense, *tables, *protected_key;
     int64_t seed;
     const char *command, *inputs;

@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "base/signal.h"
 #include "grid/lease.h"
+#include "grid/tidy.h"
 
 #include <string.h>
 #include <unistd.h>
@@ -48,7 +49,7 @@ static um_status state_of(const um_task_paths *p, double lease_s, um_task_state 
     um_status rc = UM_OK;
     um_text who = {0}, reason = {0};
     *out = UM_TASK_DONE;
-    if (um_file_exists(p->done))
+    if (um_task_is_done(p))
         return UM_OK;
     UM_TRY(holder(p, lease_s, &who));
     *out = who.n ? UM_TASK_RUNNING : um_file_exists(p->failed) ? UM_TASK_FAILED : UM_TASK_OPEN;
@@ -168,7 +169,7 @@ static um_status work_on(sweep_run *r, const task *t, um_task_state *state)
     else
         UM_TRY(um_task_paths_cell(&p, r->o->dir, &r->o->sweep->cells[t->cell]));
     *state = UM_TASK_DONE;
-    if (um_file_exists(p.done))
+    if (um_task_is_done(&p))
         goto done;
     UM_TRY(um_dir_make(p.folder, 0777));
     UM_TRY(um_lease_take(&claim, p.lease, r->lease_s));
@@ -176,7 +177,7 @@ static um_status work_on(sweep_run *r, const task *t, um_task_state *state)
     if (!claim)
         goto done;
     *state = UM_TASK_DONE;
-    if (!um_file_exists(p.done))
+    if (!um_task_is_done(&p))
         rc = attempt(r, t, &p, claim, state);
 done:
     um_lease_release(claim);
@@ -212,7 +213,7 @@ static um_status fail_dependent(sweep_run *r, int cell)
     um_text label = {0}, line = {0};
     UM_TRY(um_task_paths_cell(&p, r->o->dir, &r->o->sweep->cells[cell]));
     r->cell_state[cell] = UM_TASK_DONE;
-    if (um_file_exists(p.done))
+    if (um_task_is_done(&p))
         goto done;
     r->cell_state[cell] = UM_TASK_FAILED;
     UM_TRY(um_task_label_cell(r->o->sweep, cell, &label));
@@ -253,13 +254,6 @@ static int n_unsettled(const sweep_run *r)
     return n;
 }
 
-static um_status stop_if_asked(void)
-{
-    if (!um_stop_requested())
-        return UM_OK;
-    return um_fail(UM_E_STOPPED, "stopped by %s between cells; the same command goes on from here", um_stop_reason());
-}
-
 /* Passes over the tasks until all are settled; what others hold is waited for. */
 static um_status passes(sweep_run *r)
 {
@@ -268,7 +262,7 @@ static um_status passes(sweep_run *r)
     for (int left; (left = n_unsettled(r)) > 0;) {
         bool moved = false;
         for (int i = 0; i < r->n_tasks; i++) {
-            UM_TRY(stop_if_asked());
+            UM_TRY(um_stop_check("between cells; the same command goes on from here"));
             UM_TRY(step(r, &r->tasks[i], &moved));
         }
         if (moved || n_unsettled(r) == 0)
@@ -282,6 +276,42 @@ done:
     return rc;
 }
 
+static um_status tidy_task(const sweep_run *r, const task *t, char *const *names, size_t n)
+{
+    um_status rc = UM_OK;
+    um_task_paths p = {0};
+    char **own = NULL;
+    size_t n_own = 0;
+    UM_TRY(t->item >= 0 ? um_task_paths_item(&p, r->o->dir, &r->o->sweep->items[t->item])
+                        : um_task_paths_cell(&p, r->o->dir, &r->o->sweep->cells[t->cell]));
+    if (t->cell >= 0 && um_dir_exists(p.folder))
+        UM_TRY(um_dir_list(&own, &n_own, p.folder));
+    if (um_task_is_done(&p))
+        UM_TRY(um_task_tidy(&p, own ? own : names, own ? n_own : n, r->lease_s));
+done:
+    um_names_free(own, n_own);
+    um_task_paths_clear(&p);
+    return rc;
+}
+
+/* What killed runs left beside finished tasks. The sweep is done all the same, so that a failure here is no more than a warning. */
+static void tidy(const sweep_run *r)
+{
+    um_status rc = UM_OK;
+    char *items = NULL, **names = NULL;
+    size_t n = 0;
+    UM_TRY(um_path_join(&items, r->o->dir, "protected"));
+    if (um_dir_exists(items))
+        UM_TRY(um_dir_list(&names, &n, items));
+    for (int i = 0; i < r->n_tasks; i++)
+        UM_TRY(tidy_task(r, &r->tasks[i], names, n));
+done:
+    if (rc != UM_OK)
+        um_log(UM_LOG_WARN, "leftovers of killed runs remain: %s", um_error_text());
+    um_names_free(names, n);
+    um_free(items);
+}
+
 um_status um_sweep_execute(const um_sweep_run_options *o, um_sweep_tally *tally)
 {
     um_status rc = UM_OK;
@@ -293,6 +323,7 @@ um_status um_sweep_execute(const um_sweep_run_options *o, um_sweep_tally *tally)
     UM_TRY(passes(&r));
     if (grid->utility)
         UM_TRY(um_task_run_utilities(o, &r.cache));
+    tidy(&r);
     UM_TRY(um_sweep_tally_read(o, tally));
     if (tally->failed)
         rc = um_fail(UM_E_PARTIAL, "%d of %d cells failed; reasons: %s/cells/*/failed.txt; the same command tries them again",

@@ -22,6 +22,7 @@ typedef struct um_task_paths {
 um_status um_task_paths_item(um_task_paths *out, const char *dir, const um_sweep_item *item);
 um_status um_task_paths_cell(um_task_paths *out, const char *dir, const um_sweep_cell *cell);
 void um_task_paths_clear(um_task_paths *p);
+bool um_task_is_done(const um_task_paths *p); /* an item is not when somebody took its dataset away */
 
 /* Does it, writes its files, and adds what came out to `outcome` ("DSC 12.3, 45.6 s"). still_ours is asked before the commit. */
 typedef struct um_task_context {
@@ -38,7 +39,7 @@ um_status um_task_run_cell(const um_task_context *c, int cell, um_text *outcome)
 um_status um_task_need_clean(um_task_cache *cache, const um_sweep *s, int data);
 um_status um_task_need_released(um_task_cache *cache, const char *path, const char *key);
 um_status um_task_select_rows(um_rows *out, const um_dataset *d, const um_settings *settings, int split);
-um_result_meta um_task_describe(const um_sweep *s, int data, int method, int64_t seed);
+um_result_meta um_task_describe(const um_sweep *s, int data, int method, int64_t seed, const um_dataset *clean);
 
 /* run_utility.c: which cells keep their network (cells/KEY/model.h5), and protected/KEY.EXPLOITER.utility.h5 from them. */
 bool um_task_keeps_model(const um_sweep *s, int cell);

@@ -70,6 +70,11 @@ void um_task_paths_clear(um_task_paths *p)
     *p = (um_task_paths){0};
 }
 
+bool um_task_is_done(const um_task_paths *p)
+{
+    return um_file_exists(p->done) && (!p->data || um_file_exists(p->data));
+}
+
 um_status um_task_label_item(const um_sweep *s, int item, um_text *out)
 {
     const um_sweep_item *i = &s->items[item];
@@ -132,12 +137,13 @@ um_status um_task_select_rows(um_rows *out, const um_dataset *d, const um_settin
     return um_rows_select(out, d, split, o->limit, (uint64_t)o->split_seed);
 }
 
-um_result_meta um_task_describe(const um_sweep *s, int data, int method, int64_t seed)
+um_result_meta um_task_describe(const um_sweep *s, int data, int method, int64_t seed, const um_dataset *clean)
 {
     const um_method *m = &s->methods[method];
+    double limit = um_method_is_none(m) ? 0 : (double)um_protect_limit(m->def, m->settings, um_dataset_max(clean));
     return (um_result_meta){.dataset = s->data[data].name, .dataset_sha256 = s->data[data].sha256, .protector = m->name,
                             .base = m->def->name, .bound = m->bound, .label = m->label, .plain = m->plain, .seed = seed,
-                            .settings = m->settings};
+                            .bound_linf = limit / um_dataset_max(clean), .settings = m->settings};
 }
 
 static um_status check_claim(const um_task_context *c)
@@ -153,8 +159,11 @@ static um_status check_claim(const um_task_context *c)
 static um_status commit_item(const um_task_context *c, const um_sweep_item *item, const um_protect_outcome *o)
 {
     um_status rc = UM_OK;
-    um_result_meta meta = um_task_describe(c->run->sweep, item->data, item->method, item->seed);
+    um_result_meta meta = um_task_describe(c->run->sweep, item->data, item->method, item->seed, c->cache->clean);
     um_text inputs = {0};
+    char released[UM_SHA256_HEX];
+    um_dataset_sha256(o->released, released);
+    meta.released_sha256 = released;
     meta.key = item->key;
     meta.command = c->run->command;
     UM_TRY(um_provenance_add_input(&inputs, c->run->sweep->data[item->data].path, meta.dataset_sha256));
@@ -220,7 +229,7 @@ static um_status commit_cell(const um_task_context *c, const um_sweep_cell *cell
 {
     um_status rc = UM_OK;
     const um_sweep *s = c->run->sweep;
-    um_result_meta meta = um_task_describe(s, cell->data, cell->method, cell->seed);
+    um_result_meta meta = um_task_describe(s, cell->data, cell->method, cell->seed, c->cache->clean);
     um_text inputs = {0}, tables = {0};
     meta.key = cell->key;
     meta.group = cell->group;

@@ -56,7 +56,7 @@ static um_status evaluate(const um_sweep_run_options *o, um_task_cache *cache, c
     um_segmenter *net = NULL;
     um_rows train = {0};
     um_scores released = {0}, clean = {0};
-    um_result_meta meta = um_task_describe(s, it->data, it->method, it->seed);
+    um_result_meta meta;
     UM_TRY(um_task_paths_item(&paths, o->dir, it));
     UM_TRY(um_task_need_clean(cache, s, it->data));
     UM_TRY(um_task_need_released(cache, paths.data, it->key));
@@ -64,6 +64,7 @@ static um_status evaluate(const um_sweep_run_options *o, um_task_cache *cache, c
     UM_TRY(um_model_load(&net, o->backend, model, cache->clean->h, cache->clean->w, exploiter->batch));
     UM_TRY(um_evaluate(&released, net, cache->released, &train, metrics->batch, true));
     UM_TRY(um_evaluate(&clean, net, cache->clean, &train, metrics->batch, true));
+    meta = um_task_describe(s, it->data, it->method, it->seed, cache->clean);
     meta.key = it->key;
     meta.exploiter = cell->exploiter->name;
     meta.defense = cell->defense->name;

@@ -36,14 +36,14 @@ um_status um_protect_work_run(um_protect_outcome *out, const um_protect_work *w)
     um_status rc = UM_OK;
     um_protect_outcome o = {0};
     void *state = NULL;
-    double begun = um_now();
+    double begun = um_now(), earlier = 0;
     um_protect_job job = {.settings = w->settings, .backend = w->backend, .data = w->clean, .rows = w->fit_rows, .seed = w->seed,
-                          .checkpoint = w->checkpoint, .label = w->label};
+                          .checkpoint = w->checkpoint, .label = w->label, .earlier_s = &earlier};
     UM_TRY(w->def->fit(&job, &state, &o.curves));
     UM_TRY(um_protect_apply(&o.released, w->def, state, w->settings, w->clean, w->apply_rows));
     UM_TRY(measure(&o, w));
     UM_TRY(save_state(w, state));
-    o.seconds = um_now() - begun;
+    o.seconds = um_now() - begun + earlier;
     *out = o;
     o = (um_protect_outcome){0};
 done:

@@ -21,7 +21,7 @@ typedef struct um_protect_outcome {
     um_dataset *released;
     um_visibility visibility; /* of apply_rows */
     um_curves curves;
-    double seconds;
+    double seconds; /* of all runs of an interrupted fit */
 } um_protect_outcome; /* release with um_protect_outcome_clear */
 
 /* Fit, apply, measure. Errors: those of the protector; UM_E_UNSUPPORTED for state_out where there is no state. */

@@ -5,9 +5,11 @@
 
 #include "base/file.h"
 #include "base/mem.h"
+#include "base/signal.h"
 #include "base/text.h"
 #include "io/checkpoint.h"
 #include "io/dataset_internal.h"
+#include "io/private.h"
 #include "io/store.h"
 
 enum { MAX_DEPTH = 16 };
@@ -20,20 +22,33 @@ typedef struct checker {
     int n_files;
 } checker;
 
-static um_status check_recorded(um_h5 *f, const um_dataset *d)
+/* A release has no hash of its own; the owner's side has, or in a sweep the result beside it. */
+static um_status check_release(const char *path, const um_dataset *d)
 {
     um_status rc = UM_OK;
-    um_text recorded = {0};
-    char sha256[UM_SHA256_HEX];
-    if (!um_h5_has_attr(f, "/", "sha256"))
-        return UM_OK;
-    UM_TRY(um_h5_get_text(f, "/", "sha256", &recorded));
+    char *folder = NULL, sha256[UM_SHA256_HEX];
+    um_text result = {0}, recorded = {0};
+    um_h5 *f = NULL;
+    UM_TRY(um_private_folder(&folder, path));
+    UM_TRY(um_private_check_release(folder, d, path));
+    if (!um_text_ends_with(path, ".h5"))
+        goto done;
+    UM_TRY(um_text_add(&result, "%.*s.result.h5", (int)(strlen(path) - 3), path));
+    if (!um_file_exists(um_text_get(&result)))
+        goto done;
+    UM_TRY(um_h5_open(&f, um_text_get(&result), UM_RESULT_FORMAT, UM_RESULT_VERSION));
+    if (!um_h5_has_attr(f, "/", UM_STORE_RELEASED))
+        goto done;
+    UM_TRY(um_h5_get_text(f, "/", UM_STORE_RELEASED, &recorded));
     um_dataset_sha256(d, sha256);
     if (strcmp(sha256, um_text_get(&recorded)) != 0)
-        rc = um_fail(UM_E_DATA, "%s: content has sha256 %s, recorded is %s: the file was changed", um_h5_path(f), sha256,
+        rc = um_fail(UM_E_DATA, "%s: content has sha256 %s, %s says %s: the file was changed", path, sha256, um_text_get(&result),
                      um_text_get(&recorded));
 done:
+    um_h5_free(f);
     um_text_free(&recorded);
+    um_text_free(&result);
+    um_free(folder);
     return rc;
 }
 
@@ -42,7 +57,7 @@ static um_status check_dataset(um_h5 *f, um_text *line)
     um_status rc = UM_OK;
     um_dataset *d = NULL;
     UM_TRY(um_dataset_read(&d, um_h5_path(f)));
-    UM_TRY(check_recorded(f, d));
+    UM_TRY(check_release(um_h5_path(f), d));
     UM_TRY(um_text_add(line, "dataset, %lld images %lldx%lldx%lld u%d", (long long)d->n, (long long)d->h, (long long)d->w,
                        (long long)d->c, d->bits));
 done:
@@ -50,12 +65,43 @@ done:
     return rc;
 }
 
-static um_status check_file(const char *path, um_text *line)
+static um_status check_prediction(um_h5 *f, um_text *line)
+{
+    static const int64_t any[] = {-1, -1, -1};
+    um_status rc = UM_OK;
+    char **ids = NULL;
+    int64_t shape[UM_H5_DIMS], n_ids = 0;
+    UM_TRY(um_h5_expect(f, "/logits", UM_H5_F32, 3, any, shape));
+    UM_TRY(um_h5_read_strings(f, "/ids", shape[0], &ids, &n_ids));
+    UM_TRY(um_text_add(line, "prediction, %lld images %lldx%lld", (long long)shape[0], (long long)shape[1], (long long)shape[2]));
+done:
+    um_names_free(ids, (size_t)n_ids);
+    return rc;
+}
+
+/* Settings and their hash, in every file that has both. */
+static um_status check_settings(um_h5 *f)
 {
     um_status rc = UM_OK;
-    um_h5 *f = NULL;
-    UM_TRY(um_h5_open(&f, path, NULL, "1.0"));
-    UM_TRY(um_h5_verify(f));
+    um_text settings = {0}, recorded = {0};
+    char sha256[UM_SHA256_HEX];
+    if (!um_h5_exists(f, "/config") || !um_h5_has_attr(f, "/", "config_sha256"))
+        return UM_OK;
+    UM_TRY(um_h5_read_text(f, "/config", &settings));
+    UM_TRY(um_h5_get_text(f, "/", "config_sha256", &recorded));
+    um_sha256_of(um_text_get(&settings), settings.n, sha256);
+    if (strcmp(sha256, um_text_get(&recorded)) != 0)
+        rc = um_fail(UM_E_DATA, "%s: /config has sha256 %s, config_sha256 says %s: the file was changed", um_h5_path(f), sha256,
+                     um_text_get(&recorded));
+done:
+    um_text_free(&settings);
+    um_text_free(&recorded);
+    return rc;
+}
+
+static um_status check_format(um_h5 *f, um_text *line)
+{
+    um_status rc = UM_OK;
     const char *format = um_h5_format(f);
     if (strcmp(format, UM_DATASET_FORMAT) == 0) {
         UM_TRY(check_dataset(f, line));
@@ -65,9 +111,26 @@ static um_status check_file(const char *path, um_text *line)
     } else if (strcmp(format, UM_RESULT_FORMAT) == 0) {
         UM_TRY(um_store_verify(f));
         UM_TRY(um_text_add(line, "result"));
+    } else if (strcmp(format, UM_PRIVATE_FORMAT) == 0) {
+        UM_TRY(um_private_verify(f));
+        UM_TRY(um_text_add(line, "private side of a release"));
+    } else if (strcmp(format, UM_PREDICTION_FORMAT) == 0) {
+        UM_TRY(check_prediction(f, line));
     } else {
         UM_TRY(um_text_add(line, "%s", format));
     }
+done:
+    return rc;
+}
+
+static um_status check_file(const char *path, um_text *line)
+{
+    um_status rc = UM_OK;
+    um_h5 *f = NULL;
+    UM_TRY(um_h5_open(&f, path, NULL, "1.0"));
+    UM_TRY(um_h5_verify(f));
+    UM_TRY(check_settings(f));
+    UM_TRY(check_format(f, line));
 done:
     um_h5_free(f);
     return rc;
@@ -109,6 +172,8 @@ static um_status visit_shards(checker *c, const char *dir)
     um_text line = {0};
     um_status status = um_dataset_read(&d, dir);
     if (status == UM_OK)
+        status = check_release(dir, d);
+    if (status == UM_OK)
         UM_TRY(um_text_add(&line, "shards, together %lld images %lldx%lldx%lld u%d", (long long)d->n, (long long)d->h,
                            (long long)d->w, (long long)d->c, d->bits));
     UM_TRY(note(c, dir, status, status == UM_OK ? um_text_get(&line) : um_error_text()));
@@ -146,8 +211,11 @@ done:
 
 static um_status visit(checker *c, const char *path, int depth)
 {
-    if (depth > MAX_DEPTH)
-        return um_fail(UM_E_DATA, "%s: folders nest deeper than %d", path, MAX_DEPTH);
+    um_status rc = um_stop_check("not all files were looked at");
+    if (rc == UM_OK && depth > MAX_DEPTH)
+        rc = um_fail(UM_E_DATA, "%s: folders nest deeper than %d", path, MAX_DEPTH);
+    if (rc != UM_OK)
+        return rc;
     return um_dir_exists(path) ? visit_folder(c, path, depth) : visit_file(c, path);
 }
 

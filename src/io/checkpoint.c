@@ -83,22 +83,43 @@ done:
     return rc;
 }
 
+static um_status hash_state(const um_checkpoint *c, char out[UM_SHA256_HEX])
+{
+    um_status rc = UM_OK;
+    um_named_tensor *sorted = NULL;
+    UM_TRY(sorted_copy(&sorted, c->state, c->n_state));
+    hash_tensors(sorted, c->n_state, out);
+done:
+    um_free(sorted);
+    return rc;
+}
+
 static um_status write_attrs(um_h5 *f, const um_checkpoint *c)
 {
     um_status rc = UM_OK;
     char sha256[UM_SHA256_HEX];
-    um_named_tensor *sorted = NULL;
-    UM_TRY(sorted_copy(&sorted, c->state, c->n_state));
-    hash_tensors(sorted, c->n_state, sha256);
+    UM_TRY(hash_state(c, sha256));
     UM_TRY(um_h5_set_text(f, "/", "sha256", sha256));
     for (size_t i = 0; i < c->n_attrs; i++) {
         const um_checkpoint_attr *a = &c->attrs[i];
         UM_TRY(a->text ? um_h5_set_text(f, "/", a->name, a->text) : um_h5_set_int(f, "/", a->name, a->integer));
     }
-    if (c->provenance)
-        UM_TRY(um_provenance_write(f, c->provenance));
+    UM_TRY(c->provenance ? um_provenance_write(f, c->provenance) : um_provenance_stamp(f));
 done:
-    um_free(sorted);
+    return rc;
+}
+
+static um_status check_same(const char *path, const um_checkpoint *c)
+{
+    um_status rc = UM_OK;
+    um_text recorded = {0};
+    char sha256[UM_SHA256_HEX];
+    UM_TRY(hash_state(c, sha256));
+    UM_TRY(um_checkpoint_text(path, "sha256", &recorded));
+    if (strcmp(sha256, um_text_get(&recorded)) != 0)
+        rc = um_fail(UM_E_USAGE, "%s exists and holds other weights; give another name, or remove it first", path);
+done:
+    um_text_free(&recorded);
     return rc;
 }
 
@@ -106,6 +127,8 @@ um_status um_checkpoint_save(const char *path, const um_checkpoint *c)
 {
     um_status rc = UM_OK;
     um_h5 *f = NULL;
+    if (c->keep && um_file_exists(path))
+        return check_same(path, c);
     UM_TRY(um_h5_create(&f, path, UM_CHECKPOINT_FORMAT, UM_CHECKPOINT_VERSION));
     UM_TRY(write_attrs(f, c));
     UM_TRY(write_group(f, "/state_dict", c->state, c->n_state, "parameter or buffer, PyTorch layout"));
@@ -251,6 +274,17 @@ done:
     return rc;
 }
 
+um_status um_checkpoint_has_attr(const char *path, const char *attr, bool *out)
+{
+    um_status rc = UM_OK;
+    um_h5 *f = NULL;
+    UM_TRY(um_h5_open(&f, path, UM_CHECKPOINT_FORMAT, UM_CHECKPOINT_VERSION));
+    *out = um_h5_has_attr(f, "/", attr);
+done:
+    um_h5_free(f);
+    return rc;
+}
+
 um_status um_checkpoint_has_adam(const char *path, bool *out)
 {
     um_status rc = UM_OK;
@@ -273,6 +307,41 @@ um_status um_checkpoint_history(const char *path, const char *name, um_h5_type t
     UM_TRY(um_h5_read_array(f, um_text_get(&member), type, ndim, any, out, shape));
 done:
     um_text_free(&member);
+    um_h5_free(f);
+    return rc;
+}
+
+static um_status add_elements(um_h5 *f, const char *name, int64_t *sum)
+{
+    um_status rc = UM_OK;
+    um_text path = {0};
+    um_h5_type type;
+    int ndim;
+    int64_t shape[UM_H5_DIMS], n = 1;
+    UM_TRY(um_text_add(&path, "/state_dict/%s", name));
+    UM_TRY(um_h5_inspect(f, um_text_get(&path), &type, &ndim, shape));
+    for (int i = 0; i < ndim; i++)
+        n *= shape[i];
+    *sum += n;
+done:
+    um_text_free(&path);
+    return rc;
+}
+
+um_status um_checkpoint_elements(const char *path, int64_t *out)
+{
+    um_status rc = UM_OK;
+    um_h5 *f = NULL;
+    char **names = NULL;
+    size_t n = 0;
+    int64_t sum = 0;
+    UM_TRY(um_h5_open(&f, path, UM_CHECKPOINT_FORMAT, UM_CHECKPOINT_VERSION));
+    UM_TRY(um_h5_list(f, "/state_dict", &names, &n));
+    for (size_t i = 0; i < n; i++)
+        UM_TRY(add_elements(f, names[i], &sum));
+    *out = sum;
+done:
+    um_names_free(names, n);
     um_h5_free(f);
     return rc;
 }

@@ -49,10 +49,11 @@ typedef struct um_checkpoint {
     size_t n_history;
     const um_checkpoint_attr *attrs; /* saved only */
     size_t n_attrs;
-    const um_provenance *provenance; /* saved only; may be NULL */
+    bool keep; /* saved only: a file of that name stays. It must hold the same /state_dict, or it is UM_E_USAGE */
+    const um_provenance *provenance; /* saved only; NULL: no more than um_provenance_stamp */
 } um_checkpoint;
 
-/* Replaces an older checkpoint of that name when the new one is complete. */
+/* Replaces an older checkpoint of that name when the new one is complete, unless c->keep. */
 um_status um_checkpoint_save(const char *path, const um_checkpoint *c);
 
 /* Fills the data of want->state and, when n_adam > 0, of the moments, and sets *adam_step (may be NULL without moments).
@@ -62,8 +63,12 @@ um_status um_checkpoint_load(const char *path, const um_checkpoint *want, int64_
 /* What is in it, without loading: attributes, optimiser state, one history array (owned by the caller, um_free). */
 um_status um_checkpoint_text(const char *path, const char *attr, um_text *out);
 um_status um_checkpoint_int(const char *path, const char *attr, int64_t *out);
+um_status um_checkpoint_has_attr(const char *path, const char *attr, bool *out);
 um_status um_checkpoint_has_adam(const char *path, bool *out);
 um_status um_checkpoint_history(const char *path, const char *name, um_h5_type type, int ndim, void **out, int64_t *shape);
+
+/* Elements of all tensors in /state_dict, no more than the file really stores. */
+um_status um_checkpoint_elements(const char *path, int64_t *out);
 
 /* Recomputes the sha256 of an open checkpoint and compares it with the recorded one. */
 um_status um_checkpoint_verify(um_h5 *f);

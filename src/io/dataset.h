@@ -26,7 +26,7 @@ um_status um_dataset_clone(um_dataset **out, const um_dataset *d);
 void um_dataset_free(um_dataset *d); /* frees the ids too */
 
 /* path: a file or a folder of shards. Errors: UM_E_DATA (not ours, incomplete, checksum, masks other than 0 and 1, duplicate
- * ids, mixed geometry between shards), UM_E_IO. */
+ * ids, mixed geometry between shards, content other than the recorded sha256 of a clean file), UM_E_IO. */
 um_status um_dataset_read(um_dataset **out, const char *path);
 
 typedef struct um_dataset_write_options {

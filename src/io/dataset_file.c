@@ -48,6 +48,24 @@ static um_status check_values(um_h5 *f, const um_dataset *d, int64_t first, int6
     return UM_OK;
 }
 
+/* A clean file says what it held when it was made; whoever changed it since has to import again. */
+static um_status check_recorded(um_h5 *f, const um_dataset *d, int64_t first, int64_t n)
+{
+    um_status rc = UM_OK;
+    um_text recorded = {0};
+    char sha256[UM_SHA256_HEX];
+    if (!um_h5_has_attr(f, "/", "sha256"))
+        return UM_OK;
+    UM_TRY(um_h5_get_text(f, "/", "sha256", &recorded));
+    um_dataset_rows_sha256(d, first, n, sha256);
+    if (strcmp(sha256, um_text_get(&recorded)) != 0)
+        rc = um_fail(UM_E_DATA, "%s: content has sha256 %s, recorded is %s: the file was changed", um_h5_path(f), sha256,
+                     um_text_get(&recorded));
+done:
+    um_text_free(&recorded);
+    return rc;
+}
+
 um_status um_dataset_file_read(um_h5 *f, um_dataset *d, int64_t first, int64_t n)
 {
     um_status rc = UM_OK;
@@ -63,6 +81,7 @@ um_status um_dataset_file_read(um_h5 *f, um_dataset *d, int64_t first, int64_t n
         ids[i] = NULL;
     }
     UM_TRY(check_values(f, d, first, n));
+    UM_TRY(check_recorded(f, d, first, n));
 done:
     if (ids)
         um_names_free(ids, (size_t)n_ids);

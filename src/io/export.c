@@ -7,6 +7,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/signal.h"
 #include "io/raster.h"
 
 enum { NAME_BYTES = 200 };
@@ -60,6 +61,7 @@ static um_status write_rows(const um_dataset *d, const char *images, const char 
     UM_TRY(UM_NEW_ARRAY(white, pixels));
     for (int64_t i = 0; i < d->n; i++) {
         const uint8_t *mask = um_dataset_mask(d, i);
+        UM_TRY(um_stop_check("what was exported is removed again"));
         for (int64_t k = 0; k < pixels; k++) {
             white[k] = mask[k] ? 255 : 0;
         }

@@ -3,11 +3,14 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/file.h"
 #include "base/mem.h"
+
+enum { ATTRS_IN_HEADER = 256, LINKS_IN_HEADER = 4096 };
 
 static herr_t keep_innermost(unsigned n, const H5E_error2_t *error, void *payload)
 {
@@ -37,6 +40,7 @@ static um_status file_new(um_h5 **out, const char *path, bool writing)
 {
     um_status rc = UM_OK;
     um_h5 *f = NULL;
+    H5dont_atexit(); /* we close what we open; what could not be closed must not be tried again */
     H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
     UM_TRY(UM_NEW(f));
     f->file = -1;
@@ -49,7 +53,8 @@ done:
     return rc;
 }
 
-/* Low bound 1.10, not 1.8: the chunk index of 1.8 has no checksum, and a flipped bit in it made an image read as zeros. */
+/* Low bound 1.10, not 1.8: the chunk index of 1.8 has no checksum, and a flipped bit in it made an image read as zeros. Attributes and
+ * links stay in the object's header, and nothing is allocated ahead: room that is no longer used is room that no checksum covers. */
 static um_status create_part(um_h5 *f)
 {
     um_status rc = UM_OK;
@@ -59,6 +64,9 @@ static um_status create_part(um_h5 *f)
     UM_TRY_H5(f, "prepare", "", H5Pset_libver_bounds(access, H5F_LIBVER_V110, H5F_LIBVER_V110));
     UM_TRY_H5(f, "prepare", "", H5Pset_fclose_degree(access, H5F_CLOSE_STRONG));
     UM_TRY_H5(f, "prepare", "", H5Pset_obj_track_times(creation, false));
+    UM_TRY_H5(f, "prepare", "", H5Pset_attr_phase_change(creation, ATTRS_IN_HEADER, 0));
+    UM_TRY_H5(f, "prepare", "", H5Pset_meta_block_size(access, 1));
+    UM_TRY_H5(f, "prepare", "", H5Pset_small_data_block_size(access, 1));
     UM_TRY_H5(f, "create", "", f->file = H5Fcreate(part, H5F_ACC_TRUNC, creation, access));
 done:
     um_h5_drop(creation);
@@ -157,11 +165,13 @@ um_status um_h5_commit(um_h5 **file)
 {
     um_status rc = UM_OK;
     um_h5 *f = *file;
+    hid_t still_open;
     *file = NULL;
     UM_TRY(um_h5_set_int(f, "/", "complete", 1));
     UM_TRY_H5(f, "flush", "", H5Fflush(f->file, H5F_SCOPE_GLOBAL));
-    UM_TRY_H5(f, "close", "", H5Fclose(f->file));
-    f->file = -1;
+    still_open = f->file;
+    f->file = -1; /* closed once, whatever comes of it */
+    UM_TRY_H5(f, "close", "", H5Fclose(still_open));
     UM_TRY(um_file_commit(f->path));
     f->writing = false;
 done:
@@ -169,15 +179,25 @@ done:
     return rc;
 }
 
-/* The library keeps a file that it could not flush, and tries again at exit. Emptying the part first gives a full disk the room
- * for that last flush, so that the close succeeds and the part can go. */
+/* Gives the file's descriptor to memory, so that whatever the library still wants to write succeeds, on a full or failing disk too:
+ * a second H5Fclose after one that failed reads freed memory (HDF5 1.10). */
+static void detach(um_h5 *f)
+{
+    void *handle = NULL;
+    int memory = memfd_create("umed", MFD_CLOEXEC);
+    if (memory >= 0 && H5Fget_vfd_handle(f->file, H5P_DEFAULT, &handle) >= 0)
+        dup2(memory, *(int *)handle);
+    if (memory >= 0)
+        close(memory);
+}
+
 static void abandon(um_h5 *f)
 {
-    char *part = NULL;
-    if (um_file_part_name(&part, f->path) == UM_OK && f->file >= 0 && truncate(part, 0) == 0 && H5Fclose(f->file) < 0)
+    if (f->file >= 0) {
+        detach(f);
         H5Fclose(f->file);
+    }
     um_file_discard(f->path);
-    um_free(part);
 }
 
 void um_h5_free(um_h5 *f)
@@ -227,6 +247,7 @@ um_status um_h5_make_group(um_h5 *f, const char *path)
     UM_TRY(um_h5_make_parents(f, path));
     creation = H5Pcreate(H5P_GROUP_CREATE);
     UM_TRY_H5(f, "create group", path, H5Pset_obj_track_times(creation, false));
+    UM_TRY_H5(f, "create group", path, H5Pset_link_phase_change(creation, LINKS_IN_HEADER, 0));
     UM_TRY_H5(f, "create group", path, group = H5Gcreate2(f->file, path, H5P_DEFAULT, creation, H5P_DEFAULT));
 done:
     um_h5_drop(group);
@@ -253,28 +274,57 @@ bool um_h5_exists(um_h5 *f, const char *path)
     return H5Oexists_by_name(f->file, path, H5P_DEFAULT) > 0;
 }
 
+typedef struct name_list {
+    char **names;
+    size_t n, cap;
+    um_status rc;
+} name_list;
+
+static um_status keep_name(name_list *l, const char *name)
+{
+    um_status rc = UM_OK;
+    if (l->n == l->cap) {
+        UM_TRY(UM_GROW(l->names, l->cap, 2 * l->cap + 16));
+        l->cap = 2 * l->cap + 16;
+    }
+    UM_TRY(um_strdup(&l->names[l->n], name));
+    l->n++;
+done:
+    return rc;
+}
+
+static herr_t on_link(hid_t group, const char *name, const H5L_info_t *info, void *payload)
+{
+    name_list *l = payload;
+    (void)group, (void)info;
+    l->rc = keep_name(l, name);
+    return l->rc == UM_OK ? 0 : -1;
+}
+
+static int by_bytes(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+/* In the file's own order, sorted here: for a sorted walk HDF5 1.10 makes a table of its own, and frees what it never filled in when the
+ * group is damaged. */
 um_status um_h5_list(um_h5 *f, const char *group, char ***out, size_t *n_out)
 {
     um_status rc = UM_OK;
-    char **names = NULL;
-    size_t n = 0;
-    H5G_info_t info;
+    name_list l = {0};
     hid_t id = -1;
     UM_TRY_H5(f, "open group", group, id = H5Gopen2(f->file, group, H5P_DEFAULT));
-    UM_TRY_H5(f, "list", group, H5Gget_info(id, &info));
-    UM_TRY(UM_NEW_ARRAY(names, info.nlinks));
-    for (; n < info.nlinks; n++) {
-        ssize_t bytes = H5Lget_name_by_idx(id, ".", H5_INDEX_NAME, H5_ITER_INC, n, NULL, 0, H5P_DEFAULT);
-        UM_TRY_H5(f, "list", group, bytes);
-        UM_TRY(UM_NEW_ARRAY(names[n], bytes + 1));
-        H5Lget_name_by_idx(id, ".", H5_INDEX_NAME, H5_ITER_INC, n, names[n], (size_t)bytes + 1, H5P_DEFAULT);
-    }
-    *out = names;
-    *n_out = n;
-    names = NULL;
+    herr_t walked = H5Literate(id, H5_INDEX_NAME, H5_ITER_NATIVE, NULL, on_link, &l);
+    UM_TRY(l.rc);
+    UM_TRY_H5(f, "list", group, walked);
+    if (l.n > 1)
+        qsort(l.names, l.n, sizeof *l.names, by_bytes);
+    *out = l.names;
+    *n_out = l.n;
+    l.names = NULL;
 done:
-    if (names)
-        um_names_free(names, n);
+    if (l.names)
+        um_names_free(l.names, l.n);
     um_h5_drop(id);
     return rc;
 }

@@ -6,7 +6,8 @@
  *
  * Reading: um_h5_open refuses what is not HDF5, is truncated, has no complete=1, is of another format or a newer major version.
  * Every read compares type, rank and shape with what the caller expects, and what the header claims with what the file stores,
- * before it allocates. Bad content is UM_E_DATA, a failing disk UM_E_IO; messages name file and object and end in the library's
+ * before it allocates. (One thing HDF5 1.10 gives us no hand in: it takes the memory that a string of variable length claims, up to
+ * 4 GiB, before it looks for the string. We write none; h5py does.) Bad content is UM_E_DATA, a failing disk UM_E_IO; messages name file and object and end in the library's
  * innermost reason.
  *
  * Paths inside a file are absolute ("/state_dict/inc.weight"); parent groups are made on the way. Arrays are C order, little
@@ -119,7 +120,8 @@ um_status um_h5_read_text(um_h5 *f, const char *name, um_text *out);
 
 /* Checking ---------------------------------------------------------------------------------------------------------------- */
 
-/* Reads every dataset of the file in pieces, so that every checksum is looked at. UM_E_DATA names the first bad object. */
+/* Reads every attribute and, in pieces, every dataset of the file, so that every checksum is looked at. UM_E_DATA names the first bad
+ * object. */
 um_status um_h5_verify(um_h5 *f);
 
 #endif

@@ -3,7 +3,12 @@
 #include "base/file.h"
 #include "base/mem.h"
 
-enum { PIECE_BYTES = 4 << 20, MAX_DEPTH = 16 };
+enum { PIECE_BYTES = 4 << 20, MAX_DEPTH = 16, MAX_ATTR_BYTES = 1 << 20 };
+
+static bool is_variable(hid_t type)
+{
+    return H5Tdetect_class(type, H5T_VLEN) > 0 || H5Tis_variable_str(type) > 0;
+}
 
 /* Items of the first axis that fit a piece: whole chunks where there are any. */
 static hsize_t piece_items(hid_t data, int ndim, const hsize_t *shape, size_t element)
@@ -40,7 +45,7 @@ static um_status read_pieces(um_h5 *f, const char *name, hid_t data, hid_t type,
             UM_TRY_H5(f, "read", name, H5Sselect_hyperslab(on_disk, H5S_SELECT_SET, start, NULL, count, NULL));
         UM_TRY_H5(f, "read", name, in_memory = ndim ? H5Screate_simple(ndim, count, NULL) : H5Screate(H5S_SCALAR));
         UM_TRY_H5(f, "read", name, H5Dread(data, type, in_memory, on_disk, H5P_DEFAULT, block));
-        if (H5Tis_variable_str(type) > 0)
+        if (is_variable(type))
             H5Dvlen_reclaim(type, in_memory, H5P_DEFAULT, block);
         um_h5_drop(in_memory);
         in_memory = -1;
@@ -67,13 +72,85 @@ done:
     return rc;
 }
 
+typedef struct attr_walk {
+    um_h5 *f;
+    const char *object;
+    um_status rc;
+} attr_walk;
+
+static um_status read_attribute(um_h5 *f, const char *object, const char *name, hid_t attr, hid_t type, hid_t space)
+{
+    um_status rc = UM_OK;
+    void *value = NULL;
+    hssize_t n = H5Sget_simple_extent_npoints(space);
+    size_t size = H5Tget_size(type);
+    if (n < 0 || size == 0 || (uint64_t)n > MAX_ATTR_BYTES / size) {
+        rc = um_fail(UM_E_DATA, "%s: attribute '%s' of %s claims %lld values of %zu bytes", f->path, name, object, (long long)n, size);
+        goto done;
+    }
+    UM_TRY(um_alloc(&value, (size_t)n, size));
+    UM_TRY_H5(f, "read attribute", name, H5Aread(attr, type, value));
+    if (is_variable(type))
+        H5Dvlen_reclaim(type, space, H5P_DEFAULT, value);
+done:
+    um_free(value);
+    return rc;
+}
+
+static herr_t on_attribute(hid_t owner, const char *name, const H5A_info_t *info, void *payload)
+{
+    attr_walk *w = payload;
+    um_status rc = UM_OK;
+    hid_t attr = -1, type = -1, space = -1;
+    (void)info;
+    UM_TRY_H5(w->f, "open attribute", name, attr = H5Aopen(owner, name, H5P_DEFAULT));
+    UM_TRY_H5(w->f, "open attribute", name, type = H5Aget_type(attr));
+    UM_TRY_H5(w->f, "open attribute", name, space = H5Aget_space(attr));
+    UM_TRY(read_attribute(w->f, w->object, name, attr, type, space));
+done:
+    um_h5_drop(space);
+    um_h5_drop(type);
+    um_h5_drop(attr);
+    w->rc = rc;
+    return rc == UM_OK ? 0 : -1;
+}
+
+static um_status verify_attributes(um_h5 *f, const char *name, hid_t object)
+{
+    um_status rc = UM_OK;
+    attr_walk w = {.f = f, .object = name};
+    hsize_t at = 0;
+    herr_t walked = H5Aiterate2(object, H5_INDEX_NAME, H5_ITER_NATIVE, &at, on_attribute, &w);
+    UM_TRY(w.rc);
+    UM_TRY_H5(f, "list the attributes of", name, walked);
+done:
+    return rc;
+}
+
 static um_status verify_group(um_h5 *f, const char *group, int depth);
+
+/* Loads what reading alone never looks at: the books that HDF5 keeps of an object's own room. */
+static um_status verify_room(um_h5 *f, const char *name, hid_t object)
+{
+    um_status rc = UM_OK;
+#if H5_VERSION_GE(1, 12, 0)
+    H5O_native_info_t info;
+    UM_TRY_H5(f, "look into", name, H5Oget_native_info(object, &info, H5O_NATIVE_INFO_ALL));
+#else
+    H5O_info_t info;
+    UM_TRY_H5(f, "look into", name, H5Oget_info(object, &info));
+#endif
+done:
+    return rc;
+}
 
 static um_status verify_object(um_h5 *f, const char *name, int depth)
 {
     um_status rc = UM_OK;
     hid_t object = -1;
     UM_TRY_H5(f, "open", name, object = H5Oopen(f->file, name, H5P_DEFAULT));
+    UM_TRY(verify_attributes(f, name, object));
+    UM_TRY(verify_room(f, name, object));
     H5I_type_t kind = H5Iget_type(object);
     if (kind == H5I_GROUP)
         UM_TRY(verify_group(f, name, depth + 1));
@@ -110,5 +187,5 @@ done:
 
 um_status um_h5_verify(um_h5 *f)
 {
-    return verify_group(f, "/", 0);
+    return verify_object(f, "/", -1);
 }

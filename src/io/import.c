@@ -4,6 +4,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/signal.h"
 #include "image/luma.h"
 #include "image/resize.h"
 #include "io/import_internal.h"
@@ -39,6 +40,8 @@ typedef struct import_job {
     sample *samples; /* [list.n] */
     int64_t n_colour, first_colour;
     int mask_top; /* brightest grey level of any mask, 8-bit units */
+    int64_t n_grey;         /* mask files with many pixels that are neither black nor white */
+    const char *first_grey; /* borrowed from the list */
 } import_job;
 
 static bool has_colour(const um_raster *r)
@@ -99,9 +102,15 @@ static um_status unite_mask(import_job *j, uint8_t *mask, const um_raster *image
     }
     UM_TRY(UM_NEW_ARRAY(grey, r.h * r.w));
     um_luma(grey, r.data, r.h * r.w, r.c, r.bits, UM_LUMA_BT601);
+    int64_t n_between = 0;
     for (int64_t i = 0; i < r.h * r.w; i++) {
         mask[i] |= grey[i] > 127.5f;
+        n_between += grey[i] >= 32 && grey[i] < 224;
         j->mask_top = (int)grey[i] > j->mask_top ? (int)grey[i] : j->mask_top;
+    }
+    if (n_between > r.h * r.w / 50) { /* more than the softened edges of a resized or JPEG mask */
+        j->first_grey = j->n_grey == 0 ? path : j->first_grey;
+        j->n_grey++;
     }
 done:
     um_free(grey);
@@ -286,11 +295,16 @@ um_status um_import_run(um_dataset **out, const um_data_options *o, const char *
     UM_TRY(check_ids(&j.list));
     UM_TRY(UM_NEW_ARRAY(j.samples, j.list.n));
     for (int64_t i = 0; i < j.list.n; i++) {
+        UM_TRY(um_stop_check("nothing was written"));
         UM_TRY(load_sample(&j, i));
         UM_TRY(check_alike(&j, i));
         um_progress("import", (long)i + 1, (long)j.list.n, NULL);
     }
     UM_TRY(check_empty(&j, path));
+    if (j.n_grey > 0) {
+        um_log(UM_LOG_WARN, "%lld masks hold other values than black and white (first: %s); above half of 255 counts as foreground",
+               (long long)j.n_grey, j.first_grey);
+    }
     UM_TRY(pack(out, &j, choose_channels(&j, path)));
 done:
     job_close(&j);

@@ -48,7 +48,8 @@ extern const um_opt_table um_data_table;
  *
  * out: owned by the caller. Errors, all naming the files: UM_E_DATA for an unknown layout, no images, an image without mask or the
  * reverse, equal ids, an id that is not UTF-8, a mask of another size than its image, 8 and 16 bit mixed, unequal sizes with
- * size = 0, or masks that are all empty (single empty masks are counted in a warning); those of um_raster_read. */
+ * size = 0, or masks that are all empty (single empty masks are counted in a warning, and so are masks with many pixels between black
+ * and white); those of um_raster_read. */
 um_status um_import_run(um_dataset **out, const um_data_options *o, const char *path);
 
 /* n synthetic images (image/phantom.h) with the ids phantom-00000, ... and the same split rule; sample i is phantom (seed, i).

@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "base/mem.h"
+#include "base/signal.h"
 #include "image/phantom.h"
 
 enum { PHANTOMS_MAX = 1000000, ID_BYTES = 32 };
@@ -13,6 +14,7 @@ static um_status draw_all(um_dataset *d, uint64_t seed)
     const int64_t pixels = d->h * d->w;
     for (int64_t i = 0; i < d->n; i++) {
         char id[ID_BYTES];
+        UM_TRY(um_stop_check("nothing was written"));
         snprintf(id, sizeof id, "phantom-%05lld", (long long)i);
         UM_TRY(um_strdup(&d->ids[i], id));
         UM_TRY(um_phantom_draw((uint8_t *)d->images + i * pixels * d->c, d->masks + i * pixels, seed, (uint64_t)i, d->h, d->c));

@@ -12,6 +12,9 @@
 
 enum { SCANS_MAX = 500, MEMORY_MAX_BYTES = 1 << 30 };
 
+/* The component of full resolution has a Huffman code of at least one bit for every 8x8 block. */
+enum { PIXELS_PER_BYTE_MAX = 8 * 64 };
+
 typedef struct jpeg_job {
     struct jpeg_decompress_struct jpeg;
     struct jpeg_error_mgr errors;
@@ -19,6 +22,7 @@ typedef struct jpeg_job {
     jmp_buf back;
     char message[JMSG_LENGTH_MAX];
     const char *path;
+    int64_t file_bytes;
     um_status rc;
     um_raster raster;
 } jpeg_job;
@@ -70,7 +74,12 @@ static um_status choose_output(jpeg_job *j)
     j->raster.bits = 8;
     j->raster.h = jpeg->image_height;
     j->raster.w = jpeg->image_width;
-    return um_raster_check_size(j->path, j->raster.h, j->raster.w);
+    um_status rc = um_raster_check_size(j->path, j->raster.h, j->raster.w);
+    if (rc == UM_OK && !jpeg->arith_code && j->raster.h * j->raster.w / PIXELS_PER_BYTE_MAX > j->file_bytes) {
+        rc = um_fail(UM_E_DATA, "%s: truncated: %lld bytes cannot hold %lld x %lld pixels", j->path, (long long)j->file_bytes,
+                     (long long)j->raster.w, (long long)j->raster.h);
+    }
+    return rc;
 }
 
 /* Returns with j->rc set; jumps here when libjpeg fails. */
@@ -101,10 +110,10 @@ static void read_all(jpeg_job *j, FILE *f)
     jpeg_finish_decompress(&j->jpeg);
 }
 
-um_status um_jpeg_decode(um_raster *out, FILE *f, const char *path)
+um_status um_jpeg_decode(um_raster *out, FILE *f, int64_t file_bytes, const char *path)
 {
     um_status rc = UM_OK;
-    jpeg_job j = {.path = path};
+    jpeg_job j = {.path = path, .file_bytes = file_bytes};
     j.jpeg.err = jpeg_std_error(&j.errors);
     j.errors.error_exit = on_error;
     j.errors.emit_message = on_message;

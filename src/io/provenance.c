@@ -5,6 +5,7 @@
 #include <sys/utsname.h>
 
 #include "base/clock.h"
+#include "base/host.h"
 #include "base/mem.h"
 #include "base/sha256.h"
 #include "io/version.h"
@@ -18,7 +19,7 @@ static void machine_text(char out[512])
 {
     struct utsname u;
     if (uname(&u) == 0)
-        snprintf(out, 512, "%s %s %s %s", u.nodename, u.sysname, u.release, u.machine);
+        snprintf(out, 512, "%s %s %s", u.sysname, u.release, u.machine);
     else
         snprintf(out, 512, "unknown");
 }
@@ -26,13 +27,18 @@ static void machine_text(char out[512])
 um_status um_provenance_stamp(um_h5 *f)
 {
     um_status rc = UM_OK;
-    char created[UM_UTC_BYTES], machine[512];
+    char created[UM_UTC_BYTES], machine[512], host[UM_HOST_TEXT], job[UM_HOST_TEXT];
     um_utc(created);
+    um_host_name(host);
+    um_job_id(job);
     machine_text(machine);
     UM_TRY(um_h5_set_text(f, "/", "software", "umed"));
     UM_TRY(um_h5_set_text(f, "/", "version", UMED_VERSION));
     UM_TRY(um_h5_set_text(f, "/", "created", created));
     UM_TRY(um_h5_set_text(f, "/", "machine", machine));
+    UM_TRY(um_h5_set_text(f, "/", "host", host));
+    if (job[0])
+        UM_TRY(um_h5_set_text(f, "/", "slurm_job", job));
     UM_TRY(um_h5_set_text(f, "/", "dependencies", UMED_DEPENDENCIES));
 done:
     return rc;

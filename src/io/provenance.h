@@ -1,6 +1,7 @@
 /* Where a file comes from: root attributes of everything that is not released (style: one attribute per fact, text).
  *
- *     software, version, created (UTC), machine, dependencies ("name@version;...")      always: um_provenance_stamp
+ *     software, version, created (UTC), machine, host, dependencies ("name@version;...")  always: um_provenance_stamp
+ *     slurm_job                                                                          inside a Slurm job: "123", "123_4"
  *     command, seed, config_sha256, inputs ("path sha256=...;...")                      when known
  *     /config                                                                            the full effective settings
  *

@@ -50,7 +50,7 @@ um_status um_raster_read(um_raster *out, const char *path)
     if (n == sizeof png && memcmp(head, png, sizeof png) == 0) {
         UM_TRY(um_png_decode(out, f, bytes, path));
     } else if (n >= sizeof jpeg && memcmp(head, jpeg, sizeof jpeg) == 0) {
-        UM_TRY(um_jpeg_decode(out, f, path));
+        UM_TRY(um_jpeg_decode(out, f, bytes, path));
     } else {
         rc = um_fail(UM_E_DATA, "%s: neither a PNG nor a JPEG file (%lld bytes); convert it to PNG", path, (long long)bytes);
     }

@@ -110,6 +110,20 @@ done:
     return rc;
 }
 
+static um_status check_bound(um_h5 *f)
+{
+    um_status rc = UM_OK;
+    double bound = 0, largest = 0;
+    if (!um_h5_has_attr(f, "/", UM_STORE_BOUND) || !um_h5_exists(f, "/metrics/visibility_linf"))
+        return UM_OK;
+    UM_TRY(um_h5_get_real(f, "/", UM_STORE_BOUND, &bound));
+    UM_TRY(um_store_get_metric(f, "visibility_linf", &largest));
+    if (!(largest <= bound + 1e-9))
+        rc = um_fail(UM_E_DATA, "%s: a pixel changes by %.6g, the bound is %.6g", um_h5_path(f), largest, bound);
+done:
+    return rc;
+}
+
 um_status um_store_verify(um_h5 *f)
 {
     um_status rc = UM_OK;
@@ -120,6 +134,8 @@ um_status um_store_verify(um_h5 *f)
     if (strcmp(sha256, um_text_get(&recorded)) != 0)
         rc = um_fail(UM_E_DATA, "%s: metrics and curves have sha256 %s, science_sha256 says %s: the file was changed",
                      um_h5_path(f), sha256, um_text_get(&recorded));
+    else
+        UM_TRY(check_bound(f));
 done:
     um_text_free(&recorded);
     return rc;

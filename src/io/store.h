@@ -20,6 +20,11 @@
 
 #define UM_RESULT_FORMAT "umed-result"
 #define UM_RESULT_VERSION "1.0"
+#define UM_PREDICTION_FORMAT "umed-prediction"
+
+/* Attributes of a protection, both optional: the largest change let through, [0,1]; um_dataset_sha256 of the dataset beside it. */
+#define UM_STORE_BOUND "bound_linf"
+#define UM_STORE_RELEASED "released_sha256"
 
 /* definition: formula or source; may be NULL. Not-a-number is stored as such. */
 um_status um_store_metric(um_h5 *f, const char *name, double value, const char *unit, const char *definition);
@@ -38,7 +43,8 @@ um_status um_store_get_curve(um_h5 *f, const char *name, double **out, int64_t *
 um_status um_store_get_image_values(um_h5 *f, const char *name, double **out, int64_t *n);
 um_status um_store_get_timing(um_h5 *f, const char *name, double *out);
 
-/* Recomputes science_sha256; um_store_verify compares it with the recorded one (UM_E_DATA). */
+/* Recomputes science_sha256; um_store_verify compares it with the recorded one, and the metric visibility_linf with the bound
+ * (UM_E_DATA). */
 um_status um_store_science(um_h5 *f, char out[UM_SHA256_HEX]);
 um_status um_store_verify(um_h5 *f);
 

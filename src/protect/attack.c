@@ -129,13 +129,9 @@ um_status um_attack_surrogate(um_attack *a, int64_t epochs, const char *kind, co
     char print[UM_SHA256_HEX];
     bool found = false;
     um_saver_set(&a->saver, &a->state, job->checkpoint, run->checkpoint_s, job->label);
-    if (job->checkpoint)
-        UM_TRY(um_training_load(&a->state, job->checkpoint, &found));
-    if (found) {
-        um_log(UM_LOG_INFO, "%s: resumed at batch %ld, step %ld", job->label, (long)a->state.progress.epoch + 1,
-               (long)a->state.progress.step);
+    UM_TRY(um_saver_resume(&a->saver, job->earlier_s, &found));
+    if (found)
         goto done;
-    }
     UM_TRY(um_protect_fingerprint(job, kind, groups, print));
     hooks.epochs = epochs;
     hooks.batch = a->o.batch;

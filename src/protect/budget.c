@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "base/signal.h"
 #include "protect/protector.h"
 
 enum { APPLY_BATCH = 32 };
@@ -29,6 +30,12 @@ static void add_image(um_dataset *d, int64_t row, const float *delta, double sca
     }
 }
 
+int64_t um_protect_limit(const um_protector_def *def, const um_settings *settings, int max)
+{
+    const um_export_options *o = um_settings_get(settings, "export");
+    return (int64_t)fmin(ceil(def->bound(settings) * o->eps_scale * max - 1e-6), max);
+}
+
 um_status um_protect_apply(um_dataset **out, const um_protector_def *def, void *state, const um_settings *settings,
                            const um_dataset *clean, const um_rows *rows)
 {
@@ -44,12 +51,12 @@ um_status um_protect_apply(um_dataset **out, const um_protector_def *def, void *
         rows = &every;
     }
     int64_t image = clean->h * clean->w * clean->c;
-    double levels = ceil(def->bound(settings) * o->eps_scale * um_dataset_max(clean) - 1e-6);
-    int64_t limit = levels < um_dataset_max(clean) ? (int64_t)levels : um_dataset_max(clean);
+    int64_t limit = um_protect_limit(def, settings, um_dataset_max(clean));
     UM_TRY(um_dataset_clone(&d, clean));
     UM_TRY(UM_NEW_ARRAY(delta, APPLY_BATCH * image));
     for (int64_t first = 0; first < rows->n; first += APPLY_BATCH) {
         int64_t n = rows->n - first < APPLY_BATCH ? rows->n - first : APPLY_BATCH;
+        UM_TRY(um_stop_check("the same command goes on from here"));
         UM_TRY(def->apply(state, clean, rows->index + first, n, delta));
         for (int64_t i = 0; i < n; i++)
             add_image(d, rows->index[first + i], delta + i * image, o->eps_scale, limit);

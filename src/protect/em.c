@@ -202,11 +202,7 @@ static um_status prepare(em *e, const um_protect_job *job, um_curves *curves)
                                      .array = {um_attack_table_array(&e->a)},
                                      .curves = curves};
     um_saver_set(&e->a.saver, &e->a.state, job->checkpoint, run->checkpoint_s, job->label);
-    if (job->checkpoint)
-        UM_TRY(um_training_load(&e->a.state, job->checkpoint, &found));
-    if (found)
-        um_log(UM_LOG_INFO, "%s: resumed after %ld rounds and %ld steps", job->label, (long)e->a.state.progress.epoch,
-               (long)e->a.state.progress.step);
+    UM_TRY(um_saver_resume(&e->a.saver, job->earlier_s, &found));
 done:
     return rc;
 }

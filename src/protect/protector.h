@@ -23,6 +23,7 @@ typedef struct um_protect_job {
     uint64_t seed;
     const char *checkpoint;   /* file for exact resume; NULL: none */
     const char *label;        /* for progress lines */
+    double *earlier_s;        /* receives the seconds that earlier runs of this fit took; NULL: not wanted */
 } um_protect_job;
 
 typedef struct um_protector_def {
@@ -37,7 +38,7 @@ typedef struct um_protector_def {
     /* Largest |delta| this protector declares, in [0,1] units (the tests hold it to that); INFINITY: it bounds something else. */
     double (*bound)(const um_settings *settings);
     const char *(*bound_name)(const um_settings *settings); /* what is bounded where `bound` is INFINITY: "psnr" */
-    um_status (*save)(void *state, const char *path);                         /* `--state`; NULL: nothing to keep */
+    um_status (*save)(void *state, const char *path);       /* `--state`; NULL: nothing to keep. Replaces no file (io/checkpoint.h) */
     um_status (*load)(const um_protect_job *job, const char *path, void **state); /* NULL likewise */
     void (*free)(void *state);
     um_status (*cost)(const um_protect_job *job, um_cost *out); /* of a whole fit + apply, for plans; NULL: negligible */
@@ -66,9 +67,12 @@ static inline int64_t um_released_value(int64_t value, double delta, int64_t lim
     value += step;
     return value < 0 ? 0 : value > max ? max : value;
 }
+/* The largest change of a pixel that um_protect_apply lets through, in grey levels of images with values up to max (255, 65535):
+ * ceil(bound * eps_scale * max); max itself for a protector that declares no bound. */
+int64_t um_protect_limit(const um_protector_def *def, const um_settings *settings, int max);
 
 /* Perturbs the given rows of `clean` (NULL rows: all): released = clean + round(max * delta), clamped to the pixel range, and never further than
- * ceil(bound) grey levels from clean. Other rows stay as they are. out: owned by the caller. */
+ * um_protect_limit from clean. Other rows stay as they are. out: owned by the caller. */
 um_status um_protect_apply(um_dataset **out, const um_protector_def *def, void *state, const um_settings *settings,
                            const um_dataset *clean, const um_rows *rows);
 

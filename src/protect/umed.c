@@ -1,8 +1,31 @@
 /* The UMed protector: what the rest of the program sees of it. */
 #include "protect/umed.h"
 
+#include <string.h>
+
 #include "base/mem.h"
+#include "io/checkpoint.h"
 #include "train/options.h"
+
+/* What the generators' output depends on besides their weights. */
+static const char *const applied_keys[] = {
+    "umed.eps", "umed.parts", "umed.contour.mode", "umed.contour.radius", "umed.contour.se", "umed.contour.border", "umed.lbp.map",
+    "umed.lbp.P", "umed.lbp.R", "umed.lbp.interp", "umed.lbp.norm", "umed.lbp.gray", "umed.gen.output", "umed.gen.gain",
+    "umed.gen.input", "umed.gen.base_width", "umed.cdc.mode", "umed.cdc.theta", "umed.cdc.bottleneck", "model.up", "model.bias",
+};
+
+/* "umed-state-2 channels=1 umed.eps=4/255 ...": a state fits only settings that give the same text. */
+static um_status describe(const um_protect_job *job, um_text *out)
+{
+    um_status rc = UM_OK;
+    UM_TRY(um_text_add(out, "umed-state-2 channels=%ld", (long)job->data->c));
+    for (size_t i = 0; i < UM_COUNT(applied_keys); i++) {
+        UM_TRY(um_text_add(out, " %s=", applied_keys[i]));
+        UM_TRY(um_settings_value(job->settings, applied_keys[i], out));
+    }
+done:
+    return rc;
+}
 
 void um_umed_free(um_umed *u)
 {
@@ -12,6 +35,7 @@ void um_umed_free(um_umed *u)
     um_params_free(u->contour);
     um_params_free(u->texture);
     um_params_free(u->surrogate);
+    um_text_free(&u->applied);
     um_free(u);
 }
 
@@ -33,6 +57,7 @@ um_status um_umed_create(um_umed **out, const um_protect_job *job)
                      (long)u->o.lbp.p);
         goto done;
     }
+    UM_TRY(describe(job, &u->applied));
     UM_TRY(um_params_create(&u->contour, job->backend));
     UM_TRY(um_params_create(&u->texture, job->backend));
     UM_TRY(um_params_create(&u->surrogate, job->backend));
@@ -117,7 +142,7 @@ static double bound(const um_settings *settings)
 
 static um_training_state networks(um_umed *u, um_curves *curves)
 {
-    return (um_training_state){.fingerprint = "umed-state-1", .n_nets = 2, .net_name = {"contour", "texture"},
+    return (um_training_state){.fingerprint = um_text_get(&u->applied), .n_nets = 2, .net_name = {"contour", "texture"},
                                .net = {u->contour, u->texture}, .curves = curves};
 }
 
@@ -125,7 +150,31 @@ static um_status save(void *state, const char *path)
 {
     um_curves none = {0};
     um_training_state s = networks(state, &none);
+    s.keep = true;
     return um_training_save(&s, path);
+}
+
+/* Names the first setting under which the state was fitted and which is another one now. */
+static um_status refuse_state(const um_umed *u, const char *path)
+{
+    um_status rc = UM_OK;
+    um_text was = {0};
+    const char *a, *b = um_text_get(&u->applied);
+    UM_TRY(um_checkpoint_text(path, "fingerprint", &was));
+    a = um_text_get(&was);
+    if (strncmp(a, b, strcspn(b, " ")) != 0) {
+        rc = um_fail(UM_E_DATA, "%s is not a state of the protector umed", path);
+        goto done;
+    }
+    while (*a && strcspn(a, " ") == strcspn(b, " ") && strncmp(a, b, strcspn(a, " ")) == 0) {
+        a += strcspn(a, " ") + (a[strcspn(a, " ")] == ' ');
+        b += strcspn(b, " ") + (b[strcspn(b, " ")] == ' ');
+    }
+    rc = um_fail(UM_E_DATA, "%s was fitted under %.*s, now it is %.*s; use the settings of the fit", path, (int)strcspn(a, " "), a,
+                 (int)strcspn(b, " "), b);
+done:
+    um_text_free(&was);
+    return rc;
 }
 
 static um_status load(const um_protect_job *job, const char *path, void **state)
@@ -138,10 +187,8 @@ static um_status load(const um_protect_job *job, const char *path, void **state)
     UM_TRY(ready_to_apply(u));
     um_training_state s = networks(u, &none);
     UM_TRY(um_training_load(&s, path, &found));
-    if (!found) {
-        rc = um_fail(UM_E_DATA, "%s is not a state of the protector umed", path);
-        goto done;
-    }
+    if (!found)
+        UM_TRY(refuse_state(u, path));
     *state = u;
     u = NULL;
 done:

@@ -69,6 +69,7 @@ typedef struct um_umed {
     int64_t h, w, c;
     um_params *contour, *texture, *surrogate; /* owned */
     um_umed_graph apply;                      /* UM_UMED_EXPORT, made on first use */
+    um_text applied;                          /* the settings that count when the state is applied */
 } um_umed;
 
 um_status um_umed_create(um_umed **out, const um_protect_job *job);

@@ -253,10 +253,7 @@ um_status um_umed_fit(um_umed *u, const um_protect_job *job, um_curves *curves)
     f.state = (um_training_state){.fingerprint = f.fingerprint, .n_nets = 3, .net_name = {"contour", "texture", "surrogate"},
                                   .net = {u->contour, u->texture, u->surrogate}, .curves = curves};
     um_saver_set(&f.saver, &f.state, job->checkpoint, run->checkpoint_s, job->label);
-    if (job->checkpoint)
-        UM_TRY(um_training_load(&f.state, job->checkpoint, &found));
-    if (found)
-        um_log(UM_LOG_INFO, "%s: resumed after %ld epochs and %ld steps", job->label, (long)f.state.progress.epoch, (long)f.state.progress.step);
+    UM_TRY(um_saver_resume(&f.saver, job->earlier_s, &found));
     while (f.state.progress.epoch < n_epochs)
         UM_TRY(run_epoch(&f, n_epochs));
     UM_TRY(um_saver_save(&f.saver));

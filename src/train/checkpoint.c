@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "base/file.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "base/signal.h"
 #include "io/checkpoint.h"
@@ -88,20 +89,21 @@ static um_h5_type type_of(const um_training_array *a)
     return a->dtype == UM_F64 ? UM_H5_F64 : UM_H5_F32;
 }
 
-enum { N_FIXED = 2, N_HISTORY = N_FIXED + 4 }; /* counters, curves, and the arrays */
+enum { N_FIXED = 3, N_HISTORY = N_FIXED + 4 }; /* counters, seconds, curves, and the arrays */
 
 um_status um_training_save(const um_training_state *s, const char *path)
 {
     um_status rc = UM_OK;
     um_net_tensors t = {0};
     um_text names = {0};
-    double *points = NULL;
+    double *points = NULL, seconds = s->seconds;
     int64_t counters[N_COUNTERS], n_points = 0;
     counters_out(s, counters);
     UM_TRY(gather(&t, s, true));
     UM_TRY(flatten_curves(s->curves, &points, &n_points, &names));
     um_named_tensor history[N_HISTORY] = {
         {.name = "counters", .dtype = UM_H5_I64, .ndim = 1, .shape = {N_COUNTERS}, .data = counters},
+        {.name = "seconds", .dtype = UM_H5_F64, .ndim = 1, .shape = {1}, .data = &seconds},
         {.name = "curves", .dtype = UM_H5_F64, .ndim = 2, .shape = {n_points + 1, 2}, .data = points},
     };
     for (int i = 0; i < s->n_arrays; i++)
@@ -109,7 +111,7 @@ um_status um_training_save(const um_training_state *s, const char *path)
                                                  .shape = {s->array[i].n}, .data = s->array[i].data};
     um_checkpoint_attr attrs[] = {{"arch", "training", 0}, {"fingerprint", s->fingerprint, 0}, {"curves", um_text_get(&names), 0}};
     um_checkpoint c = {.state = t.list, .n_state = t.n, .adam_m = t.m, .adam_v = t.v, .n_adam = t.n_adam, .history = history,
-                       .n_history = (size_t)(N_FIXED + s->n_arrays), .attrs = attrs, .n_attrs = UM_COUNT(attrs)};
+                       .n_history = (size_t)(N_FIXED + s->n_arrays), .keep = s->keep, .attrs = attrs, .n_attrs = UM_COUNT(attrs)};
     UM_TRY(um_checkpoint_save(path, &c));
 done:
     um_free(points);
@@ -156,7 +158,7 @@ um_status um_training_load(um_training_state *s, const char *path, bool *found)
     um_text names = {0};
     char *list = NULL;
     int64_t *counters = NULL, n_counters = 0, shape[UM_H5_DIMS] = {0}, adam_step; /* the nets' own steps are counters */
-    double *points = NULL;
+    double *points = NULL, *seconds = NULL;
     void *arrays[UM_COUNT(s->array)] = {NULL};
     UM_TRY(same_run(s, path, found));
     if (!*found)
@@ -167,6 +169,11 @@ um_status um_training_load(um_training_state *s, const char *path, bool *found)
     UM_TRY(um_checkpoint_history(path, "counters", UM_H5_I64, 1, (void **)&counters, &n_counters));
     if (n_counters != N_COUNTERS) {
         rc = um_fail(UM_E_DATA, "%s: /history/counters has %ld entries instead of %d", path, (long)n_counters, N_COUNTERS);
+        goto done;
+    }
+    UM_TRY(um_checkpoint_history(path, "seconds", UM_H5_F64, 1, (void **)&seconds, shape));
+    if (shape[0] != 1) {
+        rc = um_fail(UM_E_DATA, "%s: /history/seconds has %ld entries instead of 1", path, (long)shape[0]);
         goto done;
     }
     UM_TRY(um_checkpoint_history(path, "curves", UM_H5_F64, 2, (void **)&points, shape));
@@ -180,10 +187,12 @@ um_status um_training_load(um_training_state *s, const char *path, bool *found)
     for (int i = 0; i < s->n_arrays; i++)
         memcpy(s->array[i].data, arrays[i], (size_t)s->array[i].n * um_dtype_bytes(s->array[i].dtype));
     counters_in(s, counters);
+    s->seconds = seconds[0];
 done:
     for (int i = 0; i < s->n_arrays; i++)
         um_free(arrays[i]);
     um_free(list);
+    um_free(seconds);
     um_free(points);
     um_free(counters);
     um_text_free(&names);
@@ -191,14 +200,31 @@ done:
     return rc;
 }
 
-void um_saver_set(um_saver *s, const um_training_state *state, const char *path, double every_s, const char *label)
+void um_saver_set(um_saver *s, um_training_state *state, const char *path, double every_s, const char *label)
 {
-    *s = (um_saver){.state = state, .path = path, .label = label, .every_s = every_s, .saved_at = um_now()};
+    *s = (um_saver){.state = state, .path = path, .label = label, .every_s = every_s, .saved_at = um_now(), .begun_at = um_now()};
+}
+
+um_status um_saver_resume(um_saver *s, double *earlier_s, bool *found)
+{
+    um_status rc = UM_OK;
+    *found = false;
+    if (s->path)
+        UM_TRY(um_training_load(s->state, s->path, found));
+    if (*found)
+        um_log(UM_LOG_INFO, "%s: resumed after %ld epochs and %ld steps", s->label, (long)s->state->progress.epoch,
+               (long)s->state->progress.step);
+    s->begun_at = um_now() - s->state->seconds;
+    if (earlier_s)
+        *earlier_s = s->state->seconds;
+done:
+    return rc;
 }
 
 um_status um_saver_save(um_saver *s)
 {
     s->saved_at = um_now();
+    s->state->seconds = s->saved_at - s->begun_at;
     return s->path ? um_training_save(s->state, s->path) : UM_OK;
 }
 

@@ -31,6 +31,8 @@ typedef struct um_training_state {
     um_training_array array[4];
     um_progress_state progress;
     um_curves *curves; /* borrowed */
+    double seconds;    /* wall time that went into it, over all runs */
+    bool keep;         /* saving: a file of that name stays (io/checkpoint.h) */
 } um_training_state;
 
 um_status um_training_save(const um_training_state *s, const char *path);
@@ -39,18 +41,21 @@ um_status um_training_load(um_training_state *s, const char *path, bool *found);
 
 /* When and where a run saves itself. Initialise with um_saver_set. */
 typedef struct um_saver {
-    const um_training_state *state; /* borrowed */
-    const char *path;               /* NULL: nothing is saved */
+    um_training_state *state; /* borrowed */
+    const char *path;         /* NULL: nothing is saved */
     const char *label;
-    double every_s, saved_at;
+    double every_s, saved_at, begun_at; /* begun_at: as if all of it had been one run */
 } um_saver;
-void um_saver_set(um_saver *s, const um_training_state *state, const char *path, double every_s, const char *label);
+void um_saver_set(um_saver *s, um_training_state *state, const char *path, double every_s, const char *label);
+/* Goes on from the file at `path` when it is there and of this run (found). earlier_s: seconds that went in before; may be NULL. */
+um_status um_saver_resume(um_saver *s, double *earlier_s, bool *found);
 um_status um_saver_save(um_saver *s);
 /* At a point from which the run could go on exactly: saves when it is time to. When a stop was asked for, saves and returns
  * UM_E_STOPPED. */
 um_status um_saver_pause(um_saver *s);
 
-/* A model file (`--save-model`, FORMAT.md "ckpt-1"): weights under PyTorch names. */
+/* A model file (`--save-model`, FORMAT.md "ckpt-1"): weights under PyTorch names. A file of that name stays: it must hold the same
+ * weights, as after a run that was killed behind this point, or it is UM_E_USAGE. */
 um_status um_model_save(const um_segmenter *s, const char *path, int64_t epoch, uint64_t seed);
 /* Reads arch, width, channels and variant, builds the network for images of h x w and loads the weights strictly. */
 um_status um_model_load(um_segmenter **out, um_backend *backend, const char *path, int64_t h, int64_t w, int64_t max_batch);

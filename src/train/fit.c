@@ -65,6 +65,7 @@ um_status um_fit_run(um_segmenter *s, const um_dataset *d, const um_rows *rows, 
     um_status rc = UM_OK;
     fit f = {.s = s, .d = d, .rows = rows, .o = o};
     size_t size = um_dtype_bytes(s->backend->real);
+    bool found = false;
     f.state = (um_training_state){.fingerprint = o->fingerprint, .n_nets = 1, .net_name = {"model"}, .net = {s->params}, .curves = curves};
     f.y_bytes = (size_t)(d->h * d->w) * size;
     f.x_bytes = f.y_bytes * (size_t)d->c;
@@ -77,11 +78,7 @@ um_status um_fit_run(um_segmenter *s, const um_dataset *d, const um_rows *rows, 
     UM_TRY(UM_NEW_ARRAY(f.batch_rows, o->batch));
     UM_TRY(um_alloc((void **)&f.x, (size_t)o->batch, f.x_bytes));
     UM_TRY(um_alloc((void **)&f.y, (size_t)o->batch, f.y_bytes));
-    bool found = false;
-    if (o->checkpoint)
-        UM_TRY(um_training_load(&f.state, o->checkpoint, &found));
-    if (found)
-        um_log(UM_LOG_INFO, "%s: resumed after %ld epochs and %ld steps", o->label, (long)f.state.progress.epoch, (long)f.state.progress.step);
+    UM_TRY(um_saver_resume(&f.saver, o->earlier_s, &found));
     while (f.state.progress.epoch < o->epochs)
         UM_TRY(run_epoch(&f));
     UM_TRY(um_saver_save(&f.saver));

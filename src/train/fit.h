@@ -20,6 +20,7 @@ typedef struct um_fit_options {
     const char *fingerprint;
     double checkpoint_s;         /* at most one checkpoint per so many seconds */
     const char *label;           /* for progress lines */
+    double *earlier_s;           /* receives the seconds that earlier runs of this training took; NULL: not wanted */
     /* Called after every epoch (1..epochs) to add curves; may be NULL. */
     um_status (*after_epoch)(void *payload, um_segmenter *s, int64_t epoch, um_curves *curves);
     /* Called with every batch before its step; may be NULL. */

@@ -1,5 +1,6 @@
 /* What the shell tests want to know about files.
  *   probe attr FILE NAME   a text attribute of the root
+ *   probe split FILE I     0 or 1: the side of row I
  *   probe diff A B         "N CHANGED LARGEST": rows, rows that differ, largest pixel difference; ids and masks must agree */
 #include "io/dataset.h"
 #include "io/h5.h"
@@ -54,11 +55,25 @@ done:
     return rc;
 }
 
+static um_status print_split(const char *path, long row)
+{
+    um_status rc = UM_OK;
+    um_dataset *d = NULL;
+    UM_TRY(um_dataset_read(&d, path));
+    UM_REQUIRE(row >= 0 && row < d->n);
+    printf("%d\n", d->split[row]);
+done:
+    um_dataset_free(d);
+    return rc;
+}
+
 int main(int argc, char **argv)
 {
     um_status rc = UM_E_USAGE;
     if (argc == 4 && strcmp(argv[1], "attr") == 0)
         rc = print_attr(argv[2], argv[3]);
+    else if (argc == 4 && strcmp(argv[1], "split") == 0)
+        rc = print_split(argv[2], atol(argv[3]));
     else if (argc == 4 && strcmp(argv[1], "diff") == 0)
         rc = print_diff(argv[2], argv[3]);
     if (rc != UM_OK)

@@ -47,6 +47,8 @@ static void rule_elsewhere(void **state)
     for (size_t i = 0; i < 4; i++) {
         assert_false(um_lease_is_stale(&me, others[i], 599, 600, fake_alive));
         assert_true(um_lease_is_stale(&me, others[i], 601, 600, fake_alive));
+        assert_false(um_lease_is_stale(&me, others[i], -599, 600, fake_alive));
+        assert_true(um_lease_is_stale(&me, others[i], -601, 600, fake_alive)); /* the server's clock was set back */
     }
     assert_false(um_lease_is_stale(&unknown, &unknown, 599, 600, fake_alive));
     assert_int_equal(asked, 0);

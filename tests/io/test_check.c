@@ -29,12 +29,16 @@ static void restores(int64_t c, int bits, int amount)
     int64_t seed = 5;
     const um_provenance provenance = {.command = "umed protect", .seed = &seed, .settings = "umed: { };\n"};
     struct stat info;
-    OK(um_private_write(at("out.private"), clean, released, &provenance));
+    OK(um_private_write(at("out.private"), clean, released, amount, &provenance));
     assert_int_equal(stat(at("out.private"), &info), 0);
     assert_int_equal(info.st_mode & 0777, 0700);
     OK(um_private_restore(&back, released, at("out.private")));
     assert_same_dataset(back, clean);
-    FAILS(um_private_write(at("out.private"), clean, released, NULL), UM_E_USAGE, "already there");
+    OK(um_private_write(at("out.private"), clean, released, amount, NULL)); /* the same release once more */
+    um_dataset_free(back);
+    OK(um_dataset_clone(&back, clean));
+    ((uint8_t *)back->images)[0] ^= 1;
+    FAILS(um_private_write(at("out.private"), back, released, amount + 1, NULL), UM_E_USAGE, "already there");
     OK(um_dir_remove(at("out.private")));
     um_dataset_free(back);
     um_dataset_free(released);
@@ -54,7 +58,7 @@ static void restore_refuses_another_release(void **state)
 {
     (void)state;
     um_dataset *clean = make_dataset(5, 16, 16, 1, 8), *released = protect(clean, 4), *back = NULL;
-    OK(um_private_write(at("p"), clean, released, NULL));
+    OK(um_private_write(at("p"), clean, released, UINT16_MAX, NULL));
     ((uint8_t *)released->images)[77] ^= 1;
     FAILS(um_private_restore(&back, released, at("p")), UM_E_DATA, "not the one released then");
     released->ids[3][0] = 'X';
@@ -72,7 +76,7 @@ static void delta_must_fit(void **state)
     ((uint16_t *)clean->images)[20] = 65535;
     OK(um_dataset_clone(&released, clean));
     ((uint16_t *)released->images)[20] = 3;
-    FAILS(um_private_write(at("p"), clean, released, NULL), UM_E_DATA, "image 'bénign (1)': a pixel changes by -65532");
+    FAILS(um_private_write(at("p"), clean, released, UINT16_MAX, NULL), UM_E_DATA, "image 'bénign (1)': a pixel changes by -65532");
     assert_false(um_file_exists(at("p/private.h5")));
     um_dataset_free(released);
     um_dataset_free(clean);

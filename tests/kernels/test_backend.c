@@ -130,7 +130,7 @@ static void wrong_shapes_are_refused_at_plan_time(void **state)
     expect_bad_plan(b, UM_OP_BN_APPLY, &(um_op_call){.in = {x, slice}, .out = {x}}, "pixel distance");
     expect_bad_plan(b, UM_OP_ADD, &(um_op_call){.in = {x}, .out = {x}}, "in[1]");
     expect_bad_plan(b, UM_OP_ADD, &(um_op_call){.in = {x, x}, .out = {x}, .accumulate = true}, "accumulate");
-    expect_bad_plan(b, UM_OP_MAXPOOL_BWD, &(um_op_call){.in = {x, x}, .out = {x}}, "in[0]");
+    expect_bad_plan(b, UM_OP_MAXPOOL_BWD, &(um_op_call){.in = {x, plan_view(UM_U8, 2, 4, 4, 8)}, .out = {x}}, "extents");
     expect_bad_plan(b, UM_OP_CLIP_FWD, &(um_op_call){.in = {x}, .out = {x}, .attr.clip = {UM_CLIP_STE, 1, 0}}, "attr.clip");
     expect_bad_plan(b, UM_OP_SEG_LOSS,
                     &(um_op_call){.in = {plan_view(UM_F64, 2, 1, 1, 5)}, .out = {plan_view(UM_F64, 1, 1, 1, 3)}}, "attr.seg.hw");

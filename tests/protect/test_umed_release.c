@@ -158,6 +158,7 @@ static void saved_states_release_the_same(void **state)
         {NULL}, {"umed.parts=contour", NULL}, {"umed.parts=texture", NULL}, {"umed.cdc.mode=theta", "umed.gen.input=x_y", NULL}};
     for (size_t v = 0; v < UM_COUNT(variants); v++) {
         protection p, loaded;
+        unlink(at("state.h5"));
         protection_open(&p, backend, "umed", 1, 8, variants[v]);
         protection_fit(&p);
         protection_release(&p, NULL);
@@ -171,18 +172,37 @@ static void saved_states_release_the_same(void **state)
     }
 }
 
+static void assert_refused(protection *fitted, const char *const *settings, const char *name, um_status code, const char *text)
+{
+    protection other;
+    protection_open(&other, backend, "umed", 1, 8, settings);
+    assert_int_equal(fitted->def->load(&other.job, at(name), &other.state), code);
+    if (!strstr(um_error_text(), text))
+        fail_msg("no \"%s\" in \"%s\"", text, um_error_text());
+    assert_null(other.state);
+    protection_close(&other);
+}
+
+/* A state belongs to the settings that count when it is applied; the others may change. */
 static void foreign_states_are_refused(void **state)
 {
     (void)state;
-    static const char *const wider[] = {"umed.gen.base_width=4", NULL};
+    static const char *const wider[] = {"umed.gen.base_width=4", NULL}, *const louder[] = {"umed.eps=8/255", NULL},
+                             *const ones[] = {"umed.lbp.map=ones", NULL}, *const longer[] = {"umed.schedule.cycles=7", NULL};
     protection p, other;
     fit_once(&p, 1, 5);
     assert_ok(p.def->save(p.state, at("state.h5")));
-    protection_open(&other, backend, "umed", 1, 8, wider);
-    assert_int_equal(p.def->load(&other.job, at("state.h5"), &other.state), UM_E_DATA);
-    assert_int_equal(p.def->load(&other.job, at("nothing.h5"), &other.state), UM_E_DATA);
-    assert_non_null(strstr(um_error_text(), "nothing.h5"));
-    assert_null(other.state);
+    assert_refused(&p, wider, "state.h5", UM_E_DATA, "state.h5 was fitted under umed.gen.base_width=2, now it is umed.gen.base_width=4");
+    assert_refused(&p, louder, "state.h5", UM_E_DATA, "was fitted under umed.eps=4/255, now it is umed.eps=8/255");
+    assert_refused(&p, ones, "state.h5", UM_E_DATA, "was fitted under umed.lbp.map=popcount, now it is umed.lbp.map=ones");
+    assert_refused(&p, NULL, "nothing.h5", UM_E_IO, "nothing.h5");
+    protection_open(&other, backend, "umed", 1, 8, longer);
+    assert_ok(p.def->load(&other.job, at("state.h5"), &other.state));
+    protection_close(&other);
+    fit_once(&other, 1, 6);
+    assert_int_equal(p.def->save(other.state, at("state.h5")), UM_E_USAGE);
+    assert_non_null(strstr(um_error_text(), "state.h5 exists and holds other weights"));
+    assert_ok(p.def->save(p.state, at("state.h5")));
     protection_close(&p);
     protection_close(&other);
 }
@@ -200,11 +220,44 @@ static void every_protector_keeps_its_bound(void **state)
             protection_open(&p, backend, all[i]->name, 1, bits, NULL);
             protection_fit(&p);
             protection_release(&p, &p.rows);
-            double bound = p.def->bound(p.settings) * um_dataset_max(p.clean);
-            if ((double)largest_step(&p) > ceil(bound - 1e-6))
-                fail_msg("%s moves a pixel by %ld; it declares %g", all[i]->name, (long)largest_step(&p), bound);
+            int64_t limit = um_protect_limit(p.def, p.settings, um_dataset_max(p.clean));
+            if (largest_step(&p) > limit)
+                fail_msg("%s moves a pixel by %ld; it declares %ld", all[i]->name, (long)largest_step(&p), (long)limit);
             protection_close(&p);
         }
+}
+
+static um_status loud_apply(void *state, const um_dataset *d, const int64_t *rows, int64_t n, float *delta)
+{
+    (void)state, (void)rows;
+    for (int64_t i = 0; i < n * d->h * d->w * d->c; i++)
+        delta[i] = i % 2 ? 0.25f : -0.25f;
+    return UM_OK;
+}
+
+static double declared;
+
+static double declared_bound(const um_settings *settings)
+{
+    (void)settings;
+    return declared;
+}
+
+/* What a protector declares is enforced; one that declares nothing is not clamped to nothing. */
+static void the_declared_bound_is_enforced(void **state)
+{
+    (void)state;
+    static const double bounds[] = {INFINITY, 0, 0.1, 0.5};
+    static const int64_t largest[] = {64, 0, 26, 64}; /* round(255/4); nothing; ceil(25.5); what was asked for */
+    const um_protector_def loud = {.name = "loud", .groups = "", .apply = loud_apply, .bound = declared_bound};
+    for (size_t i = 0; i < UM_COUNT(bounds); i++) {
+        protection p;
+        declared = bounds[i];
+        protection_open(&p, backend, "none", 1, 8, NULL);
+        assert_ok(um_protect_apply(&p.released, &loud, NULL, p.settings, p.clean, NULL));
+        assert_int_equal(largest_step(&p), largest[i]);
+        protection_close(&p);
+    }
 }
 
 static void refusals(void **state)
@@ -243,6 +296,7 @@ int main(void)
         BACKEND_TEST(saved_states_release_the_same),
         BACKEND_TEST(foreign_states_are_refused),
         BACKEND_TEST(every_protector_keeps_its_bound),
+        BACKEND_TEST(the_declared_bound_is_enforced),
         BACKEND_TEST(refusals),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

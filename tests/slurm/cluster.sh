@@ -34,29 +34,18 @@ cluster_install() {
     cluster_installed || { echo "Slurm could not be installed: $(tail -n 1 "$log")"; return 1; }
 }
 
-<<<<<<< HEAD
-# A block of NODES + 1 free ports; its first.
-cluster_ports() {
-    local base k
-    for base in 26800 27800 28800 29800 24800 23800; do
-=======
 # cluster_ports NODES: the first of NODES + 1 free ports; anywhere, so that two of us do not choose the same.
 cluster_ports() {
     local base k try
     for try in 1 2 3 4 5 6 7 8; do
         base=$((20000 + RANDOM % 600 * 20))
->>>>>>> wip-slurm
         for ((k = 0; k <= $1; k++)); do
             (exec 3<>"/dev/tcp/127.0.0.1/$((base + k))") 2>/dev/null && continue 2
         done
         echo $base
         return
     done
-<<<<<<< HEAD
-    return 1
-=======
     return "$try"
->>>>>>> wip-slurm
 }
 
 # cluster_conf NODES CPUS PORT. cred_expire: a requeued job may start after that many seconds (Slurm's default: two minutes).
@@ -94,10 +83,7 @@ PreemptType=preempt/partition_prio
 PreemptMode=REQUEUE
 MinJobAge=3600
 MpiDefault=none
-<<<<<<< HEAD
-=======
 MailProg=/bin/true
->>>>>>> wip-slurm
 ReturnToService=2
 SlurmctldTimeout=60
 SlurmdTimeout=60
@@ -151,11 +137,7 @@ cluster_up() {
         sleep 0.25
     done
     tail -n 5 "$cluster"/log/* >&2
-<<<<<<< HEAD
-    echo "Slurm's daemons did not come up: $(grep -hm1 -iE 'error|fatal' "$cluster"/log/* "$cluster/munge/log" 2>/dev/null)"
-=======
     echo "Slurm's daemons did not come up: $(grep -hiE 'fatal|error' "$cluster"/log/* "$cluster/munge/log" 2>/dev/null | head -n 1)"
->>>>>>> wip-slurm
     return 1
 }
 

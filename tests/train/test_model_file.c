@@ -67,6 +67,7 @@ static void round_trips_keep_every_bit(void **state)
     assert_ok(um_backend_create(&b, "cpu", UM_F32));
     for (int m = 0; m < 2; m++) {
         um_segmenter *s = NULL, *t = NULL;
+        unlink(at("m.h5"));
         small_segmenter(&s, b, models[m], SIDE, 1e-2, 3);
         for (int i = 0; i < 3; i++)
             assert_ok(um_segmenter_step(s, x, y, IMAGES, loss));
@@ -101,6 +102,7 @@ static void variants_come_back(void **state)
         assert_ok(um_model_find(&config.model, models[v]));
         assert_ok(um_segmenter_create(&s, b, &config));
         assert_ok(um_params_init(s->params, 1, UM_RNG_TEST));
+        unlink(at("v.h5"));
         assert_ok(um_model_save(s, at("v.h5"), 0, 1));
         assert_ok(um_model_load(&t, b, at("v.h5"), 32, 32, 1));
         if (v < 4) {
@@ -115,6 +117,58 @@ static void variants_come_back(void **state)
         um_segmenter_free(s);
         um_segmenter_free(t);
     }
+    um_backend_free(b);
+}
+
+/* The kinds of central-difference convolution: the same weights mean another network. */
+static void cdc_kinds_come_back(void **state)
+{
+    (void)state;
+    static const struct {
+        um_cdc cdc;
+        bool bottleneck;
+    } kinds[] = {{{UM_CDC_DUAL, 0, 0.25}, true}, {{UM_CDC_DUAL, 0, 0.25}, false}, {{UM_CDC_THETA, 0.3, 0.25}, true},
+                 {{UM_CDC_NONE, 0, 0.25}, false}};
+    float x[IMAGES * PIXELS], before[IMAGES * PIXELS], after[IMAGES * PIXELS];
+    um_backend *b = NULL;
+    read_images(x);
+    assert_ok(um_backend_create(&b, "cpu", UM_F32));
+    for (size_t k = 0; k < UM_COUNT(kinds); k++) {
+        um_segmenter_config config = {.net = net_config(2, 1, 1), .h = SIDE, .w = SIDE, .max_batch = IMAGES, .lanes = 1};
+        um_segmenter *s = NULL, *t = NULL;
+        config.net.cdc = kinds[k].cdc;
+        config.net.cdc_bottleneck = kinds[k].bottleneck;
+        assert_ok(um_model_find(&config.model, "cdc_unet"));
+        assert_ok(um_segmenter_create(&s, b, &config));
+        assert_ok(um_params_init(s->params, 1, UM_RNG_TEST));
+        unlink(at("c.h5"));
+        assert_ok(um_model_save(s, at("c.h5"), 0, 1));
+        assert_ok(um_model_load(&t, b, at("c.h5"), SIDE, SIDE, IMAGES));
+        assert_true(t->config.net.cdc.mode == kinds[k].cdc.mode && t->config.net.cdc_bottleneck == kinds[k].bottleneck);
+        assert_ok(um_segmenter_logits(s, x, IMAGES, before));
+        assert_ok(um_segmenter_logits(t, x, IMAGES, after));
+        assert_memory_equal(before, after, sizeof before);
+        um_segmenter_free(s);
+        um_segmenter_free(t);
+    }
+    um_backend_free(b);
+}
+
+/* A run that was killed behind its model may write it again; anybody else's file stays. */
+static void a_model_file_stays(void **state)
+{
+    (void)state;
+    um_backend *b = NULL;
+    um_segmenter *s = NULL, *other = NULL;
+    assert_ok(um_backend_create(&b, "cpu", UM_F32));
+    small_segmenter(&s, b, "unet", SIDE, 0, 1);
+    small_segmenter(&other, b, "unet", SIDE, 0, 2);
+    assert_ok(um_model_save(s, at("m.h5"), 0, 1));
+    assert_ok(um_model_save(s, at("m.h5"), 0, 1));
+    assert_int_equal(um_model_save(other, at("m.h5"), 0, 2), UM_E_USAGE);
+    assert_non_null(strstr(um_error_text(), "m.h5 exists and holds other weights"));
+    um_segmenter_free(s);
+    um_segmenter_free(other);
     um_backend_free(b);
 }
 
@@ -142,6 +196,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         FIXTURE_TEST(loads_what_pytorch_wrote), FIXTURE_TEST(round_trips_keep_every_bit), FIXTURE_TEST(variants_come_back),
+        FIXTURE_TEST(cdc_kinds_come_back),      FIXTURE_TEST(a_model_file_stays),
         FIXTURE_TEST(other_files_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -50,13 +50,14 @@ static void five_and_five_are_ten(void **state)
             step(first, i);
         assert_ok(um_curves_add(&curves, "loss", 1, 0.1));
         um_training_state s = {.fingerprint = "five", .n_nets = 1, .net_name = {"model"}, .net = {first->params},
-                               .progress = {3, 2, {0.1, 0.2, 0.3, 1e-300}}, .curves = &curves};
+                               .progress = {3, 2, {0.1, 0.2, 0.3, 1e-300}}, .curves = &curves, .seconds = 12.5};
         assert_ok(um_training_save(&s, at("state.h5")));
         um_training_state t = {
             .fingerprint = "five", .n_nets = 1, .net_name = {"model"}, .net = {second->params}, .curves = &loaded};
         assert_ok(um_training_load(&t, at("state.h5"), &found));
         assert_true(found);
         assert_memory_equal(&t.progress, &s.progress, sizeof t.progress);
+        assert_true(t.seconds == 12.5);
         assert_same_curves(&curves, &loaded);
         assert_same_training(first->params, second->params);
         for (int i = 5; i < 10; i++)

@@ -11,12 +11,6 @@ void UM_FN(um_thin_pack)(real *out, const real *w, int64_t n, int thin, int64_t 
     }
 }
 
-#if UM_REAL_IS_F64
-typedef int64_t v_index __attribute__((vector_size(UM_VECTOR_BYTES)));
-#else
-typedef int32_t v_index __attribute__((vector_size(UM_VECTOR_BYTES)));
-#endif
-
 /* Halves, then quarters, ...: a fixed order. */
 UM_INLINE real lanes_sum(vreal v)
 {
@@ -27,7 +21,7 @@ UM_INLINE real lanes_sum(vreal v)
         for (int l = 0; l < VL; l++) {
             from[l] = (l + half) % VL;
         }
-        v += __builtin_shuffle(v, from);
+        v += v_permute(v, from);
     }
     return v[0];
 }

@@ -40,17 +40,12 @@ UM_INLINE void store_plain(const um_conv_tile *t, real *y, const vreal *acc, con
 /* The lanes of stretch p first: lane k of the result is lane k*g + p. */
 UM_INLINE vreal lanes_of(vreal v, const int g, const int p)
 {
-#if UM_REAL_IS_F64
-    typedef int64_t v_index __attribute__((vector_size(UM_VECTOR_BYTES)));
-#else
-    typedef int32_t v_index __attribute__((vector_size(UM_VECTOR_BYTES)));
-#endif
     v_index from;
     UNROLL
     for (int l = 0; l < VL; l++) {
         from[l] = (l * g + p) % VL;
     }
-    return __builtin_shuffle(v, from);
+    return v_permute(v, from);
 }
 
 /* One column of g stretches; the last stretch may end before it. */

@@ -50,6 +50,25 @@ typedef real vreal_unaligned __attribute__((vector_size(UM_VECTOR_BYTES), aligne
 
 #define UM_INLINE static inline __attribute__((always_inline))
 
+#if UM_REAL_IS_F64
+typedef int64_t v_index __attribute__((vector_size(UM_VECTOR_BYTES)));
+#else
+typedef int32_t v_index __attribute__((vector_size(UM_VECTOR_BYTES)));
+#endif
+
+/* Lane k of the result is lane from[k] of v. */
+UM_INLINE vreal v_permute(vreal v, v_index from)
+{
+#ifdef __clang__
+    vreal out = v;
+    for (int l = 0; l < VL; l++)
+        out[l] = v[from[l]];
+    return out;
+#else
+    return __builtin_shuffle(v, from);
+#endif
+}
+
 UM_INLINE vreal v_load(const real *p)
 {
     return *(const vreal_unaligned *)p;
