@@ -18,7 +18,7 @@ static const um_opt_table *const *all_tables(void)
 {
     static const um_opt_table *list[MAX_TABLES];
     const um_opt_table *const fixed[] = {&um_data_table, &um_model_table, &um_loss_table, &um_export_table, &um_exploiter_table,
-                                         &um_metric_table, &um_run_table, &um_grid_table};
+                                         &um_metric_table, &um_run_table, &um_conv_table, &um_grid_table};
     size_t n = 0;
     int n_protectors = 0;
     const um_protector_def *const *protectors = um_protector_all(&n_protectors);
@@ -70,8 +70,10 @@ um_status um_cli_backend(const um_cli *cli, um_backend **out)
 {
     um_status rc = UM_OK;
     const um_run_options *run = um_settings_get(cli->settings, "run");
+    const um_conv_options *conv = um_settings_get(cli->settings, "conv");
     UM_TRY(um_run_check(run));
     UM_TRY(um_backend_create(out, um_run_backend_name(run), UM_F32));
+    (*out)->conv_algo = (um_conv_algo)conv->algo;
 done:
     return rc;
 }
