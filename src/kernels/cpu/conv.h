@@ -1,8 +1,8 @@
 /* Convolution on the CPU: the seam between the ops conv_fwd, conv_bwd_data, conv_bwd_weight and the algorithms that compute them.
  *
- * An algorithm is one const um_conv_impl. conv.c walks its list in order and takes the first that supports the shape, unless
- * attr.conv.algo names one. The choice is a pure function of the op, (C, K, H, W) and that attribute: never of a timing, the number
- * of threads or of images (DESIGN D8). A new algorithm is one more file and one line in conv.c.
+ * An algorithm is one const um_conv_impl. conv.c walks its list in order and takes the first that supports the shape and is worth it,
+ * unless attr.conv.algo names one. The choice is a pure function of the op, (C, K, H, W), the instruction set and that attribute:
+ * never of a timing, the number of threads or of images (DESIGN D8). A new algorithm is one more file and one line in conv.c.
  *
  * Bits: each output of fwd and bwd_data is one chain of multiply-adds in an order that only the shape decides; bwd_weight sums
  * each lane in an order that only the shape and the lane size decide, then adds the lanes by the tree of um_tree_sum. */
@@ -20,8 +20,9 @@ typedef struct um_conv_shape {
 
 typedef struct um_conv_impl {
     const char *name;
-    um_conv_algo algo; /* the attr.conv.algo that asks for it; UM_CONV_DIRECT covers all that are not Winograd */
+    um_conv_algo algo; /* UM_CONV_AUTO: the only one for its shapes, whatever attr.conv.algo asks for */
     bool (*supports)(const um_conv_shape *s, um_op op);
+    bool (*worth)(const um_conv_shape *s, um_op op); /* whether auto takes it; NULL: always */
     size_t (*workspace)(const um_conv_shape *s, um_op op); /* bytes, for up to um_conv_max_threads() threads */
     void (*fwd)(const um_conv_shape *s, const um_op_call *call);
     void (*bwd_data)(const um_conv_shape *s, const um_op_call *call);
@@ -29,6 +30,7 @@ typedef struct um_conv_impl {
 } um_conv_impl;
 
 extern const um_conv_impl UM_FN(um_conv_direct); /* 3x3, stride 1, pad 1 */
+extern const um_conv_impl UM_FN(um_conv_winograd); /* 3x3, stride 1, pad 1 */
 extern const um_conv_impl UM_FN(um_conv_gemm);   /* 1x1, stride 1, pad 0 */
 
 /* Threads: per-thread scratch lies in the workspace, so a run never uses more than prepare sized for, whatever um_threads() says

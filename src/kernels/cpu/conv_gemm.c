@@ -226,7 +226,7 @@ static void bwd_weight(const um_conv_shape *s, const um_op_call *call)
 
 const um_conv_impl UM_FN(um_conv_gemm) = {
     .name = "gemm",
-    .algo = UM_CONV_DIRECT,
+    .algo = UM_CONV_AUTO,
     .supports = supports,
     .workspace = workspace,
     .fwd = fwd,
