@@ -25,11 +25,12 @@ const um_conv_impl UM_FN(um_conv_direct) = {
     .bwd_weight = UM_FN(um_conv_direct_bwd_weight),
 };
 
-/* Measured: with fewer channels the transforms cost more than the products save. */
+/* Measured: with fewer channels the transforms cost more than the products save; sooner where a vector holds more channels. */
 static bool wino_worth(const um_conv_shape *s, um_op op)
 {
-    int64_t least = op == UM_OP_CONV_BWD_WEIGHT ? 32 : 16;
-    return s->c >= least && s->k >= least && s->h >= UM_WINO_SIDE && s->w >= UM_WINO_SIDE;
+    bool long_vectors = VL * sizeof(real) > 32;
+    int64_t least = long_vectors && op == UM_OP_CONV_BWD_WEIGHT ? 32 : 16, sum = long_vectors ? 48 : 32;
+    return s->c >= least && s->k >= least && s->c + s->k >= sum && s->h >= UM_WINO_SIDE && s->w >= UM_WINO_SIDE;
 }
 
 static size_t wino_workspace(const um_conv_shape *s, um_op op)
