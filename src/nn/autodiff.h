@@ -9,7 +9,12 @@ typedef struct um_grads {
     um_graph *graph;
     um_tid *of;      /* [n_tensors before the backward pass]: gradient of a root tensor, UM_NONE until the first contribution */
     int n;
+    um_node *last; /* nodes for the end of the list, which want complete sums over the batch */
+    int n_last, cap_last;
 } um_grads;
+
+/* Puts a node off until all others are there; it runs on gradients summed over the ranks. */
+um_status um_grads_defer(um_grads *gs, const um_node *node);
 
 /* Gradient of t as it stands, or UM_NONE when nothing has flowed into it. A slice's gradient is a slice of its parent's. */
 um_status um_grads_get(um_grads *gs, um_tid t, um_tid *out);

@@ -47,6 +47,7 @@ typedef struct um_graph {
     um_node *nodes;
     int n_nodes, cap_nodes;
     int n_forward; /* nodes before the backward pass; 0 while there is none */
+    int n_local;   /* nodes from here on read parameter gradients summed over all ranks (um_graph_backward); 0 like n_forward */
 } um_graph;
 
 um_status um_graph_create(um_graph **out, um_dtype real, int64_t max_batch);
@@ -69,7 +70,8 @@ um_status um_graph_concat(um_graph *g, um_tid *out, um_tid a, um_tid b, const ch
 
 /* Appends the backward pass of `loss` (the output of um_nn_seg_loss): gradients of every trainable parameter, and of the tensors in
  * `wanted` (n_wanted ids; their gradients come back in wanted_grads, kept). Only what leads to those is differentiated: a
- * frozen network costs no weight gradients, and an image nobody wants the gradient of costs no first-layer dx. */
+ * frozen network costs no weight gradients, and an image nobody wants the gradient of costs no first-layer dx. Nodes from n_local on
+ * derive gradients from others that are sums over the batch: with several ranks, sum the gradient block before they run. */
 um_status um_graph_backward(um_graph *g, um_tid loss, const um_tid *wanted, int n_wanted, um_tid *wanted_grads);
 
 /* Invariants: every operand exists, is written before it is read, and shapes fit the slices. UM_E_BUG naming the node. */

@@ -53,8 +53,9 @@ void UM_FN(um_conv_parts_set)(um_conv_parts *p, const um_batch *batch, int64_t b
 /* Where a part lies: pieces [*begin, *end) counted through the images of the lane, which is returned. */
 int UM_FN(um_conv_part_range)(const um_conv_parts *p, const um_batch *batch, int64_t blocks, int64_t part, int64_t *begin,
                               int64_t *end);
-/* The tree over the vectors at data, data + stride, ...: one vector of every part. */
-vreal UM_FN(um_conv_parts_sum)(const um_conv_parts *p, const real *data, int64_t stride);
+/* The tree over the vectors at data, data + stride, ...: one vector of every part. With g > 1, lanes k*g .. k*g + g - 1 of the vectors
+ * are added up within each lane of the batch, since ranks continue the tree over those: lane k*g holds the sum. */
+vreal UM_FN(um_conv_parts_sum)(const um_conv_parts *p, const real *data, int64_t stride, int g);
 
 UM_INLINE int64_t i_min(int64_t a, int64_t b)
 {

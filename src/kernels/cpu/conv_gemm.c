@@ -191,7 +191,7 @@ static void thin_sum(const um_conv_shape *s, const plan *p, const um_conv_parts 
     int64_t pitch = um_thin_pitch(p->n_long);
     real *dw = call->out[0].data;
     for (int64_t i = 0; i < p->thin * pitch; i += VL) {
-        v_store(ws + i, UM_FN(um_conv_parts_sum)(parts, ws + i, part_of(p)));
+        v_store(ws + i, UM_FN(um_conv_parts_sum)(parts, ws + i, part_of(p), 1));
     }
     for (int64_t i = 0; i < s->c * s->k; i++) {
         int64_t c = i / s->k, k = i % s->k;
