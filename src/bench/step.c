@@ -51,12 +51,14 @@ static um_status build_model(step *s, const um_bench_job *job, const um_bench_st
 {
     um_status rc = UM_OK;
     const um_model_def *model = NULL;
+    const um_run_options *run = um_settings_get(job->settings, "run");
     um_seg_attr loss = um_loss_attr(um_settings_get(job->settings, "loss"));
     um_model_config config = um_model_configure(um_settings_get(job->settings, "model"), w->channels);
     um_tid logits = UM_NONE;
     UM_TRY(um_model_find(&model, w->model));
     UM_TRY(um_params_create(&s->model, job->backend));
     UM_TRY(um_graph_create(&s->graph, job->backend->real, w->batch));
+    s->graph->max_lanes = (int)run->lanes;
     um_net net = {s->graph, s->model, true, UM_BN_TRAIN};
     UM_TRY(um_graph_input(s->graph, &s->inputs[0], "image", w->side, w->side, w->channels));
     UM_TRY(um_graph_input(s->graph, &s->inputs[1], "mask", w->side, w->side, 1));
@@ -192,11 +194,11 @@ static um_status report(const step *s, um_peer *peer, const um_bench_times *t, c
     um_status rc = UM_OK;
     double flops = (double)s->batch.n_total * um_graph_flops(s->graph, 0, s->graph->n_nodes), med = um_bench_median(t, 0);
     double peak_fma = fma[0] > fma[1] ? fma[0] : fma[1], ours = peak_memory(), theirs = 0, before = 0;
-    UM_TRY(um_text_add(out, "umed       median %.4f s, least %.4f s, %.0f GFLOP/s, %.2f of the multiply-add peak (%.0f before, %.0f after)\n", med,
-                       um_bench_least(t, 0), flops / med * 1e-9, flops / med / peak_fma, fma[0] * 1e-9, fma[1] * 1e-9));
+    const um_plan *plan = um_exec_plan(s->exec);
+    UM_TRY(um_text_add(out, "umed       median %.4f s, least %.4f s, %.0f GFLOP/s, %.2f of the multiply-add peak (%.0f before, %.0f after)\n",
+                       med, um_bench_least(t, 0), flops / med * 1e-9, flops / med / peak_fma, fma[0] * 1e-9, fma[1] * 1e-9));
     UM_TRY(um_text_add(out, "           resident %.0f MB at its highest, %.0f MB before the step; activations %.0f MB, workspace %.0f MB\n",
-                       ours * 1e-6, s->before * 1e-6, (double)um_exec_plan(s->exec)->arena_bytes * 1e-6,
-                       (double)um_exec_plan(s->exec)->workspace_bytes * 1e-6));
+                       ours * 1e-6, s->before * 1e-6, (double)plan->arena_bytes * 1e-6, (double)plan->workspace_bytes * 1e-6));
     if (!peer) {
         UM_TRY(um_text_add(out, "share of the multiply-add peak, median of %d steps: %.2fx\n", t->n_rounds, flops / med / peak_fma));
         goto done;

@@ -140,7 +140,7 @@ um_status um_exec_run(um_exec *e, const um_batch *batch, int first, int last)
 {
     um_status rc = UM_OK;
     int64_t n = batch->lane_begin[batch->n_lanes];
-    UM_REQUIRE(n >= 1 && n <= e->graph->max_batch);
+    UM_REQUIRE(n >= 1 && n <= e->graph->max_batch && batch->n_lanes <= e->graph->max_lanes);
     for (int i = first; i < (last < 0 ? e->graph->n_nodes : last); i++) {
         um_op_call call = e->calls[i];
         um_op op = e->graph->nodes[i].op;

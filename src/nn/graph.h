@@ -42,6 +42,7 @@ typedef struct um_node {
 typedef struct um_graph {
     um_dtype real;
     int64_t max_batch;
+    int max_lanes; /* of a batch; UM_MAX_LANES unless its owner lowers it before planning: sums over the batch need room per lane */
     um_tensor *tensors;
     int n_tensors, cap_tensors;
     um_node *nodes;

@@ -7,7 +7,6 @@ Which PyTorch: that of the first python3 on PATH.
 """
 
 import os
-import resource
 import sys
 import time
 
@@ -20,7 +19,9 @@ import torch_nets
 
 
 def peak_bytes():
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    """Of this program alone; ru_maxrss would count the process that started it."""
+    with open("/proc/self/status", encoding="ascii") as status:
+        return next(1024 * int(line.split()[1]) for line in status if line.startswith("VmHWM"))
 
 
 def adam(nets):

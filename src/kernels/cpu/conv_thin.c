@@ -11,12 +11,6 @@ void UM_FN(um_thin_pack)(real *out, const real *w, int64_t n, int thin, int64_t 
     }
 }
 
-#if UM_REAL_IS_F64
-typedef int64_t v_index __attribute__((vector_size(UM_VECTOR_BYTES)));
-#else
-typedef int32_t v_index __attribute__((vector_size(UM_VECTOR_BYTES)));
-#endif
-
 /* Halves, then quarters, ...: a fixed order. */
 UM_INLINE real lanes_sum(vreal v)
 {

@@ -40,11 +40,6 @@ UM_INLINE void store_plain(const um_conv_tile *t, real *y, const vreal *acc, con
 /* The lanes of stretch p first: lane k of the result is lane k*g + p. */
 UM_INLINE vreal lanes_of(vreal v, const int g, const int p)
 {
-#if UM_REAL_IS_F64
-    typedef int64_t v_index __attribute__((vector_size(UM_VECTOR_BYTES)));
-#else
-    typedef int32_t v_index __attribute__((vector_size(UM_VECTOR_BYTES)));
-#endif
     v_index from;
     UNROLL
     for (int l = 0; l < VL; l++) {
@@ -131,7 +126,7 @@ UM_INLINE void outer_run(const um_outer_tile *t, real *to, const int mr, const i
         UNROLL
         for (int j = 0; j < nv; j++) {
             real *out = to + (i * nv + j) * VL;
-            v_store(out, v_load(out) + acc[i][j]);
+            v_store(out, t->fresh ? acc[i][j] : v_load(out) + acc[i][j]);
         }
     }
 }

@@ -252,12 +252,6 @@ UM_INLINE void weight_store(const vreal *g, real *out, int64_t tap_step)
     }
 }
 
-#if UM_REAL_IS_F64
-typedef int64_t v_index __attribute__((vector_size(UM_VECTOR_BYTES)));
-#else
-typedef int32_t v_index __attribute__((vector_size(UM_VECTOR_BYTES)));
-#endif
-
 /* Rows to columns of a VL x VL block: interleaving row i with row i + VL/2, log2(VL) times. */
 UM_INLINE void transpose(vreal *r)
 {
