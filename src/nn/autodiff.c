@@ -76,6 +76,32 @@ done:
     return rc;
 }
 
+/* Slices share the memory of their parent, so nothing would be won by making them anew. */
+static bool made_by_norm(const um_graph *g, um_tid t)
+{
+    const um_tensor *q = &g->tensors[t];
+    bool alone = q->kind == UM_T_ACT && q->parent < 0 && !q->sliced && !q->keep;
+    return alone && q->producer >= 0 && g->nodes[q->producer].op == UM_OP_BN_APPLY;
+}
+
+um_status um_grads_value(um_grads *gs, um_tid t, um_tid *out)
+{
+    um_status rc = UM_OK;
+    um_graph *g = gs->graph;
+    *out = t;
+    if (!g->recompute || t >= gs->n || !made_by_norm(g, t))
+        return UM_OK;
+    if (gs->again[t] < 0) {
+        um_tensor q = g->tensors[t];
+        um_node node = g->nodes[q.producer];
+        UM_TRY(um_graph_act(g, &gs->again[t], q.name, q.dtype, q.batched, q.n, q.h, q.w, q.c));
+        UM_TRY(um_graph_node(g, node.op, node.name, node.in, &gs->again[t], &node.attr, false));
+    }
+    *out = gs->again[t];
+done:
+    return rc;
+}
+
 um_status um_grads_defer(um_grads *gs, const um_node *node)
 {
     um_status rc = UM_OK;
@@ -141,8 +167,9 @@ um_status um_graph_backward(um_graph *g, um_tid loss, const um_tid *wanted, int 
     um_grads gs = {.graph = g, .n = g->n_tensors};
     UM_REQUIRE(g->n_forward == 0);
     UM_TRY(UM_NEW_ARRAY(gs.of, g->n_tensors));
-    for (um_tid t = 0; t < g->n_tensors; t++)
-        gs.of[t] = UM_NONE;
+    UM_TRY(UM_NEW_ARRAY(gs.again, g->n_tensors));
+    for (um_tid t = 0; t < gs.n; t++)
+        gs.of[t] = gs.again[t] = UM_NONE;
     mark_needs(g, wanted, n_wanted);
     UM_REQUIRE(g->tensors[loss].needs_grad);
     g->n_forward = g->n_nodes;
@@ -158,6 +185,7 @@ um_status um_graph_backward(um_graph *g, um_tid loss, const um_tid *wanted, int 
     UM_TRY(um_graph_check(g));
 done:
     um_free(gs.last);
+    um_free(gs.again);
     um_free(gs.of);
     return rc;
 }

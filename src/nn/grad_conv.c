@@ -8,7 +8,11 @@ static um_status family(um_grads *gs, const um_node *node, um_op bwd_data, um_op
     UM_TRY(um_grads_get(gs, node->out[0], &dy));
     if (dy < 0)
         return UM_OK;
-    UM_TRY(um_grads_emit(gs, w, bwd_weight, node->name, (um_tid[]){x, dy}, &node->attr));
+    if (um_grads_wanted(gs, w)) {
+        um_tid value = UM_NONE;
+        UM_TRY(um_grads_value(gs, x, &value));
+        UM_TRY(um_grads_emit(gs, w, bwd_weight, node->name, (um_tid[]){value, dy}, &node->attr));
+    }
     UM_TRY(um_grads_emit(gs, bias, UM_OP_CHANNEL_SUM, node->name, &dy, NULL));
     UM_TRY(um_grads_emit(gs, x, bwd_data, node->name, (um_tid[]){dy, w}, &node->attr));
 done:

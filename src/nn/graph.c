@@ -12,6 +12,7 @@ um_status um_graph_create(um_graph **out, um_dtype real, int64_t max_batch)
     g->real = real;
     g->max_batch = max_batch;
     g->max_lanes = UM_MAX_LANES;
+    g->recompute = true;
     *out = g;
 done:
     return rc;
