@@ -243,7 +243,7 @@ static um_status make_fingerprint(fit *f)
     um_text text = {0};
     char data[UM_SHA256_HEX];
     um_dataset_sha256(f->job->data, data);
-    UM_TRY(um_settings_changes(f->job->settings, "umed model loss run", &text));
+    UM_TRY(um_settings_changes(f->job->settings, "umed model loss run conv", &text));
     UM_TRY(um_text_add(&text, "data %s rows %ld seed %llu\n", data, (long)f->job->rows->n, (unsigned long long)f->job->seed));
     um_sha256_of(um_text_get(&text), text.n, f->fingerprint);
 done:

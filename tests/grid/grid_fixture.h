@@ -36,7 +36,7 @@ static inline int fixture_setup(void **state)
     const um_protector_def *umed = NULL;
     const char *tmp = getenv("TMPDIR");
     const um_opt_table *const fixed[] = {&um_data_table, &um_model_table, &um_loss_table, &um_export_table, &um_exploiter_table,
-                                         &um_metric_table, &um_run_table, &um_grid_table};
+                                         &um_metric_table, &um_run_table, &um_conv_table, &um_grid_table};
     memcpy(tables, fixed, sizeof fixed);
     if (um_protector_find(&umed, "umed") != UM_OK)
         return -1;
