@@ -133,6 +133,7 @@ typedef struct um_batch {
     int64_t n_total;                            /* images of the global batch */
     int n_lanes;                                /* lanes held by this rank */
     int64_t lane_begin[UM_MAX_LANES + 1];       /* local image index; lane l is [lane_begin[l], lane_begin[l+1]), may be empty */
+    int64_t lane_most;                          /* plan time: images of the largest lane of any batch to come */
     /* Sum of n doubles over the ranks of the cell, in place, same bits everywhere; NULL with one rank. Returns a um_status. */
     int (*reduce)(void *arg, double *data, int64_t n);
     void *reduce_arg;

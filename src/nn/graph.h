@@ -42,7 +42,7 @@ typedef struct um_node {
 typedef struct um_graph {
     um_dtype real;
     int64_t max_batch;
-    int max_lanes; /* of a batch; UM_MAX_LANES unless its owner lowers it before planning: sums over the batch need room per lane */
+    int lanes;     /* its batches are cut into this many lanes of nearly equal size; 0: anything. Sums over the batch need room per lane */
     bool recompute; /* um_graph_backward makes the output of a normalisation anew instead of keeping it; true unless its owner says no */
     um_tensor *tensors;
     int n_tensors, cap_tensors;

@@ -74,6 +74,7 @@ static um_conv_shape shape_of(const um_op_call *call, um_op op)
     s.stride = call->attr.conv.stride;
     s.pad = call->attr.conv.pad;
     s.n_lanes = UM_FN(um_conv_lanes)(call->batch);
+    s.lane_most = UM_FN(um_conv_lane_most)(call->batch, s.n);
     return s;
 }
 

@@ -62,7 +62,7 @@ static size_t workspace(const um_conv_shape *s, um_op op)
     plan p = plan_of(s, op);
     int64_t reals = 2 * part_of(&p); /* weights and bias, packed */
     if (op == UM_OP_CONV_BWD_WEIGHT) {
-        reals = UM_FN(um_conv_parts_max)(s->n, s->n_lanes, p.chunks, part_bytes(&p)) * part_of(&p);
+        reals = UM_FN(um_conv_parts_max)(s->n, s->n_lanes, s->lane_most, p.chunks, part_bytes(&p)) * part_of(&p);
         reals += UM_FN(um_conv_max_threads)() * grad_of(&p);
     }
     return (size_t)reals * sizeof(real);

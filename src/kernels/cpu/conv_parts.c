@@ -21,14 +21,23 @@ int64_t UM_FN(um_conv_groups)(int64_t lane_images, int64_t blocks, int64_t part_
     return i_min(fit, lane_images * blocks);
 }
 
-int64_t UM_FN(um_conv_parts_max)(int64_t n, int64_t n_lanes, int64_t blocks, int64_t part_bytes)
+int64_t UM_FN(um_conv_parts_max)(int64_t n, int64_t n_lanes, int64_t lane_most, int64_t blocks, int64_t part_bytes)
 {
-    return i_min(n_lanes, n) * UM_FN(um_conv_groups)(n, blocks, part_bytes);
+    return i_min(n_lanes, n) * UM_FN(um_conv_groups)(lane_most, blocks, part_bytes);
 }
 
 int64_t UM_FN(um_conv_lanes)(const um_batch *batch)
 {
     return batch ? batch->n_lanes : UM_MAX_LANES;
+}
+
+int64_t UM_FN(um_conv_lane_most)(const um_batch *batch, int64_t n)
+{
+    int64_t most = batch ? batch->lane_most : n;
+    for (int l = 0; batch && l < batch->n_lanes; l++) {
+        most = i_max(most, batch->lane_begin[l + 1] - batch->lane_begin[l]);
+    }
+    return i_min(n, most);
 }
 
 void UM_FN(um_conv_parts_set)(um_conv_parts *p, const um_batch *batch, int64_t blocks, int64_t part_bytes)

@@ -93,15 +93,15 @@ static layout layout_of(const plan *p, int64_t parts, int threads)
     return l;
 }
 
-/* Lanes may hold any share of the images. */
+/* Smaller lanes may be one block where the largest is several. */
 size_t UM_FN(um_wino_bwd_weight_workspace)(const um_conv_shape *s)
 {
     plan p;
     int threads = UM_FN(um_conv_max_threads)();
-    plan_of(&p, s, s->n);
-    int64_t parts = i_min(s->n_lanes, s->n) * groups_of(&p, s->n), several = layout_of(&p, parts, threads).end;
+    plan_of(&p, s, s->lane_most);
+    int64_t parts = i_min(s->n_lanes, s->n) * groups_of(&p, s->lane_most), largest = layout_of(&p, parts, threads).end;
     p.one_block = p.shared;
-    return (size_t)i_max(several, layout_of(&p, parts, threads).end) * sizeof(real);
+    return (size_t)i_max(largest, layout_of(&p, parts, threads).end) * sizeof(real);
 }
 
 typedef struct job {
@@ -214,19 +214,17 @@ static void part_together(const job *j, int64_t part, real *team, real *own)
     }
 }
 
-static int64_t most_images(const um_batch *batch)
+static int64_t largest_lane(const um_batch *batch)
 {
-    int64_t most = 0;
-    for (int l = 0; l < batch->n_lanes; l++) {
-        most = i_max(most, batch->lane_begin[l + 1] - batch->lane_begin[l]);
-    }
-    return most;
+    um_batch now = *batch;
+    now.lane_most = 0;
+    return UM_FN(um_conv_lane_most)(&now, INT64_MAX);
 }
 
 void UM_FN(um_wino_bwd_weight)(const um_conv_shape *s, const um_op_call *call)
 {
     job j = {.call = call, .ws = call->workspace};
-    plan_of(&j.p, s, most_images(call->batch));
+    plan_of(&j.p, s, largest_lane(call->batch));
     parts_of(&j.p, call->batch, &j.parts);
     int threads = UM_FN(um_conv_threads)();
     int64_t n_parts = j.parts.first[j.parts.n_lanes];

@@ -69,17 +69,13 @@ um_status UM_FN(um_cpu_maxpool_fwd)(const um_op_call *call)
 static void unpool_run(real *restrict dx, const real *restrict dy, const uint8_t *restrict which, int place, int64_t c,
                        bool accumulate)
 {
-    int64_t k = 0;
-    for (; k + VL <= c; k += VL) {
-        v_bytes bytes;
-        memcpy(&bytes, which + k, sizeof bytes);
+    for (int64_t k = 0; k < c; k += VL) {
+        int n = (int)min64(VL, c - k);
+        v_bytes bytes = {0};
+        memcpy(&bytes, which + k, (size_t)n);
         v_index here = __builtin_convertvector(bytes, v_index) == place;
-        vreal g = (vreal)(here & (v_index)v_load(dy + k));
-        v_store(dx + k, accumulate ? v_load(dx + k) + g : g);
-    }
-    for (; k < c; k++) {
-        real g = which[k] == place ? dy[k] : 0;
-        dx[k] = accumulate ? dx[k] + g : g;
+        vreal g = (vreal)(here & (v_index)load_lanes(dy + k, n));
+        v_store_n(dx + k, accumulate ? load_lanes(dx + k, n) + g : g, n);
     }
 }
 
