@@ -72,7 +72,10 @@ static void unpool_run(real *restrict dx, const real *restrict dy, const uint8_t
     for (int64_t k = 0; k < c; k += VL) {
         int n = (int)min64(VL, c - k);
         v_bytes bytes = {0};
-        memcpy(&bytes, which + k, (size_t)n);
+        if (n == VL)
+            memcpy(&bytes, which + k, sizeof bytes);
+        else
+            memcpy(&bytes, which + k, (size_t)n); /* a call */
         v_index here = __builtin_convertvector(bytes, v_index) == place;
         vreal g = (vreal)(here & (v_index)load_lanes(dy + k, n));
         v_store_n(dx + k, accumulate ? load_lanes(dx + k, n) + g : g, n);
