@@ -12,12 +12,6 @@ const um_command um_command_archive = {
     .groups = "", .max_args = -1, .run = refuse,
 };
 
-const um_command um_command_bench = {
-    .name = "bench", .summary = "speed of ops, training steps, communication and files beside a peer",
-        .usage = "op|step|comm|io ...",
-    .options = "", .groups = "", .max_args = -1, .run = refuse,
-};
-
 const um_command um_command_medlocker = {
     .name = "medlocker", .summary = "visible adversarial watermarks with certificates",
         .usage = "train|mark|verify|recover|report ...",

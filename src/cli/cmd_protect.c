@@ -149,6 +149,6 @@ const um_command um_command_protect = {
     .name = "protect", .summary = "perturb a dataset for release",
     .usage = "[-c CONFIG] --data DATA.h5 [--protector umed] [--rows all|train] [--private DIR] [--state S.h5] "
              "[--seed 1] [--shards K] -o OUT.h5",
-    .options = "data protector rows private state seed shards output", .groups = "protectors export model loss run data", .max_args = 0,
+    .options = "data protector rows private state seed shards output", .groups = "protectors export model loss run conv data", .max_args = 0,
     .computes = true, .run = run,
 };

@@ -40,6 +40,8 @@ static const option_row rows[] = {
     {"size", 0, INTEGER, AT(size), "PIXELS", 0, 32768, "pixels per side", false},
     {"channels", 0, INTEGER, AT(channels), "1|3", 1, 3, "channels of the images", false},
     {"n", 0, INTEGER, AT(n), "COUNT", 1, 1e9, "number of images", false},
+    {"batch", 0, INTEGER, AT(batch), "COUNT", 1, 65536, "images per step", false},
+    {"peer", 0, TEXT, AT(peer), "pytorch|onednn", 0, 0, "measure this library beside ours, in turns", false},
     {"seed", 0, INTEGER, AT(seed), "N", 0, 9e15, "seed of everything random (default 1)", false},
     {"shards", 0, INTEGER, AT(shards), "K", 1, 99999, "write a folder of K shards", false},
     {"dry-run", 0, FLAG, AT(dry_run), NULL, 0, 0, "list every cell with its cost, and do nothing", false},
@@ -162,7 +164,7 @@ um_status um_cli_parse(um_cli *cli, int argc, char **argv)
     um_status rc = UM_OK;
     struct option longs[N_ROWS + 1];
     char letters[3 * N_ROWS];
-    um_cli_values v = {.n = -1, .size = -1, .channels = -1, .seed = -1, .shards = -1, .threads = -1};
+    um_cli_values v = {.n = -1, .size = -1, .batch = -1, .channels = -1, .seed = -1, .shards = -1, .threads = -1};
     build_options(cli->command, longs, letters);
     opterr = 0;
     optind = 1;

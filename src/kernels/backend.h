@@ -28,6 +28,7 @@ struct um_backend {
     const um_backend_iface *iface;
     char name[32];
     um_dtype real; /* UM_F32 or UM_F64 */
+    um_conv_algo conv_algo; /* what layers ask of their convolutions (nn/layers.h); UM_CONV_AUTO unless its owner changes it */
     void *impl;
 };
 

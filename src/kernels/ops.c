@@ -8,7 +8,7 @@ const um_op_info um_op_table[UM_OP_COUNT] = {
 
 void um_batch_set(um_batch *b, int64_t n, int n_lanes)
 {
-    *b = (um_batch){.n_total = n, .n_lanes = n_lanes};
+    *b = (um_batch){.n_total = n, .n_lanes = n_lanes, .lane_most = (n + n_lanes - 1) / n_lanes};
     for (int l = 0; l <= n_lanes; l++)
         b->lane_begin[l] = l * n / n_lanes;
 }

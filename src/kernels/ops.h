@@ -19,7 +19,8 @@
  * CHANNEL_SUM       dy[N,H,W,K]                                 db[K] = sum over all pixels (bias gradients)
  * CDC_FOLD          wv[3,3,C,K] (wc[3,3,C,K])                   k: protectors.md 1.4. dual: k = wv + wc off centre, k(0) = wv(0) - sum_{d!=0} wc(d);
  *                                                               theta (wc absent): k(d) = w(d), k(0) = w(0) - theta * sum_d w(d)
- * CDC_UNFOLD        dk                                          dual: dwv = dk, dwc(d) = dk(d) - dk(0); theta (out[1] absent): dw(d) = dk(d) - theta*dk(0)
+ * CDC_UNFOLD        dk                                          dual: dwc(d) = dk(d) - dk(0) (and dwv = dk); theta: dw(d) = dk(d) - theta*dk(0). A difference of
+ *                                                               sums over the batch: taken once these are complete
  * BN_STATS          x[N,H,W,C]                                  s f64[1,1,2,C]: sum x, sum x^2 of the local images
  * BN_COEF           (s over all ranks) gamma beta (mean, var)   coef real[1,1,4,C]: mean, r = 1/sqrt(var+eps), a = gamma*r, b = beta - mean*a
  *                                                               attr.bn.eval: from the running statistics in[3], in[4], s absent; else from s and
@@ -27,7 +28,8 @@
  *                                                               become (1-momentum)*old + momentum*batch, the variance unbiased (x m/(m-1))
  * BN_APPLY          x coef                                      y = a*x + b, attr.bn.relu: max(0, .)
  * BN_BWD_SUMS       dy x coef                                   s f64[1,1,2,C]: sum g, sum g*xh with g = dy (masked by a*x+b > 0 under relu), xh = (x-mean)*r
- * BN_BWD_PARAM      s (local)                                   dbeta = s[0], dgamma = s[1]: out[0] = dgamma, out[1] = dbeta
+ *                                                               (out[1] real: the same, each lane rounded to real before the tree, as gradients are)
+ * BN_BWD_PARAM      s real (local)                              dbeta = s[0], dgamma = s[1]: out[0] = dgamma, out[1] = dbeta
  * BN_BWD_APPLY      dy x coef (s over all ranks)                dx = a*(g - s0/m - xh*s1/m); attr.bn.eval or s absent: dx = a*g
  * ALL_REDUCE        s f64                                       the same, summed over the ranks of the cell (um_batch.reduce)
  * MAXPOOL_FWD       x[N,H,W,C]                                  y[N,H',W',C] (floor), which u8: size*dy + dx of the maximum in its window (attr.pool: size, stride,
@@ -174,6 +176,7 @@ typedef struct um_batch {
     uint32_t step;
     int n_lanes;                                /* lanes held by this rank */
     int64_t lane_begin[UM_MAX_LANES + 1];       /* local image index; lane l is [lane_begin[l], lane_begin[l+1]), may be empty */
+    int64_t lane_most;                          /* plan time: images of the largest lane of any batch to come */
     /* Sum of n doubles over the ranks of the cell, in place, same bits everywhere; NULL with one rank. Returns a um_status. */
     int (*reduce)(void *arg, double *data, int64_t n);
     void *reduce_arg;

@@ -16,12 +16,12 @@ static const char *const rules[UM_OP_COUNT] = {
     [UM_OP_CONVT_BWD_WEIGHT] = "r N H W C, r N 2H 2W K > R C 2 2 K",
     [UM_OP_CHANNEL_SUM] = "r N H W K > R 1 1 1 K",
     [UM_OP_CDC_FOLD] = "R 3 3 C K, ?R 3 3 C K > R 3 3 C K",
-    [UM_OP_CDC_UNFOLD] = "R 3 3 C K > R 3 3 C K, ?R 3 3 C K",
+    [UM_OP_CDC_UNFOLD] = "R 3 3 C K > R 3 3 C K",
     [UM_OP_BN_STATS] = "r N H W C > D 1 1 2 C",
     [UM_OP_BN_COEF] = "?D 1 1 2 C, R 1 1 1 C, R 1 1 1 C, ?R 1 1 1 C, ?R 1 1 1 C > R 1 1 4 C, ?R 1 1 1 C, ?R 1 1 1 C",
     [UM_OP_BN_APPLY] = "r N H W C, R 1 1 4 C > r N H W C",
-    [UM_OP_BN_BWD_SUMS] = "r N H W C, r N H W C, R 1 1 4 C > D 1 1 2 C",
-    [UM_OP_BN_BWD_PARAM] = "D 1 1 2 C > R 1 1 1 C, R 1 1 1 C",
+    [UM_OP_BN_BWD_SUMS] = "r N H W C, r N H W C, R 1 1 4 C > D 1 1 2 C, ?R 1 1 2 C",
+    [UM_OP_BN_BWD_PARAM] = "R 1 1 2 C > R 1 1 1 C, R 1 1 1 C",
     [UM_OP_BN_BWD_APPLY] = "r N H W C, r N H W C, R 1 1 4 C, ?D 1 1 2 C > r N H W C",
     [UM_OP_ALL_REDUCE] = "D N H W C > D N H W C",
     [UM_OP_MAXPOOL_FWD] = "r N H W C > r N P Q C, u N P Q C",
@@ -223,8 +223,6 @@ static um_status check_attr(um_op op, const um_op_call *call)
         why = "batch statistics need the sums (in[0]) and attr.bn.hw = H*W";
     else if (op == UM_OP_CDC_FOLD && a->cdc.dual != (call->in[1].c != 0))
         why = "attr.cdc.dual goes with the second kernel (in[1])";
-    else if (op == UM_OP_CDC_UNFOLD && a->cdc.dual != (call->out[1].c != 0))
-        why = "attr.cdc.dual goes with the second gradient (out[1])";
     else if ((op == UM_OP_CLIP_FWD || op == UM_OP_CLIP_BWD) && !(a->clip.lo <= a->clip.hi))
         why = "attr.clip.lo must not exceed attr.clip.hi";
     else if ((op == UM_OP_SEG_SUMS || op == UM_OP_SEG_BWD) && call->in[0].c > 2)

@@ -15,11 +15,18 @@ static const um_grad_rule rules[UM_OP_COUNT] = {
     [UM_OP_PATCHES_FWD] = um_grad_patches,   [UM_OP_ATTENTION_FWD] = um_grad_attention, [UM_OP_EMBED_ADD] = um_grad_embed,
 };
 
+/* Whose gradient a root tensor's is stored as: that of a folded kernel is the gradient of the kernel it adds to. */
+static um_tid owner_of(const um_graph *g, um_tid t)
+{
+    int producer = g->tensors[t].producer;
+    return producer >= 0 && g->nodes[producer].op == UM_OP_CDC_FOLD ? g->nodes[producer].in[0] : t;
+}
+
 um_status um_grads_get(um_grads *gs, um_tid t, um_tid *out)
 {
     um_tensor q = gs->graph->tensors[t];
     if (q.parent < 0) {
-        *out = gs->of[t];
+        *out = gs->of[owner_of(gs->graph, t)];
         return UM_OK;
     }
     um_tid parent = UM_NONE;
@@ -45,16 +52,16 @@ static um_status create_grad(um_grads *gs, um_tid t)
 um_status um_grads_target(um_grads *gs, um_tid t, um_tid *out, bool *accumulate)
 {
     um_status rc = UM_OK;
-    um_tid root = um_graph_root(gs->graph, t);
-    bool fresh = gs->of[root] < 0;
+    um_tid root = owner_of(gs->graph, um_graph_root(gs->graph, t));
+    bool fresh = gs->of[root] < 0, whole = gs->graph->tensors[t].parent < 0;
     if (fresh)
         UM_TRY(create_grad(gs, root));
-    if (fresh && root != t) { /* the first contribution covers one slice only: the others start from zero */
+    if (fresh && !whole) { /* the first contribution covers one slice only: the others start from zero */
         um_op_attr zero = {.fill = {0}};
         UM_TRY(um_graph_node(gs->graph, UM_OP_FILL, "zero", NULL, &gs->of[root], &zero, false));
     }
     UM_TRY(um_grads_get(gs, t, out));
-    *accumulate = !fresh || root != t;
+    *accumulate = !fresh || !whole;
 done:
     return rc;
 }
@@ -68,6 +75,47 @@ um_status um_grads_emit(um_grads *gs, um_tid t, um_op op, const char *name, cons
         return UM_OK;
     UM_TRY(um_grads_target(gs, t, &to, &accumulate));
     UM_TRY(um_graph_node(gs->graph, op, name, in, &to, attr, accumulate));
+done:
+    return rc;
+}
+
+/* Slices share the memory of their parent, so nothing would be won by making them anew. */
+static bool made_by_norm(const um_graph *g, um_tid t)
+{
+    const um_tensor *q = &g->tensors[t];
+    bool alone = q->kind == UM_T_ACT && q->parent < 0 && !q->sliced && !q->keep;
+    return alone && q->producer >= 0 && g->nodes[q->producer].op == UM_OP_BN_APPLY;
+}
+
+um_status um_grads_value(um_grads *gs, um_tid t, um_tid *out)
+{
+    um_status rc = UM_OK;
+    um_graph *g = gs->graph;
+    *out = t;
+    if (!g->recompute || t >= gs->n || !made_by_norm(g, t))
+        return UM_OK;
+    if (gs->again[t] < 0) {
+        um_tensor q = g->tensors[t];
+        um_node node = g->nodes[q.producer];
+        UM_TRY(um_graph_act(g, &gs->again[t], q.name, q.dtype, q.batched, q.n, q.h, q.w, q.c));
+        UM_TRY(um_graph_node(g, node.op, node.name, node.in, &gs->again[t], &node.attr, false));
+    }
+    *out = gs->again[t];
+done:
+    return rc;
+}
+
+um_status um_grads_defer(um_grads *gs, const um_node *node)
+{
+    um_status rc = UM_OK;
+    for (int i = 0; i < gs->n_last; i++)
+        if (gs->last[i].op == node->op && gs->last[i].out[0] == node->out[0])
+            return UM_OK; /* one network used twice */
+    if (gs->n_last == gs->cap_last) {
+        UM_TRY(UM_GROW(gs->last, gs->cap_last, gs->cap_last * 2 + 16));
+        gs->cap_last = gs->cap_last * 2 + 16;
+    }
+    gs->last[gs->n_last++] = *node;
 done:
     return rc;
 }
@@ -122,8 +170,9 @@ um_status um_graph_backward(um_graph *g, um_tid loss, const um_tid *wanted, int 
     um_grads gs = {.graph = g, .n = g->n_tensors};
     UM_REQUIRE(g->n_forward == 0);
     UM_TRY(UM_NEW_ARRAY(gs.of, g->n_tensors));
-    for (um_tid t = 0; t < g->n_tensors; t++)
-        gs.of[t] = UM_NONE;
+    UM_TRY(UM_NEW_ARRAY(gs.again, g->n_tensors));
+    for (um_tid t = 0; t < gs.n; t++)
+        gs.of[t] = gs.again[t] = UM_NONE;
     mark_needs(g, wanted, n_wanted);
     UM_REQUIRE(g->tensors[loss].needs_grad);
     g->n_forward = g->n_nodes;
@@ -132,9 +181,14 @@ um_status um_graph_backward(um_graph *g, um_tid loss, const um_tid *wanted, int 
         if (rules[node.op] && um_grads_wanted(&gs, node.out[0]))
             UM_TRY(rules[node.op](&gs, &node));
     }
+    g->n_local = g->n_nodes;
+    for (int i = 0; i < gs.n_last; i++)
+        UM_TRY(um_graph_node(g, gs.last[i].op, gs.last[i].name, gs.last[i].in, gs.last[i].out, &gs.last[i].attr, false));
     UM_TRY(keep_wanted(&gs, wanted, n_wanted, wanted_grads));
     UM_TRY(um_graph_check(g));
 done:
+    um_free(gs.last);
+    um_free(gs.again);
     um_free(gs.of);
     return rc;
 }

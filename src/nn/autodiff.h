@@ -8,8 +8,18 @@
 typedef struct um_grads {
     um_graph *graph;
     um_tid *of;      /* [n_tensors before the backward pass]: gradient of a root tensor, UM_NONE until the first contribution */
+    um_tid *again;   /* [n]: a tensor's second copy, um_grads_value */
     int n;
+    um_node *last; /* nodes for the end of the list, which want complete sums over the batch */
+    int n_last, cap_last;
 } um_grads;
+
+/* A tensor with the value of t, for a gradient that needs it: the output of a normalisation is made once more from its input, which
+ * the normalisation's own gradient needs anyway, so that the forward pass keeps one of the two. Else t itself. */
+um_status um_grads_value(um_grads *gs, um_tid t, um_tid *out);
+
+/* Puts a node off until all others are there; it runs on gradients summed over the ranks. */
+um_status um_grads_defer(um_grads *gs, const um_node *node);
 
 /* Gradient of t as it stands, or UM_NONE when nothing has flowed into it. A slice's gradient is a slice of its parent's. */
 um_status um_grads_get(um_grads *gs, um_tid t, um_tid *out);

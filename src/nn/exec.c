@@ -136,11 +136,21 @@ um_status um_exec_download(um_exec *e, um_tid t, void *host, int64_t n)
     return e->backend->iface->download(e->backend, host, bind(e, t).data, image_bytes(e, t, n));
 }
 
+/* No more lanes, and none larger, than the plan made room for. */
+static bool lanes_fit(const um_graph *g, const um_batch *batch)
+{
+    int64_t most = g->lanes ? (g->max_batch + g->lanes - 1) / g->lanes : g->max_batch;
+    for (int l = 0; l < batch->n_lanes; l++)
+        if (batch->lane_begin[l + 1] - batch->lane_begin[l] > most)
+            return false;
+    return batch->n_lanes <= (g->lanes ? g->lanes : UM_MAX_LANES);
+}
+
 um_status um_exec_run(um_exec *e, const um_batch *batch, int first, int last)
 {
     um_status rc = UM_OK;
     int64_t n = batch->lane_begin[batch->n_lanes];
-    UM_REQUIRE(n >= 1 && n <= e->graph->max_batch);
+    UM_REQUIRE(n >= 1 && n <= e->graph->max_batch && lanes_fit(e->graph, batch));
     for (int i = first; i < (last < 0 ? e->graph->n_nodes : last); i++) {
         um_op_call call = e->calls[i];
         um_op op = e->graph->nodes[i].op;

@@ -8,7 +8,11 @@ static um_status family(um_grads *gs, const um_node *node, um_op bwd_data, um_op
     UM_TRY(um_grads_get(gs, node->out[0], &dy));
     if (dy < 0)
         return UM_OK;
-    UM_TRY(um_grads_emit(gs, w, bwd_weight, node->name, (um_tid[]){x, dy}, &node->attr));
+    if (um_grads_wanted(gs, w)) {
+        um_tid value = UM_NONE;
+        UM_TRY(um_grads_value(gs, x, &value));
+        UM_TRY(um_grads_emit(gs, w, bwd_weight, node->name, (um_tid[]){value, dy}, &node->attr));
+    }
     UM_TRY(um_grads_emit(gs, bias, UM_OP_CHANNEL_SUM, node->name, &dy, NULL));
     UM_TRY(um_grads_emit(gs, x, bwd_data, node->name, (um_tid[]){dy, w}, &node->attr));
 done:
@@ -25,19 +29,21 @@ um_status um_grad_convt(um_grads *gs, const um_node *node)
     return family(gs, node, UM_OP_CONVT_BWD_DATA, UM_OP_CONVT_BWD_WEIGHT);
 }
 
+/* The folded kernel's gradient is already that of in[0] (um_grads_get); what differs from it follows at the end. */
 um_status um_grad_cdc_fold(um_grads *gs, const um_node *node)
 {
     um_status rc = UM_OK;
-    um_tid dk = UM_NONE, to[2] = {UM_NONE, UM_NONE};
-    bool accumulate[2] = {false, false};
-    UM_TRY(um_grads_get(gs, node->out[0], &dk));
-    if (dk < 0)
+    um_node unfold = *node;
+    bool accumulate = false;
+    UM_TRY(um_grads_get(gs, node->out[0], &unfold.in[0]));
+    if (unfold.in[0] < 0)
         return UM_OK;
-    for (int i = 0; i < 2; i++)
-        if (um_grads_wanted(gs, node->in[i]))
-            UM_TRY(um_grads_target(gs, node->in[i], &to[i], &accumulate[i]));
-    UM_REQUIRE(to[0] >= 0 && (to[1] < 0 || accumulate[0] == accumulate[1]));
-    UM_TRY(um_graph_node(gs->graph, UM_OP_CDC_UNFOLD, node->name, &dk, to, &node->attr, accumulate[0]));
+    unfold.op = UM_OP_CDC_UNFOLD;
+    unfold.in[1] = UM_NONE;
+    unfold.out[0] = unfold.in[0];
+    if (node->attr.cdc.dual)
+        UM_TRY(um_grads_target(gs, node->in[1], &unfold.out[0], &accumulate));
+    UM_TRY(um_grads_defer(gs, &unfold));
 done:
     return rc;
 }

@@ -1,17 +1,21 @@
 /* Gradient of batch normalisation, from the node that applies it (layers.md section 2). */
 #include "nn/autodiff.h"
 
-/* sums of g and g*xhat over this rank, and over all ranks. */
-static um_status backward_sums(um_grads *gs, const um_node *node, um_tid dy, um_tid *local, um_tid *all)
+/* sums of g and g*xhat: over this rank as gradients are rounded, and over all ranks. */
+static um_status backward_sums(um_grads *gs, const um_node *node, um_tid dy, bool learns, um_tid *rounded, um_tid *all)
 {
     um_status rc = UM_OK;
     um_graph *g = gs->graph;
     int64_t c = g->tensors[node->out[0]].c;
-    UM_TRY(um_graph_act(g, local, node->name, UM_F64, false, 1, 1, 2, c));
-    UM_TRY(um_graph_node(g, UM_OP_BN_BWD_SUMS, node->name, (um_tid[]){dy, node->in[0], node->in[1]}, local, &node->attr, false));
+    um_tid local = UM_NONE;
+    UM_TRY(um_graph_act(g, &local, node->name, UM_F64, false, 1, 1, 2, c));
+    if (learns)
+        UM_TRY(um_graph_act(g, rounded, node->name, g->real, false, 1, 1, 2, c));
+    UM_TRY(um_graph_node(g, UM_OP_BN_BWD_SUMS, node->name, (um_tid[]){dy, node->in[0], node->in[1]}, (um_tid[]){local, *rounded},
+                         &node->attr, false));
     if (!node->attr.bn.eval) {
         UM_TRY(um_graph_act(g, all, node->name, UM_F64, false, 1, 1, 2, c));
-        UM_TRY(um_graph_node(g, UM_OP_ALL_REDUCE, node->name, local, all, NULL, false));
+        UM_TRY(um_graph_node(g, UM_OP_ALL_REDUCE, node->name, &local, all, NULL, false));
     }
 done:
     return rc;
@@ -34,7 +38,7 @@ um_status um_grad_bn_apply(um_grads *gs, const um_node *node)
 {
     um_status rc = UM_OK;
     um_graph *g = gs->graph;
-    um_tid dy = UM_NONE, local = UM_NONE, all = UM_NONE;
+    um_tid dy = UM_NONE, rounded = UM_NONE, all = UM_NONE;
     um_node coef = g->nodes[g->tensors[node->in[1]].producer];
     UM_REQUIRE(coef.op == UM_OP_BN_COEF);
     bool learns = um_grads_wanted(gs, coef.in[1]);
@@ -42,9 +46,9 @@ um_status um_grad_bn_apply(um_grads *gs, const um_node *node)
     if (dy < 0)
         return UM_OK;
     if (learns || !node->attr.bn.eval)
-        UM_TRY(backward_sums(gs, node, dy, &local, &all));
+        UM_TRY(backward_sums(gs, node, dy, learns, &rounded, &all));
     if (learns)
-        UM_TRY(param_grads(gs, node, coef.in[1], coef.in[2], local));
+        UM_TRY(param_grads(gs, node, coef.in[1], coef.in[2], rounded));
     UM_TRY(um_grads_emit(gs, node->in[0], UM_OP_BN_BWD_APPLY, node->name, (um_tid[]){dy, node->in[0], node->in[1], all},
                          &node->attr));
 done:

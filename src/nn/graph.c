@@ -11,6 +11,7 @@ um_status um_graph_create(um_graph **out, um_dtype real, int64_t max_batch)
     UM_TRY(UM_NEW(g));
     g->real = real;
     g->max_batch = max_batch;
+    g->recompute = true;
     *out = g;
 done:
     return rc;

@@ -42,11 +42,14 @@ typedef struct um_node {
 typedef struct um_graph {
     um_dtype real;
     int64_t max_batch;
+    int lanes;     /* its batches are cut into this many lanes of nearly equal size; 0: anything. Sums over the batch need room per lane */
+    bool recompute; /* um_graph_backward makes the output of a normalisation anew instead of keeping it; true unless its owner says no */
     um_tensor *tensors;
     int n_tensors, cap_tensors;
     um_node *nodes;
     int n_nodes, cap_nodes;
     int n_forward; /* nodes before the backward pass; 0 while there is none */
+    int n_local;   /* nodes from here on read parameter gradients summed over all ranks (um_graph_backward); 0 like n_forward */
 } um_graph;
 
 um_status um_graph_create(um_graph **out, um_dtype real, int64_t max_batch);
@@ -70,7 +73,8 @@ um_status um_graph_concat_all(um_graph *g, um_tid *out, const um_tid *parts, int
 
 /* Appends the backward pass of `loss` (the output of um_nn_seg_loss or um_nn_align_sums): gradients of every trainable parameter, and of the tensors in
  * `wanted` (n_wanted ids; their gradients come back in wanted_grads, kept). Only what leads to those is differentiated: a
- * frozen network costs no weight gradients, and an image nobody wants the gradient of costs no first-layer dx. */
+ * frozen network costs no weight gradients, and an image nobody wants the gradient of costs no first-layer dx. Nodes from n_local on
+ * derive gradients from others that are sums over the batch: with several ranks, sum the gradient block before they run. */
 um_status um_graph_backward(um_graph *g, um_tid loss, const um_tid *wanted, int n_wanted, um_tid *wanted_grads);
 
 /* Invariants: every operand exists, is written before it is read, and shapes fit the slices. UM_E_BUG naming the node. */

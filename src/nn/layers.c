@@ -34,7 +34,7 @@ static um_status conv_node(const um_net *net, um_tid *out, um_tid x, um_tid w, u
     um_status rc = UM_OK;
     um_graph *g = net->graph;
     um_tid y = UM_NONE;
-    um_op_attr attr = {.conv = {.stride = 1, .pad = k / 2, .algo = UM_CONV_AUTO}};
+    um_op_attr attr = {.conv = {.stride = 1, .pad = k / 2, .algo = net->params->backend->conv_algo}};
     UM_TRY(um_nn_act_like(g, &y, x, name, g->tensors[x].h, g->tensors[x].w, out_ch));
     UM_TRY(um_graph_node(g, UM_OP_CONV_FWD, name, (um_tid[]){x, w, bias}, &y, &attr, false));
     *out = y;

@@ -96,7 +96,7 @@ um_status um_nn_ws_conv(const um_net *net, um_tid *out, um_tid x, const char *na
     bool direct = stride == 1 && (k == 1 || k == 3);
     um_tid w = UM_NONE, h = UM_NONE, r = UM_NONE, y = UM_NONE;
     um_param q = {.kind = UM_PARAM_CONV, .n_dims = 4, .dims = {out_ch, in_ch, k, k}, .init_bound = 1 / sqrt((double)(in_ch * k * k))};
-    um_op_attr conv = {.conv = {.stride = 1, .pad = direct ? k / 2 : 0, .algo = UM_CONV_AUTO}};
+    um_op_attr conv = {.conv = {.stride = 1, .pad = direct ? k / 2 : 0, .algo = net->params->backend->conv_algo}};
     UM_TRY(um_nn_param(net, &w, name, "weight", &q));
     if (direct)
         UM_TRY(um_graph_act(g, &h, name, g->real, false, k, k, in_ch, out_ch));

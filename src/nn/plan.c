@@ -155,7 +155,8 @@ static um_status ask_backend(const um_graph *g, um_plan *p, um_backend *backend)
     um_status rc = UM_OK;
     um_batch *batch = NULL;
     UM_TRY(UM_NEW(batch));
-    um_batch_set(batch, g->max_batch, UM_MAX_LANES);
+    um_batch_set(batch, g->max_batch, g->lanes ? g->lanes : UM_MAX_LANES);
+    batch->lane_most = g->lanes ? batch->lane_most : g->max_batch;
     for (int i = 0; i < g->n_nodes; i++) {
         const um_node *node = &g->nodes[i];
         if (!backend->iface->supports(backend, node->op)) {

@@ -193,7 +193,7 @@ static um_status prepare(em *e, const um_protect_job *job, um_curves *curves)
     UM_TRY(UM_NEW_ARRAY(e->pick, e->a.o.batch));
     UM_TRY(UM_NEW_ARRAY(e->margin, e->a.o.batch * e->a.pixels));
     UM_TRY(UM_NEW_ARRAY(e->counts, job->rows->n));
-    UM_TRY(um_protect_fingerprint(job, "em", "em model loss run", e->a.fingerprint));
+    UM_TRY(um_protect_fingerprint(job, "em", "em model loss run conv", e->a.fingerprint));
     e->a.state = (um_training_state){.fingerprint = e->a.fingerprint,
                                      .n_nets = 1,
                                      .net_name = {"surrogate"},
@@ -254,7 +254,7 @@ const um_protector_def um_protector_em = {
     .name = "em",
     .summary = "error-minimising noise (Huang et al., ICLR 2021) against a U-Net surrogate",
     .table = &table,
-    .groups = "em model loss run",
+    .groups = "em model loss run conv",
     .fit = fit,
     .apply = apply,
     .bound = bound,

@@ -100,7 +100,7 @@ um_status um_sep_learn(um_sep *s, um_curves *curves)
     um_attack *a = &s->a;
     char *h = NULL;
     um_fit_options hooks = {.after_epoch = keep_checkpoint, .payload = s, .n_arrays = 1, .array = {snapshot_array(s)}};
-    UM_TRY(um_attack_surrogate(a, s->o->clean_epochs, "sep surrogate", "sep model loss run", hooks, curves));
+    UM_TRY(um_attack_surrogate(a, s->o->clean_epochs, "sep surrogate", "sep model loss run conv", hooks, curves));
     if (!s->o->fa)
         goto done;
     UM_TRY(um_alloc((void **)&h, (size_t)(a->o.batch * a->pixels * um_input_grad_channels(a->grad)), um_dtype_bytes(a->real)));
@@ -247,7 +247,7 @@ um_status um_sep_open(um_sep *out, const um_protect_job *job, um_curves *curves)
     UM_TRY(um_attack_open(&s.a, job, &s.o->common, s.o->fa ? UM_INPUT_ALIGN : UM_INPUT_SEG, s.o->fa_class_balance));
     s.ball = (um_ball){.eps = s.a.o.eps, .step = -s.o->alpha};
     UM_TRY(allocate(&s));
-    UM_TRY(um_protect_fingerprint(job, "sep attack", "sep model loss run", s.a.fingerprint));
+    UM_TRY(um_protect_fingerprint(job, "sep attack", "sep model loss run conv", s.a.fingerprint));
     s.a.state = (um_training_state){.n_nets = 1,
                                     .net_name = {"surrogate"},
                                     .net = {s.a.surrogate->params},
@@ -321,7 +321,7 @@ const um_protector_def um_protector_sep = {
     .name = "sep",
     .summary = "self-ensemble protection (Chen et al., ICLR 2023) from checkpoints of a clean-trained U-Net",
     .table = &table,
-    .groups = "sep model loss run",
+    .groups = "sep model loss run conv",
     .fit = fit,
     .apply = apply,
     .bound = bound,

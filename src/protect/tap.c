@@ -200,7 +200,7 @@ static um_status prepare(tap *t, const um_protect_job *job, um_curves *curves)
     UM_TRY(um_alloc((void **)&t->moved_target, batch, (size_t)a->pixels * um_dtype_bytes(a->real)));
     for (int64_t i = 0; i < job->rows->n; i++)
         t->best[i] = INFINITY;
-    UM_TRY(um_protect_fingerprint(job, "tap attack", "tap model loss run", a->fingerprint));
+    UM_TRY(um_protect_fingerprint(job, "tap attack", "tap model loss run conv", a->fingerprint));
     a->state = (um_training_state){.fingerprint = a->fingerprint,
                                    .n_nets = 1,
                                    .net_name = {"surrogate"},
@@ -231,7 +231,7 @@ static um_status fit(const um_protect_job *job, void **state, um_curves *curves)
     tap t = {.o = um_settings_get(job->settings, "tap")};
     int64_t batches = (job->rows->n + t.o->common.batch - 1) / t.o->common.batch;
     UM_TRY(prepare(&t, job, curves));
-    UM_TRY(um_attack_surrogate(&t.a, t.o->clean_epochs, "tap surrogate", "tap model loss run", (um_fit_options){0}, curves));
+    UM_TRY(um_attack_surrogate(&t.a, t.o->clean_epochs, "tap surrogate", "tap model loss run conv", (um_fit_options){0}, curves));
     while (t.a.state.progress.epoch < batches)
         UM_TRY(attack_batch(&t));
     UM_TRY(um_saver_save(&t.a.saver));
@@ -269,7 +269,7 @@ const um_protector_def um_protector_tap = {
     .name = "tap",
     .summary = "targeted adversarial poisons (Fowl et al., NeurIPS 2021) from a clean-trained U-Net",
     .table = &table,
-    .groups = "tap model loss run",
+    .groups = "tap model loss run conv",
     .fit = fit,
     .apply = apply,
     .bound = bound,

@@ -235,6 +235,6 @@ done:
 
 const um_protector_def um_protector_umed = {
     .name = "umed", .summary = "UMed (IJCAI 2024): contour- and texture-aware generators against a U-Net surrogate",
-    .table = &um_umed_table, .groups = "umed model loss run", .unseen = true,
+    .table = &um_umed_table, .groups = "umed model loss run conv", .unseen = true,
     .fit = fit, .apply = apply, .bound = bound, .save = save, .load = load, .free = release, .cost = cost,
 };

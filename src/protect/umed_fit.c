@@ -234,7 +234,7 @@ static um_status prepare(fit *f)
     UM_TRY(um_params_init(u->contour, f->job->seed, UM_RNG_CONTOUR_INIT));
     UM_TRY(um_params_init(u->texture, f->job->seed, UM_RNG_TEXTURE_INIT));
     UM_TRY(um_params_init(u->surrogate, f->job->seed, UM_RNG_SURROGATE_INIT));
-    UM_TRY(um_protect_fingerprint(f->job, "umed", "umed model loss run", f->fingerprint));
+    UM_TRY(um_protect_fingerprint(f->job, "umed", "umed model loss run conv", f->fingerprint));
 done:
     return rc;
 }

@@ -30,6 +30,12 @@ static const um_opt run_rows[] = {
 };
 const um_opt_table um_run_table = UM_OPT_TABLE("run", um_run_options, run_rows);
 
+static const um_opt conv_rows[] = {
+    UM_OPT_ENUM_ROW(um_conv_options, algo, "algo", "auto", "auto direct winograd",
+                    "3x3 convolutions: by shape; in the order of the definition; or Winograd F(4,3) wherever it exists, faster and less exact"),
+};
+const um_opt_table um_conv_table = UM_OPT_TABLE("conv", um_conv_options, conv_rows);
+
 const char *um_run_backend_name(const um_run_options *o)
 {
     static const char *const names[] = {"auto", "cpu", "cuda", "check:cpu"};

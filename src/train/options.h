@@ -29,4 +29,10 @@ const char *um_run_backend_name(const um_run_options *o);
 /* UM_E_UNSUPPORTED naming the key for what this build lacks: reduce=fast, bn=lane (one rank only), tf32, bf16. */
 um_status um_run_check(const um_run_options *o);
 
+/* Group "conv". */
+typedef struct um_conv_options {
+    int algo; /* um_conv_algo */
+} um_conv_options;
+extern const um_opt_table um_conv_table;
+
 #endif

@@ -12,6 +12,7 @@ static um_status build_train(um_segmenter *s)
     um_tid logits = UM_NONE;
     UM_TRY(um_graph_create(&s->train_graph, s->backend->real, c->max_batch));
     um_graph *g = s->train_graph;
+    g->lanes = c->lanes;
     um_net net = {g, s->params, true, UM_BN_TRAIN, &aux};
     UM_TRY(um_graph_input(g, &s->x, "image", c->h, c->w, c->net.in_ch));
     UM_TRY(um_graph_input(g, &s->y, "mask", c->h, c->w, 1));
@@ -29,6 +30,7 @@ static um_status build_eval(um_segmenter *s)
     const um_segmenter_config *c = &s->config;
     UM_TRY(um_graph_create(&s->eval_graph, s->backend->real, c->max_batch));
     um_graph *g = s->eval_graph;
+    g->lanes = 1;
     um_net net = {g, s->params, false, UM_BN_EVAL};
     UM_TRY(um_graph_input(g, &s->eval_x, "image", c->h, c->w, c->net.in_ch));
     UM_TRY(c->model->build(&net, &c->net, s->eval_x, &s->eval_logits));

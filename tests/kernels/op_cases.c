@@ -69,19 +69,21 @@ static void derive_attention(um_op_call *call)
     um_ref_attention_fwd(&fwd);
 }
 
-#define CONV3 {.conv = {1, 1, UM_CONV_AUTO}}
-#define CONV1 {.conv = {1, 0, UM_CONV_AUTO}}
-
-/* The three convolution ops of one shape. k: taps per axis; gx, gy: gaps of input and output. */
-#define CONV_CASES(n, h, w, c, m, k, attr_, gx, gy)                                                                            \
+/* The three convolution ops of one shape, stride 1. k: taps per axis; gx, gy: gaps of input and output; limit: in f32. */
+#define CONV_CASES_TO(n, h, w, c, m, k, algo, gx, gy, limit)                                                                   \
     {"conv " #k "x" #k " fwd " #n " " #h "x" #w " " #c "->" #m, UM_OP_CONV_FWD,                                                \
-     {IMG(n, h, w, c, gx, FILL_ANY), PAR(k, k, c, m, FILL_ANY), VEC(m, FILL_ANY)}, {IMG(n, h, w, m, gy, FILL_ANY)}, attr_},    \
+     {IMG(n, h, w, c, gx, FILL_ANY), PAR(k, k, c, m, FILL_ANY), VEC(m, FILL_ANY)}, {IMG(n, h, w, m, gy, FILL_ANY)},            \
+     {.conv = {1, (k) / 2, algo}}, NULL, limit},                                                                               \
         {"conv " #k "x" #k " fwd no bias " #n " " #h "x" #w " " #c "->" #m, UM_OP_CONV_FWD,                                    \
-         {IMG(n, h, w, c, gx, FILL_ANY), PAR(k, k, c, m, FILL_ANY), NONE}, {IMG(n, h, w, m, gy, FILL_ANY)}, attr_},            \
+         {IMG(n, h, w, c, gx, FILL_ANY), PAR(k, k, c, m, FILL_ANY), NONE}, {IMG(n, h, w, m, gy, FILL_ANY)},                    \
+         {.conv = {1, (k) / 2, algo}}, NULL, limit},                                                                           \
         {"conv " #k "x" #k " bwd data " #n " " #h "x" #w " " #c "->" #m, UM_OP_CONV_BWD_DATA,                                  \
-         {IMG(n, h, w, m, gy, FILL_ANY), PAR(k, k, c, m, FILL_ANY)}, {IMG(n, h, w, c, gx, FILL_ANY)}, attr_},                  \
+         {IMG(n, h, w, m, gy, FILL_ANY), PAR(k, k, c, m, FILL_ANY)}, {IMG(n, h, w, c, gx, FILL_ANY)},                          \
+         {.conv = {1, (k) / 2, algo}}, NULL, limit},                                                                           \
         {"conv " #k "x" #k " bwd weight " #n " " #h "x" #w " " #c "->" #m, UM_OP_CONV_BWD_WEIGHT,                              \
-         {IMG(n, h, w, c, gx, FILL_ANY), IMG(n, h, w, m, gy, FILL_ANY)}, {PAR(k, k, c, m, FILL_ANY)}, attr_}
+         {IMG(n, h, w, c, gx, FILL_ANY), IMG(n, h, w, m, gy, FILL_ANY)}, {PAR(k, k, c, m, FILL_ANY)},                          \
+         {.conv = {1, (k) / 2, algo}}, NULL, limit}
+#define CONV_CASES(n, h, w, c, m, k, algo, gx, gy) CONV_CASES_TO(n, h, w, c, m, k, algo, gx, gy, 0)
 
 #define CONVT_CASES(n, h, w, c, m, gx, gy)                                                                                     \
     {"convt fwd " #n " " #h "x" #w " " #c "->" #m, UM_OP_CONVT_FWD,                                                            \
@@ -103,7 +105,7 @@ static void derive_attention(um_op_call *call)
          {IMG(n, h, w, c, gx, FILL_ANY), PAR(1, 1, 4, c, FILL_ANY)}, {IMG(n, h, w, c, gy, FILL_ANY)}, BN(relu, false, 0)},     \
         {"bn bwd sums " #n " " #h "x" #w "x" #c " relu " #relu, UM_OP_BN_BWD_SUMS,                                             \
          {IMG(n, h, w, c, gy, FILL_ANY), IMG(n, h, w, c, gx, FILL_ANY), PAR(1, 1, 4, c, FILL_ANY)},                            \
-         {SUMS(1, 2, c, FILL_ANY)}, BN(relu, false, 0)},                                                                       \
+         {SUMS(1, 2, c, FILL_ANY), PAR(1, 1, 2, c, FILL_ANY)}, BN(relu, false, 0)},                                                                       \
         {"bn bwd apply " #n " " #h "x" #w "x" #c " relu " #relu, UM_OP_BN_BWD_APPLY,                                           \
          {IMG(n, h, w, c, gy, FILL_ANY), IMG(n, h, w, c, gx, FILL_ANY), PAR(1, 1, 4, c, FILL_ANY), SUMS(1, 2, c, FILL_ANY)},   \
          {IMG(n, h, w, c, gy, FILL_ANY)}, BN(relu, false, 0)}
@@ -235,17 +237,25 @@ static void derive_attention(um_op_call *call)
      {.adam = {1e-2, 0.9, 0.999, 1e-8, decay, step_}}}
 
 const op_case op_cases[] = {
-    CONV_CASES(1, 1, 1, 1, 1, 3, CONV3, 0, 0),
-    CONV_CASES(1, 5, 7, 3, 8, 3, CONV3, 0, 0),
-    CONV_CASES(2, 7, 5, 5, 9, 3, CONV3, 3, 2),
-    CONV_CASES(4, 6, 33, 16, 24, 3, CONV3, 0, 0),
-    CONV_CASES(5, 4, 4, 20, 17, 3, CONV3, 4, 1),
-    CONV_CASES(4, 23, 19, 8, 16, 3, CONV3, 8, 0),
-    CONV_CASES(4, 12, 12, 1, 16, 3, CONV3, 0, 0),
-    CONV_CASES(1, 3, 5, 1, 1, 1, CONV1, 0, 0),
-    CONV_CASES(4, 7, 9, 24, 1, 1, CONV1, 1, 0),
-    CONV_CASES(4, 33, 17, 16, 9, 1, CONV1, 0, 3),
-    CONV_CASES(5, 21, 20, 13, 33, 1, CONV1, 2, 2),
+    CONV_CASES(1, 1, 1, 1, 1, 3, UM_CONV_AUTO, 0, 0),
+    CONV_CASES(1, 5, 7, 3, 8, 3, UM_CONV_AUTO, 0, 0),
+    CONV_CASES(2, 7, 5, 5, 9, 3, UM_CONV_AUTO, 3, 2),
+    CONV_CASES(4, 6, 33, 16, 24, 3, UM_CONV_AUTO, 0, 0),
+    CONV_CASES(5, 4, 4, 20, 17, 3, UM_CONV_AUTO, 4, 1),
+    CONV_CASES(4, 23, 19, 8, 16, 3, UM_CONV_AUTO, 8, 0),
+    CONV_CASES(4, 12, 12, 1, 16, 3, UM_CONV_AUTO, 0, 0),
+    CONV_CASES(1, 3, 5, 1, 1, 1, UM_CONV_AUTO, 0, 0),
+    CONV_CASES(4, 7, 9, 24, 1, 1, UM_CONV_AUTO, 1, 0),
+    CONV_CASES(4, 33, 17, 16, 9, 1, UM_CONV_AUTO, 0, 3),
+    CONV_CASES(5, 21, 20, 13, 33, 1, UM_CONV_AUTO, 2, 2),
+    CONV_CASES(3, 13, 18, 33, 40, 3, UM_CONV_DIRECT, 0, 0),
+    CONV_CASES(2, 9, 9, 32, 32, 3, UM_CONV_DIRECT, 1, 2),
+    CONV_CASES_TO(1, 1, 1, 1, 1, 3, UM_CONV_WINOGRAD, 0, 0, 3e-5),
+    CONV_CASES_TO(2, 7, 5, 5, 9, 3, UM_CONV_WINOGRAD, 3, 2, 3e-5),
+    CONV_CASES_TO(4, 6, 33, 16, 24, 3, UM_CONV_WINOGRAD, 0, 0, 3e-5),
+    CONV_CASES_TO(5, 13, 18, 33, 40, 3, UM_CONV_WINOGRAD, 0, 5, 3e-5),
+    CONV_CASES_TO(4, 6, 7, 96, 100, 3, UM_CONV_WINOGRAD, 0, 0, 3e-5),  /* weight gradients by all threads together */
+    CONV_CASES_TO(4, 9, 8, 150, 160, 3, UM_CONV_WINOGRAD, 2, 0, 3e-5), /* weight-stationary, more than one chunk */
     CONVT_CASES(1, 1, 1, 1, 1, 0, 0),
     CONVT_CASES(1, 3, 5, 5, 3, 1, 2),
     CONVT_CASES(4, 7, 5, 16, 8, 0, 8),
@@ -275,13 +285,15 @@ const op_case op_cases[] = {
     {"bn coef eval keeps running", UM_OP_BN_COEF,
      {NONE, VEC(5, FILL_ANY), VEC(5, FILL_ANY), VEC(5, FILL_ANY), VEC(5, FILL_POSITIVE)},
      {PAR(1, 1, 4, 5, FILL_ANY), VEC(5, FILL_ANY), VEC(5, FILL_ANY)}, BN(false, true, 0)},
-    {"bn bwd param", UM_OP_BN_BWD_PARAM, {SUMS(1, 2, 19, FILL_ANY)}, {VEC(19, FILL_ANY), VEC(19, FILL_ANY)}},
+    {"bn bwd sums of a frozen network", UM_OP_BN_BWD_SUMS,
+     {IMG(4, 5, 7, 9, 0, FILL_ANY), IMG(4, 5, 7, 9, 0, FILL_ANY), PAR(1, 1, 4, 9, FILL_ANY)}, {SUMS(1, 2, 9, FILL_ANY)},
+     BN(true, false, 0)},
+    {"bn bwd param", UM_OP_BN_BWD_PARAM, {PAR(1, 1, 2, 19, FILL_ANY)}, {VEC(19, FILL_ANY), VEC(19, FILL_ANY)}},
 
     {"cdc fold dual", UM_OP_CDC_FOLD, {PAR(3, 3, 5, 9, FILL_ANY), PAR(3, 3, 5, 9, FILL_ANY)}, {PAR(3, 3, 5, 9, FILL_ANY)},
      {.cdc = {.dual = true}}},
     {"cdc fold theta", UM_OP_CDC_FOLD, {PAR(3, 3, 1, 8, FILL_ANY)}, {PAR(3, 3, 1, 8, FILL_ANY)}, {.cdc = {.theta = 0.7}}},
-    {"cdc unfold dual", UM_OP_CDC_UNFOLD, {PAR(3, 3, 5, 9, FILL_ANY)}, {PAR(3, 3, 5, 9, FILL_ANY), PAR(3, 3, 5, 9, FILL_ANY)},
-     {.cdc = {.dual = true}}},
+    {"cdc unfold dual", UM_OP_CDC_UNFOLD, {PAR(3, 3, 5, 9, FILL_ANY)}, {PAR(3, 3, 5, 9, FILL_ANY)}, {.cdc = {.dual = true}}},
     {"cdc unfold theta", UM_OP_CDC_UNFOLD, {PAR(3, 3, 1, 8, FILL_ANY)}, {PAR(3, 3, 1, 8, FILL_ANY)}, {.cdc = {.theta = 0.7}}},
     {"all reduce on one rank", UM_OP_ALL_REDUCE, {SUMS(1, 2, 9, FILL_ANY)}, {SUMS(1, 2, 9, FILL_ANY)}},
 

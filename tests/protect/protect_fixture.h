@@ -69,6 +69,7 @@ static inline void protection_settings(um_settings **out, const char *const *set
     tables[n_tables++] = &um_model_table;
     tables[n_tables++] = &um_loss_table;
     tables[n_tables++] = &um_run_table;
+    tables[n_tables++] = &um_conv_table;
     tables[n_tables++] = &um_export_table;
     const um_protector_def *const *all = um_protector_all(&n);
     for (int i = 0; i < n && n_tables < 23; i++)

@@ -105,12 +105,7 @@ void um_ref_cdc_fold(const um_op_call *call)
 
 void um_ref_cdc_unfold(const um_op_call *call)
 {
-    const um_view *dk = &call->in[0], *dwv = &call->out[0], *dwc = &call->out[1];
-    REF_FOR(dk, u, v, q, o)
-    {
-        double g = *ref_at(dk, u, v, q, o), centre = *ref_at(dk, 1, 1, q, o);
-        *ref_at(dwv, u, v, q, o) = dwc->data ? g : g - call->attr.cdc.theta * centre;
-        if (dwc->data)
-            *ref_at(dwc, u, v, q, o) = g - centre;
-    }
+    const um_view *dk = &call->in[0], *dw = &call->out[0];
+    double share = call->attr.cdc.dual ? 1 : call->attr.cdc.theta;
+    REF_FOR(dw, u, v, q, o) *ref_at(dw, u, v, q, o) = *ref_at(dk, u, v, q, o) - share * *ref_at(dk, 1, 1, q, o);
 }

@@ -81,6 +81,9 @@ void um_ref_bn_bwd_sums(const um_op_call *call)
         *ref_at(s, 0, 0, 0, k) += g;
         *ref_at(s, 0, 0, 1, k) += g * normalised(call, i, r, c, k);
     }
+    const um_view *rounded = &call->out[1];
+    for (int64_t k = 0; rounded->data && k < 2 * s->c; k++)
+        *ref_at(rounded, 0, 0, k / s->c, k % s->c) = *ref_at(s, 0, 0, k / s->c, k % s->c);
 }
 
 void um_ref_bn_bwd_param(const um_op_call *call)

@@ -20,7 +20,7 @@ static int64_t blocks_per_image(const um_view *v)
 
 size_t um_block_bytes(const um_view *shape, int64_t width)
 {
-    return (size_t)((UM_MAX_LANES + shape->n * blocks_per_image(shape)) * width) * sizeof(double);
+    return (size_t)((2 * UM_MAX_LANES + shape->n * blocks_per_image(shape)) * width) * sizeof(double);
 }
 
 static double *block_parts(const um_op_call *call, int64_t width)

@@ -10,7 +10,7 @@ typedef void (*um_block_fn)(const um_op_call *call, int64_t begin, int64_t end, 
 
 size_t um_block_bytes(const um_view *shape, int64_t width); /* workspace of the functions below */
 
-/* Returns [n_lanes][width] in the workspace. */
+/* Returns [n_lanes][width] in the workspace; behind it there is room for as much again. */
 double *um_block_lane_sums(const um_op_call *call, const um_view *shape, int64_t width, um_block_fn fn);
 
 /* sums: [N][width]. */

@@ -64,18 +64,13 @@ static void stats_block(const um_op_call *call, int64_t begin, int64_t end, doub
     }
 }
 
-static um_status lane_tree(const um_op_call *call, const um_view *shape, um_block_fn fn)
+um_status UM_FN(um_cpu_bn_stats)(const um_op_call *call)
 {
-    int64_t width = 2 * shape->c;
-    double *lanes = um_block_lane_sums(call, shape, width, fn);
+    int64_t width = 2 * call->in[0].c;
+    double *lanes = um_block_lane_sums(call, &call->in[0], width, stats_block);
     um_tree_sum_f64(lanes, call->batch->n_lanes, width);
     memcpy(call->out[0].data, lanes, (size_t)width * sizeof *lanes);
     return UM_OK;
-}
-
-um_status UM_FN(um_cpu_bn_stats)(const um_op_call *call)
-{
-    return lane_tree(call, &call->in[0], stats_block);
 }
 
 static void update_running(real *running, double batch, double momentum)
@@ -178,17 +173,23 @@ static void bwd_sums_block(const um_op_call *call, int64_t begin, int64_t end, d
 
 um_status UM_FN(um_cpu_bn_bwd_sums)(const um_op_call *call)
 {
-    return lane_tree(call, &call->in[0], bwd_sums_block);
+    int64_t width = 2 * call->in[0].c;
+    double *lanes = um_block_lane_sums(call, &call->in[0], width, bwd_sums_block);
+    if (call->out[1].data)
+        memcpy(call->out[1].data, lanes_rounded_sum(lanes, call->batch->n_lanes, width), (size_t)width * sizeof(real));
+    um_tree_sum_f64(lanes, call->batch->n_lanes, width);
+    memcpy(call->out[0].data, lanes, (size_t)width * sizeof *lanes);
+    return UM_OK;
 }
 
 um_status UM_FN(um_cpu_bn_bwd_param)(const um_op_call *call)
 {
-    const double *s = call->in[0].data;
+    const real *s = call->in[0].data;
     real *dgamma = call->out[0].data, *dbeta = call->out[1].data;
     int64_t c = call->in[0].c;
     for (int64_t k = 0; k < c; k++) {
-        dgamma[k] = (call->accumulate ? dgamma[k] : 0) + (real)s[c + k];
-        dbeta[k] = (call->accumulate ? dbeta[k] : 0) + (real)s[k];
+        dgamma[k] = (call->accumulate ? dgamma[k] : 0) + s[c + k];
+        dbeta[k] = (call->accumulate ? dbeta[k] : 0) + s[k];
     }
     return UM_OK;
 }

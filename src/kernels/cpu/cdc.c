@@ -33,15 +33,12 @@ um_status UM_FN(um_cpu_cdc_fold)(const um_op_call *call)
 um_status UM_FN(um_cpu_cdc_unfold)(const um_op_call *call)
 {
     const real *dk = call->in[0].data;
-    real *dwv = call->out[0].data, *dwc = call->out[1].data;
-    bool dual = call->attr.cdc.dual, accumulate = call->accumulate;
-    real theta = dual ? 0 : (real)call->attr.cdc.theta;
+    real *dw = call->out[0].data, share = call->attr.cdc.dual ? 1 : (real)call->attr.cdc.theta;
     int64_t plane = um_view_count(&call->in[0]) / TAPS;
-    for (int64_t i = 0; i < TAPS * plane; i++) {
-        real centre = dk[CENTRE * plane + i % plane];
-        dwv[i] = (accumulate ? dwv[i] : 0) + (dk[i] - theta * centre);
-        if (dual)
-            dwc[i] = (accumulate ? dwc[i] : 0) + (dk[i] - centre);
+    for (int64_t i = 0; i < plane; i++) {
+        real centre = dk[CENTRE * plane + i];
+        for (int t = 0; t < TAPS; t++)
+            dw[t * plane + i] = dk[t * plane + i] - share * centre;
     }
     return UM_OK;
 }

@@ -1,9 +1,10 @@
 #include "kernels/cpu/conv.h"
 #include "kernels/cpu/conv_direct.h"
+#include "kernels/cpu/conv_winograd.h"
 
 #include <inttypes.h>
 
-static bool direct_supports(const um_conv_shape *s, um_op op)
+static bool is_3x3(const um_conv_shape *s, um_op op)
 {
     (void)op;
     return s->kh == 3 && s->kw == 3 && s->stride == 1 && s->pad == 1;
@@ -17,11 +18,35 @@ static size_t direct_workspace(const um_conv_shape *s, um_op op)
 const um_conv_impl UM_FN(um_conv_direct) = {
     .name = "direct",
     .algo = UM_CONV_DIRECT,
-    .supports = direct_supports,
+    .supports = is_3x3,
     .workspace = direct_workspace,
     .fwd = UM_FN(um_conv_direct_fwd),
     .bwd_data = UM_FN(um_conv_direct_bwd_data),
     .bwd_weight = UM_FN(um_conv_direct_bwd_weight),
+};
+
+/* Measured: with fewer channels the transforms cost more than the products save; sooner where a vector holds more channels. */
+static bool wino_worth(const um_conv_shape *s, um_op op)
+{
+    bool long_vectors = VL * sizeof(real) > 32;
+    int64_t least = long_vectors && op == UM_OP_CONV_BWD_WEIGHT ? 32 : 16, sum = long_vectors ? 48 : 32;
+    return s->c >= least && s->k >= least && s->c + s->k >= sum && s->h >= UM_WINO_SIDE && s->w >= UM_WINO_SIDE;
+}
+
+static size_t wino_workspace(const um_conv_shape *s, um_op op)
+{
+    return op == UM_OP_CONV_BWD_WEIGHT ? UM_FN(um_wino_bwd_weight_workspace)(s) : UM_FN(um_wino_workspace)(s, op);
+}
+
+const um_conv_impl UM_FN(um_conv_winograd) = {
+    .name = "winograd",
+    .algo = UM_CONV_WINOGRAD,
+    .supports = is_3x3,
+    .worth = wino_worth,
+    .workspace = wino_workspace,
+    .fwd = UM_FN(um_wino_fwd),
+    .bwd_data = UM_FN(um_wino_bwd_data),
+    .bwd_weight = UM_FN(um_wino_bwd_weight),
 };
 
 /* Views of the three roles in a call. */
@@ -49,15 +74,17 @@ static um_conv_shape shape_of(const um_op_call *call, um_op op)
     s.stride = call->attr.conv.stride;
     s.pad = call->attr.conv.pad;
     s.n_lanes = UM_FN(um_conv_lanes)(call->batch);
+    s.lane_most = UM_FN(um_conv_lane_most)(call->batch, s.n);
     return s;
 }
 
 static const um_conv_impl *choose(const um_conv_shape *s, um_op op, um_conv_algo algo)
 {
-    static const um_conv_impl *const list[] = {&UM_FN(um_conv_gemm), &UM_FN(um_conv_direct)};
+    static const um_conv_impl *const list[] = {&UM_FN(um_conv_gemm), &UM_FN(um_conv_winograd), &UM_FN(um_conv_direct)};
     for (size_t i = 0; i < sizeof list / sizeof list[0]; i++) {
-        bool asked = algo == UM_CONV_AUTO || algo == list[i]->algo;
-        if (asked && list[i]->supports(s, op)) {
+        bool worth = algo != UM_CONV_AUTO || !list[i]->worth || list[i]->worth(s, op);
+        bool asked = algo == UM_CONV_AUTO || list[i]->algo == UM_CONV_AUTO || algo == list[i]->algo;
+        if (asked && worth && list[i]->supports(s, op)) {
             return list[i];
         }
     }
@@ -91,9 +118,6 @@ static um_status prepare(const um_op_call *call, um_op op, const char *name, siz
     um_conv_shape s = shape_of(call, op);
     operands o = operands_of(call, op);
     UM_TRY(check(&o, &s, name));
-    if (call->attr.conv.algo == UM_CONV_WINOGRAD) {
-        return um_fail(UM_E_UNSUPPORTED, "%s: conv.algo = winograd is not available on the CPU; use auto or direct", name);
-    }
     const um_conv_impl *impl = choose(&s, op, call->attr.conv.algo);
     if (!impl) {
         return um_fail(UM_E_UNSUPPORTED,

@@ -41,7 +41,7 @@ size_t UM_FN(um_conv_direct_weight_workspace)(const um_conv_shape *s)
 {
     um_strip_plan p;
     plan_of(&p, s);
-    int64_t parts = UM_FN(um_conv_parts_max)(s->n, s->n_lanes, p.strips, part_bytes(&p));
+    int64_t parts = UM_FN(um_conv_parts_max)(s->n, s->n_lanes, s->lane_most, p.strips, part_bytes(&p));
     return (size_t)layout_of(&p, parts, UM_FN(um_conv_max_threads)()).end * sizeof(real);
 }
 

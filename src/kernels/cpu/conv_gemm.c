@@ -62,7 +62,7 @@ static size_t workspace(const um_conv_shape *s, um_op op)
     plan p = plan_of(s, op);
     int64_t reals = 2 * part_of(&p); /* weights and bias, packed */
     if (op == UM_OP_CONV_BWD_WEIGHT) {
-        reals = UM_FN(um_conv_parts_max)(s->n, s->n_lanes, p.chunks, part_bytes(&p)) * part_of(&p);
+        reals = UM_FN(um_conv_parts_max)(s->n, s->n_lanes, s->lane_most, p.chunks, part_bytes(&p)) * part_of(&p);
         reals += UM_FN(um_conv_max_threads)() * grad_of(&p);
     }
     return (size_t)reals * sizeof(real);
@@ -191,7 +191,7 @@ static void thin_sum(const um_conv_shape *s, const plan *p, const um_conv_parts 
     int64_t pitch = um_thin_pitch(p->n_long);
     real *dw = call->out[0].data;
     for (int64_t i = 0; i < p->thin * pitch; i += VL) {
-        v_store(ws + i, UM_FN(um_conv_parts_sum)(parts, ws + i, part_of(p)));
+        v_store(ws + i, UM_FN(um_conv_parts_sum)(parts, ws + i, part_of(p), 1));
     }
     for (int64_t i = 0; i < s->c * s->k; i++) {
         int64_t c = i / s->k, k = i % s->k;
@@ -226,7 +226,7 @@ static void bwd_weight(const um_conv_shape *s, const um_op_call *call)
 
 const um_conv_impl UM_FN(um_conv_gemm) = {
     .name = "gemm",
-    .algo = UM_CONV_DIRECT,
+    .algo = UM_CONV_AUTO,
     .supports = supports,
     .workspace = workspace,
     .fwd = fwd,

@@ -65,17 +65,13 @@ void UM_FN(um_pixels_pack)(real *out, const real *in, int64_t rows, int64_t row_
     }
 }
 
-/* One summed vector: adds the pixels of each channel, drops the padding. */
+/* One summed vector: the first lane of each channel. */
 static void vector_out(vreal sum, int g, real *dw, int64_t channels, bool accumulate)
 {
     real lanes[VL];
     v_store(lanes, sum);
     for (int64_t k = 0; k < channels; k++) {
-        real v = lanes[k * g];
-        for (int q = 1; q < g; q++) {
-            v += lanes[k * g + q];
-        }
-        dw[k] = accumulate ? dw[k] + v : v;
+        dw[k] = accumulate ? dw[k] + lanes[k * g] : lanes[k * g];
     }
 }
 
@@ -89,7 +85,7 @@ void UM_FN(um_panels_sum)(const um_panels *p, int64_t depth, const um_conv_parts
         for (int j = 0; j < nv; j++) {
             int64_t first = um_panel_first(p, panel) + j * VL / p->g;
             const real *from = data + um_panel_at(p, panel, depth) + (row * nv + j) * VL;
-            vreal sum = UM_FN(um_conv_parts_sum)(parts, from, stride);
+            vreal sum = UM_FN(um_conv_parts_sum)(parts, from, stride, p->g);
             vector_out(sum, p->g, dw + row * ld + first, i_min(VL / p->g, p->channels - first), accumulate);
         }
     }

@@ -21,14 +21,23 @@ int64_t UM_FN(um_conv_groups)(int64_t lane_images, int64_t blocks, int64_t part_
     return i_min(fit, lane_images * blocks);
 }
 
-int64_t UM_FN(um_conv_parts_max)(int64_t n, int64_t n_lanes, int64_t blocks, int64_t part_bytes)
+int64_t UM_FN(um_conv_parts_max)(int64_t n, int64_t n_lanes, int64_t lane_most, int64_t blocks, int64_t part_bytes)
 {
-    return i_min(n_lanes, n) * UM_FN(um_conv_groups)(n, blocks, part_bytes);
+    return i_min(n_lanes, n) * UM_FN(um_conv_groups)(lane_most, blocks, part_bytes);
 }
 
 int64_t UM_FN(um_conv_lanes)(const um_batch *batch)
 {
     return batch ? batch->n_lanes : UM_MAX_LANES;
+}
+
+int64_t UM_FN(um_conv_lane_most)(const um_batch *batch, int64_t n)
+{
+    int64_t most = batch ? batch->lane_most : n;
+    for (int l = 0; batch && l < batch->n_lanes; l++) {
+        most = i_max(most, batch->lane_begin[l + 1] - batch->lane_begin[l]);
+    }
+    return i_min(n, most);
 }
 
 void UM_FN(um_conv_parts_set)(um_conv_parts *p, const um_batch *batch, int64_t blocks, int64_t part_bytes)
@@ -76,16 +85,28 @@ static vreal group_sum(const real *data, int64_t n, int64_t stride)
     return group_sum(data, left, stride) + group_sum(data + left * stride, n - left, stride);
 }
 
-static vreal lane_sum(const um_conv_parts *p, int64_t lane, int64_t n, const real *data, int64_t stride)
+/* Lane l becomes v[l] + v[l + 1] + ... + v[l + g - 1]. */
+static vreal pixels_sum(vreal v, int g)
 {
-    if (n == 1) {
-        return group_sum(data + p->first[lane] * stride, p->first[lane + 1] - p->first[lane], stride);
+    real lanes[2 * VL] = {0};
+    v_store(lanes, v);
+    for (int q = 1; q < g; q++) {
+        v += v_load(lanes + q);
     }
-    int64_t left = left_half(n);
-    return lane_sum(p, lane, left, data, stride) + lane_sum(p, lane + left, n - left, data, stride);
+    return v;
 }
 
-vreal UM_FN(um_conv_parts_sum)(const um_conv_parts *p, const real *data, int64_t stride)
+static vreal lane_sum(const um_conv_parts *p, int64_t lane, int64_t n, const real *data, int64_t stride, int g)
 {
-    return p->n_lanes > 0 ? lane_sum(p, 0, p->n_lanes, data, stride) : (vreal){0};
+    if (n == 1) {
+        vreal sum = group_sum(data + p->first[lane] * stride, p->first[lane + 1] - p->first[lane], stride);
+        return g > 1 ? pixels_sum(sum, g) : sum;
+    }
+    int64_t left = left_half(n);
+    return lane_sum(p, lane, left, data, stride, g) + lane_sum(p, lane + left, n - left, data, stride, g);
+}
+
+vreal UM_FN(um_conv_parts_sum)(const um_conv_parts *p, const real *data, int64_t stride, int g)
+{
+    return p->n_lanes > 0 ? lane_sum(p, 0, p->n_lanes, data, stride, g) : (vreal){0};
 }

@@ -126,7 +126,7 @@ UM_INLINE void outer_run(const um_outer_tile *t, real *to, const int mr, const i
         UNROLL
         for (int j = 0; j < nv; j++) {
             real *out = to + (i * nv + j) * VL;
-            v_store(out, v_load(out) + acc[i][j]);
+            v_store(out, t->fresh ? acc[i][j] : v_load(out) + acc[i][j]);
         }
     }
 }

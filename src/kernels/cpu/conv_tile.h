@@ -22,13 +22,14 @@ typedef struct um_conv_tile {
 /* Columns 0..cols-1 of an output row, in tiles of nearly equal size. */
 void UM_FN(um_conv_row)(const um_conv_tile *t, int64_t cols, int nv, int g);
 
-/* out[i][:] += sum over rows and columns of a[r*a_row + c*a_col + i*g] * d[r*d_row + c*d_col][:] for i < depth. */
+/* out[i][:] += sum over rows and columns of a[r*a_row + c*a_col + i*g] * d[r*d_row + c*d_col][:] for i < depth; fresh: out = sum. */
 typedef struct um_outer_tile {
     const real *a;
     int64_t a_row, a_col;
     const real *d; /* output gradients, nv * VL reals each */
     int64_t d_row, d_col;
     int64_t rows, cols;
+    bool fresh;
 } um_outer_tile;
 
 void UM_FN(um_conv_outer)(const um_outer_tile *t, int64_t depth, int nv, int g, real *out);

@@ -143,7 +143,8 @@ um_status UM_FN(um_cpu_convt_bwd_weight_prepare)(const um_op_call *call, size_t 
     UM_TRY(check("convt_bwd_weight", &call->in[0], &call->out[0], &call->in[1]));
     plan p = plan_of(&call->in[0], &call->in[1], false);
     int64_t blocks = i_ceil_div(p.h, block_rows(&p)), bytes_part = p.packed * (int64_t)sizeof(real);
-    int64_t parts = UM_FN(um_conv_parts_max)(p.n, UM_FN(um_conv_lanes)(call->batch), blocks, bytes_part);
+    int64_t lane_most = UM_FN(um_conv_lane_most)(call->batch, p.n);
+    int64_t parts = UM_FN(um_conv_parts_max)(p.n, UM_FN(um_conv_lanes)(call->batch), lane_most, blocks, bytes_part);
     *bytes = (size_t)(parts * p.packed + UM_FN(um_conv_max_threads)() * grad_of(&p)) * sizeof(real);
 done:
     return rc;

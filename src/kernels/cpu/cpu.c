@@ -7,6 +7,7 @@
 #include "base/threads.h"
 #include "kernels/backend_impl.h"
 #include "kernels/cpu/table.h"
+#include "kernels/probe.h"
 
 typedef struct cpu_impl {
     um_backend_base base;
@@ -18,16 +19,17 @@ typedef struct cpu_impl {
 typedef struct isa_entry {
     const char *name;
     const um_cpu_op *f32, *f64;
+    const um_cpu_probe *probe;
 } isa_entry;
 
 /* Narrowest first. */
 static const isa_entry isas[] = {
-    {"generic", um_cpu_table_f32_generic, um_cpu_table_f64_generic},
+    {"generic", um_cpu_table_f32_generic, um_cpu_table_f64_generic, &um_cpu_probes_f32_generic},
 #ifdef UM_CPU_HAS_AVX2
-    {"avx2", um_cpu_table_f32_avx2, um_cpu_table_f64_avx2},
+    {"avx2", um_cpu_table_f32_avx2, um_cpu_table_f64_avx2, &um_cpu_probes_f32_avx2},
 #endif
 #ifdef UM_CPU_HAS_AVX512
-    {"avx512", um_cpu_table_f32_avx512, um_cpu_table_f64_avx512},
+    {"avx512", um_cpu_table_f32_avx512, um_cpu_table_f64_avx512, &um_cpu_probes_f32_avx512},
 #endif
 };
 
@@ -75,6 +77,16 @@ static um_status check_isa_name(void)
 const char *um_cpu_isa(void)
 {
     return pick_isa()->name;
+}
+
+double um_probe_fma(int threads)
+{
+    return pick_isa()->probe->fma(threads);
+}
+
+double um_probe_triad(int threads, float *a, const float *b, const float *c, int64_t n)
+{
+    return pick_isa()->probe->triad(threads, a, b, c, n);
 }
 
 static bool cpu_supports(const um_backend *b, um_op op)

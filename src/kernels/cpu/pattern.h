@@ -39,6 +39,21 @@ UM_INLINE void pattern_fold(double *out, const double *sums, int64_t c, int64_t 
     }
 }
 
+/* A gradient travels between ranks as `real`: lane sums are rounded before the tree, which ranks continue. lanes: [n_lanes][n] in
+ * f64, with room for as many reals behind; returns the n sums there. */
+UM_INLINE const real *lanes_rounded_sum(const double *lanes, int n_lanes, int64_t n)
+{
+    real *rounded = (real *)(lanes + n_lanes * n);
+    for (int64_t i = 0; i < n_lanes * n; i++)
+        rounded[i] = (real)lanes[i];
+#if UM_REAL_IS_F64
+    um_tree_sum_f64(rounded, n_lanes, n);
+#else
+    um_tree_sum_f32(rounded, n_lanes, n);
+#endif
+    return rounded;
+}
+
 UM_INLINE int64_t min64(int64_t a, int64_t b)
 {
     return a < b ? a : b;

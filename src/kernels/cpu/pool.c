@@ -2,20 +2,46 @@
 #include "kernels/cpu/pattern.h"
 #include "kernels/cpu/span.h"
 
-/* x: top left pixel of the window; right, down: distance to its neighbours. The first maximum wins, a NaN wins. */
+UM_INLINE vreal choose(v_index mask, vreal yes, vreal no)
+{
+    return (vreal)((mask & (v_index)yes) | (~mask & (v_index)no));
+}
+
+/* The maximum of four, and which it is: the first one wins, a NaN wins. */
+UM_INLINE void pool_four(const vreal *v, vreal *best, v_index *which)
+{
+    *best = v[0];
+    *which = (v_index){0};
+    for (int i = 1; i < 4; i++) {
+        v_index take = ~(v_index)(v[i] <= *best) & (v_index)(*best == *best);
+        *best = choose(take, v[i], *best);
+        *which = (take & i) | (~take & *which);
+    }
+}
+
+UM_INLINE vreal load_lanes(const real *p, int64_t left)
+{
+    return left >= VL ? v_load(p) : v_load_n(p, (int)left);
+}
+
+/* x: top left pixel of the window; right, down: distance to its neighbours. */
 static void pool_run(real *restrict y, uint8_t *restrict which, const real *restrict x, int64_t right, int64_t down, int64_t c)
 {
-    for (int64_t k = 0; k < c; k++) {
-        const real v[4] = {x[k], x[k + right], x[k + down], x[k + down + right]};
-        real best = v[0];
-        int at = 0;
-        for (int i = 1; i < 4; i++) {
-            bool take = !(v[i] <= best) & (best == best);
-            at = take ? i : at;
-            best = take ? v[i] : best;
+    for (int64_t k = 0; k < c; k += VL) {
+        int n = (int)min64(VL, c - k);
+        const vreal v[4] = {load_lanes(x + k, n), load_lanes(x + k + right, n), load_lanes(x + k + down, n),
+                            load_lanes(x + k + down + right, n)};
+        vreal best;
+        v_index at;
+        pool_four(v, &best, &at);
+        v_bytes bytes = __builtin_convertvector(at, v_bytes);
+        if (n == VL) {
+            v_store(y + k, best);
+            memcpy(which + k, &bytes, sizeof bytes);
+        } else {
+            v_store_n(y + k, best, n);
+            memcpy(which + k, &bytes, (size_t)n);
         }
-        y[k] = best;
-        which[k] = (uint8_t)at;
     }
 }
 
@@ -78,9 +104,16 @@ um_status UM_FN(um_cpu_maxpool_fwd)(const um_op_call *call)
 static void unpool_run(real *restrict dx, const real *restrict dy, const uint8_t *restrict which, int place, int64_t c,
                        bool accumulate)
 {
-    for (int64_t k = 0; k < c; k++) {
-        real g = which[k] == place ? dy[k] : 0;
-        dx[k] = accumulate ? dx[k] + g : g;
+    for (int64_t k = 0; k < c; k += VL) {
+        int n = (int)min64(VL, c - k);
+        v_bytes bytes = {0};
+        if (n == VL)
+            memcpy(&bytes, which + k, sizeof bytes);
+        else
+            memcpy(&bytes, which + k, (size_t)n); /* a call */
+        v_index here = __builtin_convertvector(bytes, v_index) == place;
+        vreal g = (vreal)(here & (v_index)load_lanes(dy + k, n));
+        v_store_n(dx + k, accumulate ? load_lanes(dx + k, n) + g : g, n);
     }
 }
 

@@ -48,6 +48,14 @@ enum { VL = UM_VECTOR_BYTES / (int)sizeof(real) };
 typedef real vreal __attribute__((vector_size(UM_VECTOR_BYTES)));
 typedef real vreal_unaligned __attribute__((vector_size(UM_VECTOR_BYTES), aligned(sizeof(real)), may_alias));
 
+/* Integers as wide as a real: comparisons, shuffles. And as many bytes. */
+#if UM_REAL_IS_F64
+typedef int64_t v_index __attribute__((vector_size(UM_VECTOR_BYTES)));
+#else
+typedef int32_t v_index __attribute__((vector_size(UM_VECTOR_BYTES)));
+#endif
+typedef uint8_t v_bytes __attribute__((vector_size(UM_VECTOR_BYTES / sizeof(real))));
+
 #define UM_INLINE static inline __attribute__((always_inline))
 
 #if UM_REAL_IS_F64

@@ -26,23 +26,14 @@ um_status UM_FN(um_cpu_channel_sum_prepare)(const um_op_call *call, size_t *byte
     return UM_OK;
 }
 
-/* A gradient travels between ranks as `real`; so lane sums are rounded before the tree, which ranks continue. */
 um_status UM_FN(um_cpu_channel_sum)(const um_op_call *call)
 {
     int64_t c = call->in[0].c;
-    int64_t n = call->batch->n_lanes * c;
-    const double *sums = um_block_lane_sums(call, &call->in[0], c, channel_sum_block);
-    real *lanes = (real *)((double *)call->workspace + n); /* behind the lane sums the workspace is free again */
+    const double *lanes = um_block_lane_sums(call, &call->in[0], c, channel_sum_block);
+    const real *sums = lanes_rounded_sum(lanes, call->batch->n_lanes, c);
     real *db = call->out[0].data;
-    for (int64_t i = 0; i < n; i++)
-        lanes[i] = (real)sums[i];
-#if UM_REAL_IS_F64
-    um_tree_sum_f64(lanes, call->batch->n_lanes, c);
-#else
-    um_tree_sum_f32(lanes, call->batch->n_lanes, c);
-#endif
     for (int64_t k = 0; k < c; k++)
-        db[k] = call->accumulate ? db[k] + lanes[k] : lanes[k];
+        db[k] = call->accumulate ? db[k] + sums[k] : sums[k];
     return UM_OK;
 }
 

@@ -1,0 +1,38 @@
+/* What `umed bench` measures. Every function checks results before it times them, times in rounds (rounds.h), and appends a table
+ * to `out`: conditions first, one row per case, and last a line that ends in the ratio to the peer ("1.83x"; above 1: faster than
+ * the peer). A peer that is asked for and missing is an error. */
+#ifndef UM_BENCH_BENCH_H
+#define UM_BENCH_BENCH_H
+
+#include "base/opt.h"
+#include "bench/peer.h"
+#include "kernels/backend.h"
+
+typedef struct um_bench_job {
+    um_backend *backend;         /* f32; its conv_algo is what is measured; borrowed */
+    const um_settings *settings; /* borrowed */
+    const char *peer;            /* NULL: none, then ratios are to the machine's own peak */
+    int rounds;
+} um_bench_job;
+
+/* A convolution 3x3: n images of side x side, c to k channels. */
+typedef struct um_bench_shape {
+    int64_t n, side, c, k;
+} um_bench_shape;
+
+/* Forward, backward-data and backward-weight of every shape (n_shapes = 0: the list of docs/performance.md) against the peer.
+ * Errors: UM_E_NUMERIC when a result is further from float64 than 1e-5 (forward, data) or 5e-5 (weights), relative L2. */
+um_status um_bench_conv(const um_bench_job *job, const um_bench_shape *shapes, int n_shapes, um_text *out);
+
+/* The passes between convolutions, each as a share of the triad a = b + 3 c over as many bytes. */
+um_status um_bench_passes(const um_bench_job *job, um_text *out);
+
+typedef struct um_bench_step_job {
+    const char *model; /* of um_model_find, or "umed": a generator step of UMed */
+    int64_t side, batch, channels;
+} um_bench_step_job;
+
+/* A training step (forward, loss, backward, Adam). Peers: pytorch runs the same step, onednn the convolutions of the step alone. */
+um_status um_bench_step(const um_bench_job *job, const um_bench_step_job *step, um_text *out);
+
+#endif

@@ -1,0 +1,107 @@
+#!/usr/bin/env python3
+"""The peer pytorch: the same work by PyTorch on the CPU, NCHW. The protocol is that of src/bench/peer.h.
+
+usage: pytorch step THREADS MODEL WIDTH SIDE BATCH CHANNELS     MODEL: unet, cdc_unet, umed (a generator step of UMed)
+       pytorch conv THREADS OP:N,H,W,C,K,TAPS                    OP: conv_fwd, conv_bwd_data, conv_bwd_weight
+Which PyTorch: that of the first python3 on PATH.
+"""
+
+import os
+import sys
+import time
+
+try:
+    import torch
+except ImportError as error:
+    sys.exit(f"pytorch: {sys.executable} has no PyTorch: {error}")
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import torch_nets
+
+
+def peak_bytes():
+    """Of this program alone; ru_maxrss would count the process that started it."""
+    with open("/proc/self/status", encoding="ascii") as status:
+        return next(1024 * int(line.split()[1]) for line in status if line.startswith("VmHWM"))
+
+
+def adam(nets):
+    parameters = [p for net in nets for p in net.parameters()]
+    fused = {"fused": True} if int(torch.__version__.split(".")[0]) >= 2 else {}
+    return torch.optim.Adam(parameters, lr=1e-4, betas=(0.9, 0.999), eps=1e-8, **fused)
+
+
+def supervised_step(model, width, side, batch, channels):
+    net = torch_nets.UNet(model, width, channels, 1).train()
+    optimiser = adam([net])
+    images = torch.rand(batch, channels, side, side)
+    masks = (torch.rand(batch, 1, side, side) < 0.3).float()
+
+    def run():
+        optimiser.zero_grad(set_to_none=True)
+        loss = torch_nets.segmentation_loss(net(images), masks)
+        loss.backward()
+        optimiser.step()
+
+    return run
+
+
+def generator_step(width, side, batch, channels):
+    """Both generators through a frozen surrogate (batch statistics everywhere), as protect/umed_graph.c builds it."""
+    contour = torch_nets.UNet("cdc_unet", width, channels, channels).train()
+    texture = torch_nets.UNet("unet", width, channels, channels).train()
+    surrogate = torch_nets.UNet("unet", width, channels, 1).train().requires_grad_(False)
+    optimiser = adam([contour, texture])
+    images = torch.rand(batch, channels, side, side)
+    masks = (torch.rand(batch, 1, side, side) < 0.3).float()
+    bounds = [torch.rand(batch, 1, side, side) * 4 / 255 for _ in range(2)]
+
+    def run():
+        optimiser.zero_grad(set_to_none=True)
+        delta = bounds[0] * torch.tanh(contour(images)) + bounds[1] * torch.tanh(texture(images))
+        loss = torch_nets.segmentation_loss(surrogate((images + delta).clamp(0, 1)), masks)
+        loss.backward()
+        optimiser.step()
+
+    return run
+
+
+def convolution(text):
+    op, numbers = text.split(":")
+    n, h, w, c, k, taps = (int(v) for v in numbers.split(","))
+    x, weight, dy = torch.randn(n, c, h, w), torch.randn(k, c, taps, taps), torch.randn(n, k, h, w)
+    if op == "conv_fwd":
+        return lambda: torch.nn.functional.conv2d(x, weight, padding=taps // 2)
+    wanted = [op == "conv_bwd_data", op == "conv_bwd_weight", False]
+    pads = [taps // 2] * 2
+    return lambda: torch.ops.aten.convolution_backward(dy, x, weight, None, [1, 1], pads, [1, 1], False, [0, 0], 1, wanted)
+
+
+def main():
+    what, threads = sys.argv[1], int(sys.argv[2])
+    torch.set_num_threads(threads)
+    torch.manual_seed(1)
+    before = peak_bytes()
+    if what == "conv":
+        with torch.no_grad():
+            run = convolution(sys.argv[3])
+    else:
+        model, sizes = sys.argv[3], [int(v) for v in sys.argv[4:8]]
+        if model not in torch_nets.ARCHS + ("umed",):
+            sys.exit(f"pytorch: no network {model} here")
+        run = generator_step(*sizes) if model == "umed" else supervised_step(model, *sizes)
+    print(f"ready PyTorch {torch.__version__}, {torch.get_num_threads()} threads, NCHW, oneDNN "
+          f"{'on' if torch.backends.mkldnn.is_available() else 'off'}", flush=True)
+    for line in sys.stdin:
+        if line == "run\n":
+            start = time.perf_counter()
+            if what == "conv":
+                with torch.no_grad():
+                    run()
+            else:
+                run()
+            print(f"{time.perf_counter() - start:.9f}", flush=True)
+        else:
+            print(peak_bytes(), before, flush=True)
+
+
+main()

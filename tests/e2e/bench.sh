@@ -1,0 +1,48 @@
+# `umed bench`: what is measured is checked, peers are asked in turns, a missing or dying peer is an error.
+. "$(dirname "$0")/common.sh"
+
+mkdir peers
+cat >peers/onednn <<'PEER'
+#!/bin/sh
+echo "$@" >args
+echo "ready a second, always"
+while read -r line; do
+    echo "$line" >>asked
+    case $line in run) echo 1.0 ;; *) echo "3e9 1e9" ;; esac
+done
+PEER
+printf '#!/bin/sh\necho "no library here" >&2\nexit 1\n' >peers/pytorch
+chmod +x peers/*
+export UMED_PEERS="$work/peers"
+last() { tail -n 1 "$work/out"; }
+
+expect 0 "$umed" bench op 2,8,3,5 1,9,17,16 --n 3 -q
+holds out "conv_bwd_weight    1,   9,   17,   16"
+last | grep -Eq 'geometric mean over 6 convolutions, .* share of the peak: [0-9.]+x$' || fail "last line"
+for algo in direct winograd; do
+    expect 0 "$umed" bench op 1,9,17,16 --n 1 -q --set conv.algo=$algo
+done
+
+expect 0 "$umed" bench op 2,8,3,5 --n 3 -q --peer onednn
+holds out "a second, always"
+same "$(cat args)" "conv 1 conv_bwd_weight:2,8,8,3,5,3" "what the peer was asked to do"
+same "$(grep -c run asked)" 12 "three rounds and one to warm up, three times"
+last | grep -Eq 'onednn: [0-9.]+x$' || fail "last line"
+
+expect 0 "$umed" bench step --size 16 --batch 2 --channels 1 --set model.base_width=1 --n 2 -q --peer onednn
+holds out "a second, always"
+holds out "resident 3000 MB at its highest, 1000 MB before"
+last | grep -Eq 'umed against onednn, median of 2 interleaved steps: [0-9.]+x$' || fail "last line"
+same "$(wc -w <args)" "$((2 + 19 + 18 + 19))" "every convolution of a U-Net"
+expect 0 "$umed" bench step --model umed --size 16 --batch 2 --set model.base_width=1 --set umed.gen.base_width=1 --n 1 -q
+holds out "umed, 3 channels, 16x16, batch 2"
+
+expect 64 "$umed" bench step --size 16 --batch 2 --set model.base_width=1 --peer pytorch; holds err "no library here"
+holds err "the peer pytorch left without an answer"
+rm peers/pytorch
+expect 64 "$umed" bench step --size 16 --batch 2 --set model.base_width=1 --peer pytorch; holds err "there is no peer pytorch"
+expect 64 "$umed" bench op --peer caffe;    holds err "one of: none pytorch onednn"
+expect 64 "$umed" bench ops;                holds err "one of: op pass step"
+expect 64 "$umed" bench op 1,2,3;           holds err "'1,2,3' is not a shape"
+expect 64 "$umed" bench step 1,2,3,4;       holds err "unexpected argument"
+expect 64 "$umed" bench step --model unett; holds err "did you mean"
