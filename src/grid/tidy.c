@@ -2,6 +2,7 @@
 
 #include "base/file.h"
 #include "base/mem.h"
+#include "base/text.h"
 #include "grid/lease.h"
 
 #include <string.h>
@@ -13,13 +14,20 @@ static const char *last_part(const char *path)
     return slash ? slash + 1 : path;
 }
 
-/* Files of a task begin as its claim does, up to the word "lease": "KEY." among items, "" in a cell's own folder. */
+static bool begins_with(const char *name, const char *path)
+{
+    const char *start = last_part(path);
+    return strncmp(name, start, strlen(start)) == 0;
+}
+
+/* Files of a task begin as its claim does, up to the word "lease": "KEY." among items, "" in a cell's own folder. Claims and
+ * checkpoints have further endings of their own while they change hands. */
 static bool is_leftover(const um_task_paths *p, const char *name)
 {
     const char *claim = last_part(p->lease);
     if (strncmp(name, claim, strlen(claim) - strlen("lease")) != 0)
         return false;
-    return strcmp(name, last_part(p->done)) != 0 && !(p->data && strcmp(name, last_part(p->data)) == 0);
+    return begins_with(name, p->lease) || begins_with(name, p->checkpoint) || begins_with(name, p->failed) || um_text_ends_with(name, ".part");
 }
 
 static um_status remove_leftovers(const um_task_paths *p, char *const *names, size_t n)

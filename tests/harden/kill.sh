@@ -17,11 +17,12 @@ took=$((($(date +%s%N) - begun) / 1000000))
 results() {
     science "$1"
     for f in "$1"/cells/*/result.h5; do "$probe" attr "$f" weights_sha256; done
-    (cd "$1/protected" && for f in *.h5; do case $f in *.result.h5) ;; *) cksum "$f" ;; esac; done)
+    for f in "$1"/protected/*.utility.h5; do "$probe" attr "$f" science_sha256; done
+    (cd "$1/protected" && for f in *.h5; do case $f in *.result.h5 | *.utility.h5) ;; *) cksum "$f" ;; esac; done)
     names "$1"
 }
 results once >once.txt
-same "$(grep -cE '^\./' once.txt)" 4 "files of a finished sweep"
+same "$(grep -cE '^\./' once.txt)" 6 "files of a finished sweep" # two results, a release and its result, a network and what it makes of the release
 
 # Calls that change files: with a checkpoint at every step, and with none before the end.
 calls=0 calls_rare=0
