@@ -306,6 +306,7 @@ int main(void)
         BOTH(images_do_not_see_each_other), BOTH(ranks_continue_the_tree),       BOTH(lanes_change_last_bits_only),
         BOTH(refuses_what_does_not_fit),    OTHERS(threads_do_not_matter),       OTHERS(images_do_not_see_each_other),
         {"ranks_continue_the_tree (attention_unet)", ranks_continue_the_tree, NULL, NULL, "attention_unet"},
+        {"ranks_continue_the_tree (unetpp)", ranks_continue_the_tree, NULL, NULL, "unetpp"},
     };
     um_threads_set(1);
     return cmocka_run_group_tests(tests, make_images, NULL);
