@@ -322,7 +322,7 @@ um_status um_sweep_execute(const um_sweep_run_options *o, um_sweep_tally *tally)
     UM_TRY(um_dir_make(o->dir, 0777));
     UM_TRY(passes(&r));
     if (grid->utility)
-        UM_TRY(um_task_run_utilities(o, &r.cache));
+        UM_TRY(um_task_run_utilities(o, &r.cache, r.lease_s));
     tidy(&r);
     UM_TRY(um_sweep_tally_read(o, tally));
     if (tally->failed)

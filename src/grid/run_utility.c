@@ -1,19 +1,21 @@
-/* Clinical utility: a network trained on clean images should segment protected ones as well as before. Once the cells of a sweep
- * are
+/* Clinical utility: a network trained on clean images should segment protected ones as well as before. Once the cells of a sweep are
  * settled, every network that a clean, undefended cell kept is asked about every protected dataset of its data and seed. Cheap
- * beside
- * the trainings, and a function of finished files alone: two runs that both do it write the same bytes. */
+ * beside the trainings; runs that share the folder claim the pairs like cells. */
 #include "grid/run_internal.h"
 
 #include "base/file.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/signal.h"
+#include "grid/lease.h"
 #include "io/import.h"
 #include "train/checkpoint.h"
 
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
+
+enum { WAIT_MS = 200 };
 
 bool um_task_keeps_model(const um_sweep *s, int cell)
 {
@@ -79,34 +81,50 @@ done:
     return rc;
 }
 
-/* One pair, unless it is done or something of it is missing (a failure, or another filter). */
-static um_status pair(const um_sweep_run_options *o, um_task_cache *cache, const um_sweep_cell *cell, int item)
+static um_status claim_name(um_text *out, const um_task_paths *item, const char *exploiter)
+{
+    return um_text_add(out, "%s_%s", item->lease, exploiter);
+}
+
+/* One pair, unless it is done or something of it is missing (a failure, or another filter). What another run is at is waited for. */
+static um_status pair(const um_sweep_run_options *o, um_task_cache *cache, const um_sweep_cell *cell, int item, double lease_s)
 {
     um_status rc = UM_OK;
     char *model = NULL, *path = NULL;
-    um_task_paths done = {0};
+    um_task_paths paths = {0};
+    um_text name = {0};
+    um_lease *claim = NULL;
     UM_TRY(model_path(&model, o->dir, cell));
     UM_TRY(utility_path(&path, o->dir, &o->sweep->items[item], cell->exploiter->name));
-    UM_TRY(um_task_paths_item(&done, o->dir, &o->sweep->items[item]));
-    if (um_stop_requested())
-        UM_TRY(um_fail(UM_E_STOPPED, "stopped by %s after the cells; the same command goes on from here", um_stop_reason()));
-    if (!um_file_exists(path) && um_file_exists(model) && um_file_exists(done.done))
-        UM_TRY(evaluate(o, cache, cell, item, model, path));
+    UM_TRY(um_task_paths_item(&paths, o->dir, &o->sweep->items[item]));
+    UM_TRY(claim_name(&name, &paths, cell->exploiter->name));
+    while (!um_file_exists(path) && um_file_exists(model) && um_file_exists(paths.done)) {
+        UM_TRY(um_stop_check("after the cells; the same command goes on from here"));
+        UM_TRY(um_lease_take(&claim, um_text_get(&name), lease_s));
+        if (claim && !um_file_exists(path))
+            UM_TRY(evaluate(o, cache, cell, item, model, path));
+        else if (!claim)
+            usleep(WAIT_MS * 1000);
+        um_lease_release(claim);
+        claim = NULL;
+    }
 done:
-    um_task_paths_clear(&done);
+    um_lease_release(claim);
+    um_text_free(&name);
+    um_task_paths_clear(&paths);
     um_free(model);
     um_free(path);
     return rc;
 }
 
-um_status um_task_run_utilities(const um_sweep_run_options *o, um_task_cache *cache)
+um_status um_task_run_utilities(const um_sweep_run_options *o, um_task_cache *cache, double lease_s)
 {
     um_status rc = UM_OK;
     const um_sweep *s = o->sweep;
     for (int i = 0; i < s->n_items; i++)
         for (int c = 0; c < s->n_cells; c++)
             if (um_task_keeps_model(s, c) && s->cells[c].data == s->items[i].data && s->cells[c].seed == s->items[i].seed)
-                UM_TRY(pair(o, cache, &s->cells[c], i));
+                UM_TRY(pair(o, cache, &s->cells[c], i, lease_s));
 done:
     return rc;
 }
