@@ -16,6 +16,7 @@ static const double TERMINAL_INTERVAL_S = 0.1;
 static struct {
     um_log_level level;
     int rank, n_ranks;
+    bool mute;            /* warnings and errors only */
     double interval;      /* seconds between progress lines in a batch log */
     double last_progress; /* um_now() of the last one, 0 before the first */
     bool bar_shown;       /* the cursor stands behind an unfinished progress line */
@@ -23,7 +24,7 @@ static struct {
 
 static bool level_shown(um_log_level level)
 {
-    return level <= state.level && (state.rank == 0 || level <= UM_LOG_WARN);
+    return level <= state.level && (!state.mute || level <= UM_LOG_WARN);
 }
 
 /* One write per line, so that lines of several ranks do not mix. */
@@ -94,6 +95,12 @@ void um_log_set_rank(int rank, int n_ranks)
 {
     state.rank = rank;
     state.n_ranks = n_ranks;
+    state.mute = rank != 0;
+}
+
+void um_log_set_voice(bool speaks)
+{
+    state.mute = !speaks;
 }
 
 static void show_bar(const char *what, long done, long total, const char *note)

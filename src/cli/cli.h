@@ -5,6 +5,7 @@
 #include "base/opt.h"
 #include "io/config.h"
 #include "kernels/backend.h"
+#include "mpi/comm.h"
 
 enum { UM_CLI_LIST = 64 };
 
@@ -34,6 +35,7 @@ typedef struct um_command {
     const char *groups;  /* option groups it reads, space separated; "protectors", "networks", "defenses": those of all; "" none */
     int min_args, max_args;
     bool computes;       /* runs under a launcher, needs threads and signals */
+    bool spreads;        /* on several ranks too */
     um_status (*run)(um_cli *cli);
 } um_command;
 
@@ -42,6 +44,7 @@ struct um_cli {
     um_cli_values v;
     um_settings *settings;
     um_grid_config *sweep;
+    um_comm *comm; /* all ranks of the run; NULL: one */
 };
 
 /* options.c */

@@ -134,9 +134,12 @@ static um_status run(um_cli *cli)
     UM_TRY(um_cli_backend(cli, &backend));
     UM_TRY(um_sweep_create(&sweep, cli->sweep, cli->settings, &filter, backend, cli->v.args.items[0]));
     um_sweep_run_options o = {.sweep = sweep, .dir = cli->v.output, .backend = backend, .settings = cli->settings,
-                              .command = "umed grid",
+                              .command = "umed grid", .comm = cli->comm,
                               .talk = talk, .payload = cli};
-    UM_TRY(cli->v.dry_run ? dry_run(cli, &o) : cli->v.status ? print_status(&o) : execute(cli, &o));
+    if (!cli->v.dry_run && !cli->v.status)
+        UM_TRY(execute(cli, &o));
+    else if (um_comm_leads(cli->comm))
+        UM_TRY(cli->v.dry_run ? dry_run(cli, &o) : print_status(&o));
 done:
     um_sweep_free(sweep);
     um_backend_free(backend);
@@ -148,5 +151,5 @@ const um_command um_command_grid = {
     .usage = "CONFIG -o DIR [--dry-run [--format text|csv]] [--status] [--only KEY=VALUE]...",
     .options = "output dry-run format status only",
     .groups = "grid data protectors export exploiter defenses model networks loss metrics run conv", .min_args = 1, .max_args = 1,
-    .computes = true, .run = run,
+    .computes = true, .spreads = true, .run = run,
 };

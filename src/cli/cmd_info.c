@@ -17,7 +17,7 @@ static um_status run_info(um_cli *cli)
     UM_TRY(um_backend_create(&backend, "cpu", UM_F32));
     printf("version       %s\n", um_version());
     printf("libraries     %s\n", UM_CLI_LIBRARIES);
-    printf("mpi           %s\n", um_comm_banner());
+    printf("mpi           %s\n", um_comm_library());
     printf("cores         %d in the affinity mask, %d threads\n", um_cores(), um_threads());
     printf("cpu           %s\n", um_backend_describe(backend));
     printf("cuda          not in this version\n");

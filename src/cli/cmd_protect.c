@@ -75,17 +75,28 @@ done:
     return rc;
 }
 
+static um_status make_private_dir(const char *path)
+{
+    um_status rc = UM_OK;
+    UM_TRY(um_dir_make(path, 0700));
+    if (access(path, W_OK) != 0)
+        rc = um_fail(UM_E_IO, "folder %s cannot be written to: %s", path, strerror(errno));
+done:
+    return rc;
+}
+
 static um_status work(const um_cli *cli, protection *p)
 {
     um_status rc = UM_OK;
-    UM_TRY(um_dir_make(p->private_dir, 0700));
-    if (access(p->private_dir, W_OK) != 0)
-        UM_TRY(um_fail(UM_E_IO, "folder %s cannot be written to: %s", p->private_dir, strerror(errno)));
+    if (um_comm_leads(cli->comm))
+        rc = make_private_dir(p->private_dir);
+    UM_TRY(um_comm_agree(cli->comm, rc));
     UM_TRY(um_protect_work_run(&p->result, &(um_protect_work){.def = p->def, .settings = cli->settings, .backend = p->backend,
                                                               .clean = p->clean, .fit_rows = &p->fit_rows,
                                                               .apply_rows = p->train_only ? &p->fit_rows : NULL,
                                                               .seed = (uint64_t)p->seed, .checkpoint = p->checkpoint,
-                                                              .state_out = cli->v.state, .label = p->def->name}));
+                                                              .state_out = cli->v.state, .label = p->def->name,
+                                                              .comm = cli->comm}));
 done:
     return rc;
 }
@@ -110,7 +121,7 @@ static um_status commit(const um_cli *cli, protection *p)
     UM_TRY(um_result_write_protection(p->report, &meta, &p->result.visibility, &p->result.curves, p->result.seconds));
     UM_TRY(um_dataset_write(p->result.released, cli->v.output,
                             &(um_dataset_write_options){.n_shards = cli->v.shards > 1 ? (int)cli->v.shards : 1, .released = true}));
-    unlink(p->checkpoint);
+    um_saver_remove(p->checkpoint);
 done:
     if (rc != UM_OK && !um_file_exists(cli->v.output) && !um_dir_exists(cli->v.output))
         unlink(p->held); /* nothing was released: the same command may try again */
@@ -133,10 +144,16 @@ static um_status run(um_cli *cli)
 {
     um_status rc = UM_OK;
     protection p = {0};
-    UM_TRY(prepare(cli, &p));
-    UM_TRY(load(cli, &p));
+    rc = prepare(cli, &p);
+    if (rc == UM_OK)
+        rc = load(cli, &p);
+    UM_TRY(um_comm_agree(cli->comm, rc));
     UM_TRY(work(cli, &p));
-    UM_TRY(commit(cli, &p));
+    if (um_comm_leads(cli->comm))
+        rc = commit(cli, &p);
+    UM_TRY(um_comm_agree(cli->comm, rc));
+    if (!um_comm_leads(cli->comm))
+        goto done;
     um_log(UM_LOG_INFO, "%s written in %.1f s; keep %s to yourself, it restores the clean images", cli->v.output, p.result.seconds,
            p.private_dir);
     print_visibility(&p.result.visibility);
@@ -150,5 +167,5 @@ const um_command um_command_protect = {
     .usage = "[-c CONFIG] --data DATA.h5 [--protector umed] [--rows all|train] [--private DIR] [--state S.h5] "
              "[--seed 1] [--shards K] -o OUT.h5",
     .options = "data protector rows private state seed shards output", .groups = "protectors export model loss run conv data", .max_args = 0,
-    .computes = true, .run = run,
+    .computes = true, .spreads = true, .run = run,
 };

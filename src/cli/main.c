@@ -93,21 +93,69 @@ static void set_up_run(const um_cli *cli)
     um_stop_after(cli->v.limit_s);
 }
 
-static um_status run_command(um_cli *cli, um_comm *comm, int *argc, char ***argv)
+/* A rank went silent: nothing that waits for it can end well. Called on a thread of its own. */
+static void on_lost(void *payload, const char *text)
+{
+    um_cli *cli = payload;
+    fprintf(stderr, "umed: %s; all ranks end, the same command goes on from the last checkpoints\n", text);
+    um_comm_abort(cli->comm, um_status_exit(UM_E_COMM));
+}
+
+static void announce_ranks(const um_cli *cli)
+{
+    const um_run_options *run = um_settings_get(cli->settings, "run");
+    int size = um_comm_size(cli->comm), hosts = um_comm_hosts(cli->comm);
+    if (size == 1)
+        return;
+    um_log(UM_LOG_INFO, "%d ranks on %d host%s, %d threads each on %d of %d cores; sums over ranks: %s, in host memory over %s", size, hosts,
+           hosts == 1 ? "" : "s", um_threads(), um_cores(), um_cores() * size / um_comm_ranks_on_cores(cli->comm),
+           run->reduce == 1 ? "fast" : "ordered", um_comm_library());
+}
+
+static um_status open_ranks(um_cli *cli, int *argc, char ***argv)
+{
+    um_status rc = UM_OK;
+    const um_run_options *run = um_settings_get(cli->settings, "run");
+    UM_TRY(um_comm_open(&cli->comm, argc, argv));
+    um_log_set_rank(um_comm_rank(cli->comm), um_comm_size(cli->comm));
+    um_threads_set_ranks_on_node(um_comm_ranks_on_cores(cli->comm));
+    um_comm_set_deadline(cli->comm, run->deadline_s);
+    UM_TRY(um_comm_watch(cli->comm, run->deadline_s, on_lost, cli));
+    announce_ranks(cli);
+done:
+    return rc;
+}
+
+static um_status run_command(um_cli *cli, int *argc, char ***argv)
 {
     um_status rc = UM_OK;
     UM_TRY(check_args(cli));
     set_up_run(cli);
-    if (cli->command->computes) {
-        UM_TRY(um_comm_init(comm, argc, argv));
-        um_log_set_rank(comm->rank, comm->size);
-        if (comm->size > 1)
-            UM_TRY(um_fail(UM_E_UNSUPPORTED, "this version trains on one rank; started with %d, use one (threads fill the machine)",
-                           comm->size));
-    }
-    UM_TRY(cli->command->run(cli));
+    if (!cli->command->computes)
+        return cli->command->run(cli);
+    UM_TRY(open_ranks(cli, argc, argv));
+    if (um_comm_size(cli->comm) > 1 && !cli->command->spreads)
+        UM_TRY(um_fail(UM_E_USAGE, "umed %s works on one rank and was started on %d; start one (threads fill the machine)",
+                       cli->command->name, um_comm_size(cli->comm)));
+    rc = cli->command->run(cli);
+    if (rc != UM_E_COMM && !um_comm_broken(cli->comm)) /* who lost a peer must not wait for it again */
+        rc = um_comm_agree(cli->comm, rc);
 done:
     return rc;
+}
+
+/* Prints why: rank 0, which knows every failure that was agreed on, or who lost a peer. Then the ranks part. */
+static void finish(um_cli *cli, um_status rc)
+{
+    bool parting = um_comm_broken(cli->comm) || rc == UM_E_COMM;
+    if (rc != UM_OK && (um_comm_leads(cli->comm) || rc == UM_E_COMM)) {
+        fprintf(stderr, "umed: %s\n", um_error_text());
+        if (um_log_get_level() >= UM_LOG_DEBUG)
+            um_error_print_trace(stderr);
+    }
+    if (parting)
+        um_comm_abort(cli->comm, um_status_exit(rc));
+    um_comm_close(cli->comm);
 }
 
 static um_status flush_output(um_status rc)
@@ -117,7 +165,7 @@ static um_status flush_output(um_status rc)
     return rc;
 }
 
-static um_status run(um_cli *cli, um_comm *comm, int argc, char **argv)
+static um_status run(um_cli *cli, int argc, char **argv)
 {
     um_status rc = UM_OK;
     bool answered = false;
@@ -137,7 +185,7 @@ static um_status run(um_cli *cli, um_comm *comm, int argc, char **argv)
     UM_TRY(um_cli_settings(cli));
     UM_TRY(answer(cli, &answered));
     if (!answered)
-        UM_TRY(run_command(cli, comm, &argc, &argv));
+        UM_TRY(run_command(cli, &argc, &argv));
 done:
     return rc;
 }
@@ -170,14 +218,8 @@ int main(int argc, char **argv)
     hold_standard_streams();
     wait_passively(argv);
     um_cli cli = {0};
-    um_comm comm = {.rank = 0, .size = 1};
-    um_status rc = flush_output(run(&cli, &comm, argc, argv));
-    if (rc != UM_OK && comm.rank == 0) {
-        fprintf(stderr, "umed: %s\n", um_error_text());
-        if (um_log_get_level() >= UM_LOG_DEBUG)
-            um_error_print_trace(stderr);
-    }
-    um_comm_finalize(&comm);
+    um_status rc = flush_output(run(&cli, argc, argv));
+    finish(&cli, rc);
     um_grid_config_free(cli.sweep);
     um_settings_free(cli.settings);
     return um_status_exit(rc);

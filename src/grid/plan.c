@@ -10,8 +10,8 @@
 #include <string.h>
 
 static const um_opt grid_rows[] = {
-    {"ranks_per_cell", UM_OPT_T_INT, offsetof(um_grid_options, ranks_per_cell), "1", 1, 1, NULL, "ranks",
-     "ranks that train one cell together; this version trains on one", true},
+    {"ranks_per_cell", UM_OPT_T_INT, offsetof(um_grid_options, ranks_per_cell), "1", 1, UM_MAX_LANES, NULL, "ranks",
+     "ranks that work together on one cell; at most run.lanes of them", true},
     {"utility", UM_OPT_T_BOOL, offsetof(um_grid_options, utility), "true", 0, 1, NULL, "",
      "keep the networks of clean cells and score them on the protected images", true},
     {"lease_s", UM_OPT_T_REAL, offsetof(um_grid_options, lease_s), "600", 1, 1e9, NULL, "s",

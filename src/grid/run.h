@@ -1,4 +1,8 @@
-/* Carrying out a sweep on one rank, in a folder that several runs may share.
+/* Carrying out a sweep in a folder that several runs may share.
+ *
+ * The ranks of a run form groups of grid.ranks_per_cell; what is left over stays idle. Each group does one item or cell at a time, the
+ * most expensive first, items before the cells that need them. Groups of one run share the work as runs do: by claims on disk, so
+ * there is one mechanism for ranks, array tasks and jobs, and nothing is lost with the rank that would have known it.
  *
  *     DIR/protected/KEY.h5           the dataset with protected training rows
  *     DIR/protected/KEY.result.h5    its visibility and fit curves
@@ -26,13 +30,14 @@ typedef struct um_sweep_run_options {
     const um_sweep *sweep;
     const char *dir;
     um_backend *backend;
+    um_comm *comm;               /* all ranks of the run, each of which calls um_sweep_execute; NULL: one */
     const um_settings *settings; /* base settings: groups grid, data, run */
     const char *command;         /* for provenance */
     um_status (*talk)(void *payload, const char *line); /* one line per start and end of an item or cell; may be NULL */
     void *payload;
 } um_sweep_run_options;
 
-/* tally: filled when the run came to its end, also with failures. Errors: UM_E_PARTIAL when cells failed; UM_E_STOPPED with
+/* tally: filled when the run came to its end, also with failures. All ranks return the same. Errors: UM_E_PARTIAL when cells failed; UM_E_STOPPED with
  * everything saved; UM_E_IO and UM_E_MEMORY end the run; other errors are those of a cell, recorded while the sweep goes on. */
 um_status um_sweep_execute(const um_sweep_run_options *o, um_sweep_tally *tally);
 

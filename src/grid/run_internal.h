@@ -24,10 +24,11 @@ um_status um_task_paths_cell(um_task_paths *out, const char *dir, const um_sweep
 void um_task_paths_clear(um_task_paths *p);
 bool um_task_is_done(const um_task_paths *p); /* an item is not when somebody took its dataset away */
 
-/* Does it, writes its files, and adds what came out to `outcome` ("DSC 12.3, 45.6 s"). still_ours is asked before the commit. */
+/* Does it together with the other ranks of comm, writes its files, and adds what came out to `outcome` ("DSC 12.3, 45.6 s"). still_ours is asked before the commit. */
 typedef struct um_task_context {
     const um_sweep_run_options *run;
     um_task_cache *cache;
+    um_comm *comm;       /* the ranks that do it; rank 0 writes and has the claim */
     const um_task_paths *paths;
     bool (*still_ours)(const void *claim);
     const void *claim;

@@ -5,6 +5,7 @@
 #include "grid/work.h"
 #include "io/import.h"
 #include "io/provenance.h"
+#include "train/checkpoint.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -172,7 +173,7 @@ static um_status commit_item(const um_task_context *c, const um_sweep_item *item
     unlink(c->paths->data);
     UM_TRY(um_dataset_write(o->released, c->paths->data, &(um_dataset_write_options){.released = true}));
     UM_TRY(um_result_write_protection(c->paths->done, &meta, &o->visibility, &o->curves, o->seconds));
-    unlink(c->paths->checkpoint);
+    um_saver_remove(c->paths->checkpoint);
 done:
     um_text_free(&inputs);
     return rc;
@@ -193,7 +194,9 @@ um_status um_task_run_item(const um_task_context *c, int index, um_text *outcome
     UM_TRY(um_protect_work_run(&o, &(um_protect_work){.def = m->def, .settings = m->settings, .backend = c->run->backend,
                                                       .clean = c->cache->clean, .fit_rows = &train, .apply_rows = &train,
                                                       .seed = (uint64_t)item->seed, .checkpoint = c->paths->checkpoint,
-                                                      .label = um_text_get(&label)}));
+                                                      .label = um_text_get(&label), .comm = c->comm}));
+    if (!um_comm_leads(c->comm))
+        goto done;
     UM_TRY(commit_item(c, item, &o));
     UM_TRY(um_text_add(outcome, "PSNR %.2f dB, SSIM %.4f, %.1f s", o.visibility.psnr, o.visibility.ssim, o.seconds));
 done:
@@ -243,7 +246,7 @@ static um_status commit_cell(const um_task_context *c, const um_sweep_cell *cell
     meta.inputs = um_text_get(&inputs);
     UM_TRY(check_claim(c));
     UM_TRY(um_result_write_cell(c->paths->done, &meta, result, visibility));
-    unlink(c->paths->checkpoint);
+    um_saver_remove(c->paths->checkpoint);
 done:
     um_text_free(&inputs);
     um_text_free(&tables);
@@ -273,7 +276,9 @@ um_status um_task_run_cell(const um_task_context *c, int index, um_text *outcome
                                                 .defense = cell->defense, .train = released, .train_rows = &train,
                                                 .test = c->cache->clean, .test_rows = &test, .seed = (uint64_t)cell->seed,
                                                 .checkpoint = c->paths->checkpoint, .save_model = model,
-                                                .label = um_text_get(&label)}));
+                                                .label = um_text_get(&label), .comm = c->comm}));
+    if (!um_comm_leads(c->comm))
+        goto done;
     UM_TRY(commit_cell(c, cell, &r, visibility.image_psnr ? &visibility : NULL));
     UM_TRY(um_text_add(outcome, "test DSC %.2f Jac %.2f, train DSC %.2f, %.1f s", 100 * r.test.batch.dsc,
                        100 * r.test.batch.jaccard,

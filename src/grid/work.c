@@ -31,6 +31,16 @@ done:
     return rc;
 }
 
+static um_status release(um_protect_outcome *o, const um_protect_work *w, void *state)
+{
+    um_status rc = UM_OK;
+    UM_TRY(um_protect_apply(&o->released, w->def, state, w->settings, w->clean, w->apply_rows));
+    UM_TRY(measure(o, w));
+    UM_TRY(save_state(w, state));
+done:
+    return rc;
+}
+
 um_status um_protect_work_run(um_protect_outcome *out, const um_protect_work *w)
 {
     um_status rc = UM_OK;
@@ -38,11 +48,11 @@ um_status um_protect_work_run(um_protect_outcome *out, const um_protect_work *w)
     void *state = NULL;
     double begun = um_now(), earlier = 0;
     um_protect_job job = {.settings = w->settings, .backend = w->backend, .data = w->clean, .rows = w->fit_rows, .seed = w->seed,
-                          .checkpoint = w->checkpoint, .label = w->label, .earlier_s = &earlier};
+                          .checkpoint = w->checkpoint, .label = w->label, .comm = w->comm, .earlier_s = &earlier};
     UM_TRY(w->def->fit(&job, &state, &o.curves));
-    UM_TRY(um_protect_apply(&o.released, w->def, state, w->settings, w->clean, w->apply_rows));
-    UM_TRY(measure(&o, w));
-    UM_TRY(save_state(w, state));
+    if (um_comm_leads(w->comm))
+        rc = release(&o, w, state);
+    UM_TRY(um_comm_agree(w->comm, rc));
     o.seconds = um_now() - begun + earlier;
     *out = o;
     o = (um_protect_outcome){0};

@@ -15,6 +15,7 @@ typedef struct um_protect_work {
     const um_rows *apply_rows; /* NULL: all rows */
     uint64_t seed;
     const char *checkpoint, *state_out, *label;
+    um_comm *comm; /* ranks that work together; NULL: one */
 } um_protect_work;
 
 typedef struct um_protect_outcome {
@@ -24,7 +25,7 @@ typedef struct um_protect_outcome {
     double seconds; /* of all runs of an interrupted fit */
 } um_protect_outcome; /* release with um_protect_outcome_clear */
 
-/* Fit, apply, measure. Errors: those of the protector; UM_E_UNSUPPORTED for state_out where there is no state. */
+/* Fit, apply, measure. With several ranks all fit, and rank 0 alone has an outcome afterwards. Errors: those of the protector; UM_E_UNSUPPORTED for state_out where there is no state. */
 um_status um_protect_work_run(um_protect_outcome *out, const um_protect_work *w);
 void um_protect_outcome_clear(um_protect_outcome *o);
 

@@ -14,6 +14,7 @@ struct um_exec {
     um_backend *backend;
     um_plan *plan;
     void *arena, *workspace;
+    void *zeros;          /* host memory, as much as the largest sum over the batch; NULL until needed */
     um_op_call *calls;    /* [n_nodes], bound for the maximum batch */
     uint16_t *batched;    /* [n_nodes]: bit k: in[k] is batched; bit 8 + k: out[k] is */
     op_time times[UM_OP_COUNT];
@@ -43,6 +44,7 @@ void um_exec_free(um_exec *e)
     um_plan_free(e->plan);
     um_free(e->calls);
     um_free(e->batched);
+    um_free(e->zeros);
     um_free(e);
 }
 
@@ -146,15 +148,53 @@ static bool lanes_fit(const um_graph *g, const um_batch *batch)
     return batch->n_lanes <= (g->lanes ? g->lanes : UM_MAX_LANES);
 }
 
+static size_t view_bytes(const um_view *v)
+{
+    return (size_t)um_view_count(v) * um_dtype_bytes(v->dtype);
+}
+
+static um_status need_zeros(um_exec *e)
+{
+    size_t most = 0;
+    for (int i = 0; i < e->graph->n_nodes; i++)
+        for (int k = 0; k < UM_OP_MAX_OUT; k++)
+            if (um_op_table[e->graph->nodes[i].op].flags & UM_OPF_S && view_bytes(&e->calls[i].out[k]) > most)
+                most = view_bytes(&e->calls[i].out[k]);
+    return e->zeros ? UM_OK : um_alloc(&e->zeros, 1, most);
+}
+
+/* A node on a rank without images: per-image results do not exist, sums over the batch are zero, and the rest is as ever. */
+static um_status run_empty(um_exec *e, int i, const um_batch *batch)
+{
+    um_status rc = UM_OK;
+    um_op op = e->graph->nodes[i].op;
+    um_op_call call = e->calls[i];
+    call.batch = batch;
+    if (e->batched[i] >> 8)
+        return UM_OK;
+    if (!(um_op_table[op].flags & UM_OPF_S))
+        return e->backend->iface->run(e->backend, op, &call);
+    UM_TRY(need_zeros(e));
+    for (int k = 0; k < UM_OP_MAX_OUT && !call.accumulate; k++)
+        if (call.out[k].data)
+            UM_TRY(e->backend->iface->upload(e->backend, call.out[k].data, e->zeros, view_bytes(&call.out[k])));
+done:
+    return rc;
+}
+
 um_status um_exec_run(um_exec *e, const um_batch *batch, int first, int last)
 {
     um_status rc = UM_OK;
     int64_t n = batch->lane_begin[batch->n_lanes];
-    UM_REQUIRE(n >= 1 && n <= e->graph->max_batch && lanes_fit(e->graph, batch));
+    UM_REQUIRE(n >= (batch->reduce ? 0 : 1) && n <= e->graph->max_batch && lanes_fit(e->graph, batch));
     for (int i = first; i < (last < 0 ? e->graph->n_nodes : last); i++) {
         um_op_call call = e->calls[i];
         um_op op = e->graph->nodes[i].op;
         call.batch = batch;
+        if (n == 0) {
+            UM_TRY(run_empty(e, i, batch));
+            continue;
+        }
         for (int k = 0; k < UM_OP_MAX_IN; k++)
             if (e->batched[i] >> k & 1)
                 call.in[k].n = n;

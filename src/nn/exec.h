@@ -35,7 +35,8 @@ void um_exec_free(um_exec *e);
 um_status um_exec_upload(um_exec *e, um_tid t, const void *host, int64_t n);
 um_status um_exec_download(um_exec *e, um_tid t, void *host, int64_t n);
 
-/* Runs nodes [first, last) for the batch; last < 0: to the end. Errors: of the backend, with the node's name. */
+/* Runs nodes [first, last) for the batch; last < 0: to the end. A batch that is reduced over ranks may have no image here: then sums
+ * over it are zero on this rank. Errors: of the backend, with the node's name. */
 um_status um_exec_run(um_exec *e, const um_batch *batch, int first, int last);
 
 /* Momentum of every BatchNorm of this executor from now on (1/k for the k-th batch makes the running statistics a plain mean). */

@@ -13,7 +13,7 @@ static um_segmenter_config surrogate_config(const um_protect_job *job, const um_
                                  .h = job->data->h,
                                  .w = job->data->w,
                                  .max_batch = o->batch,
-                                 .lanes = (int)run->lanes,
+                                 .spread = um_spread_of(run, job->comm),
                                  .loss = um_loss_attr(um_settings_get(job->settings, "loss")),
                                  .adam = o->adam};
 }
@@ -23,6 +23,7 @@ static um_input_grad_config grad_config(const um_segmenter_config *s, um_params 
     return (um_input_grad_config){.model = s->model,
                                   .net = s->net,
                                   .params = params,
+                                  .comm = s->spread.comm,
                                   .h = s->h,
                                   .w = s->w,
                                   .max_batch = s->max_batch,
@@ -36,6 +37,7 @@ static um_status open_networks(um_attack *a, um_input_loss kind, bool balance)
     um_status rc = UM_OK;
     um_segmenter_config config = surrogate_config(a->job, &a->o);
     UM_TRY(um_model_find(&config.model, "unet"));
+    UM_TRY(um_spread_check(&config.spread));
     UM_TRY(um_segmenter_create(&a->surrogate, a->job->backend, &config));
     UM_TRY(um_params_init(a->surrogate->params, a->job->seed, UM_RNG_SURROGATE_INIT));
     um_input_grad_config grad = grad_config(&config, a->surrogate->params, kind, balance);
@@ -128,7 +130,7 @@ um_status um_attack_surrogate(um_attack *a, int64_t epochs, const char *kind, co
     const um_run_options *run = um_settings_get(job->settings, "run");
     char print[UM_SHA256_HEX];
     bool found = false;
-    um_saver_set(&a->saver, &a->state, job->checkpoint, run->checkpoint_s, job->label);
+    um_saver_set(&a->saver, &a->state, job->comm, job->checkpoint, run->checkpoint_s, job->label);
     UM_TRY(um_saver_resume(&a->saver, job->earlier_s, &found));
     if (found)
         goto done;

@@ -72,6 +72,16 @@ static inline void um_attack_put(const um_attack *a, void *p, int64_t i, double 
         ((float *)p)[i] = (float)v;
 }
 
+/* Image i of a batch such as x, v or dx; mask i of y. */
+static inline char *um_attack_image(const um_attack *a, char *batch, int64_t i)
+{
+    return batch + (size_t)i * a->image_bytes;
+}
+static inline char *um_attack_mask(const um_attack *a, int64_t i)
+{
+    return a->y + (size_t)(i * a->pixels) * um_dtype_bytes(a->real);
+}
+
 /* Fills x and y with n images, given as positions in job->rows; um_attack_load also v with x + delta, clipped to [0,1]. */
 void um_attack_load_clean(um_attack *a, const int64_t *pick, int64_t n);
 void um_attack_load(um_attack *a, const int64_t *pick, int64_t n);

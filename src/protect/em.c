@@ -91,8 +91,10 @@ static um_status surrogate_step(em *e)
     um_progress_state *p = &e->a.state.progress;
     int64_t n = 0;
     double loss[3];
+    um_share share;
     UM_TRY(surrogate_batch(e, p->epoch * e->o->m + p->step, &n));
-    UM_TRY(um_segmenter_step(e->a.surrogate, e->a.v, e->a.y, n, loss));
+    um_segmenter_share(e->a.surrogate, n, &share);
+    UM_TRY(um_segmenter_step(e->a.surrogate, um_attack_image(&e->a, e->a.v, share.first), um_attack_mask(&e->a, share.first), n, loss));
     p->sums[SUM_SURROGATE] += loss[0];
     p->sums[SUM_STEPS] += 1;
 done:
@@ -129,14 +131,18 @@ static um_status train_dsc(em *e, double *dsc)
 {
     um_status rc = UM_OK;
     const um_protect_job *job = e->a.job;
-    for (int64_t first = 0; first < job->rows->n; first += e->a.o.batch) {
+    int64_t own, n_own;
+    um_ranks_slice(job->comm, job->rows->n, &own, &n_own);
+    for (int64_t first = own; first < own + n_own; first += e->a.o.batch) {
         int64_t n = take(e, first);
+        n = first + n > own + n_own ? own + n_own - first : n;
         um_attack_load(&e->a, e->pick, n);
         UM_TRY(um_segmenter_margin(e->a.surrogate, e->a.v, n, e->margin));
         for (int64_t i = 0; i < n; i++)
             e->counts[first + i] = um_confusion_of_logits(e->margin + i * e->a.pixels,
                                                           um_dataset_mask(job->data, job->rows->index[first + i]), e->a.pixels);
     }
+    UM_TRY(um_ranks_collect(job->comm, e->counts, job->rows->n, sizeof *e->counts, "collection of scores"));
     *dsc = um_overlap_of(e->counts, job->rows->n, UM_AGGREGATE_IMAGE, 1).dsc;
 done:
     return rc;
@@ -201,7 +207,7 @@ static um_status prepare(em *e, const um_protect_job *job, um_curves *curves)
                                      .n_arrays = 1,
                                      .array = {um_attack_table_array(&e->a)},
                                      .curves = curves};
-    um_saver_set(&e->a.saver, &e->a.state, job->checkpoint, run->checkpoint_s, job->label);
+    um_saver_set(&e->a.saver, &e->a.state, job->comm, job->checkpoint, run->checkpoint_s, job->label);
     UM_TRY(um_saver_resume(&e->a.saver, job->earlier_s, &found));
 done:
     return rc;

@@ -10,6 +10,7 @@
 #include "base/opt.h"
 #include "io/dataset.h"
 #include "kernels/backend.h"
+#include "mpi/comm.h"
 #include "train/cost.h"
 #include "train/curve.h"
 #include "train/rows.h"
@@ -24,6 +25,7 @@ typedef struct um_protect_job {
     const char *checkpoint;   /* file for exact resume; NULL: none */
     const char *label;        /* for progress lines */
     double *earlier_s;        /* receives the seconds that earlier runs of this fit took; NULL: not wanted */
+    um_comm *comm;            /* ranks that fit together: every one calls fit, with equal jobs; NULL: one rank */
 } um_protect_job;
 
 typedef struct um_protector_def {

@@ -67,11 +67,6 @@ static void add_features(const um_sep *s, const char *h, int64_t n, int64_t chan
     }
 }
 
-static um_status stop_if_asked(void)
-{
-    return um_stop_requested() ? um_fail(UM_E_STOPPED, "stopped by %s; the same command goes on", um_stop_reason()) : UM_OK;
-}
-
 /* Mean features of both classes over all training pixels under checkpoint k. */
 static um_status class_means(um_sep *s, int64_t k, char *h)
 {
@@ -82,7 +77,7 @@ static um_status class_means(um_sep *s, int64_t k, char *h)
     memset(sums, 0, (size_t)(2 * channels) * sizeof *sums);
     UM_TRY(use_checkpoint(s, k));
     for (int64_t b = 0; b < batches; b++) {
-        UM_TRY(stop_if_asked());
+        UM_TRY(um_ranks_stop_check(a->job->comm, "between gradients"));
         int64_t n = um_sep_take_batch(s, b);
         UM_TRY(um_input_grad_run(a->grad, a->x, a->y, n, NULL, NULL));
         UM_TRY(um_input_grad_features(a->grad, n, h));
@@ -136,7 +131,7 @@ um_status um_sep_gradient(um_sep *s, int64_t k, const char *v, int64_t n, char *
 {
     um_status rc = UM_OK;
     um_attack *a = &s->a;
-    UM_TRY(stop_if_asked());
+    UM_TRY(um_ranks_stop_check(a->job->comm, "between gradients"));
     UM_TRY(use_checkpoint(s, k));
     if (s->o->fa)
         um_input_grad_set_means(a->grad, s->means + k * 2 * um_input_grad_channels(a->grad));

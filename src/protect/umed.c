@@ -50,13 +50,14 @@ um_status um_umed_create(um_umed **out, const um_protect_job *job)
     u->loss = um_loss_attr(um_settings_get(job->settings, "loss"));
     u->surrogate_config = um_model_configure(model, job->data->c);
     u->backend = job->backend;
-    u->lanes = (int)run->lanes;
+    u->spread = um_spread_of(run, job->comm);
     u->h = job->data->h, u->w = job->data->w, u->c = job->data->c;
     if (u->o.lbp.interp == UM_LBP_SQUARE && u->o.lbp.p != 8) {
         rc = um_fail(UM_E_CONFIG, "umed.lbp.P = %ld: the square neighbourhood has 8 neighbours; use umed.lbp.interp = circular_bilinear",
                      (long)u->o.lbp.p);
         goto done;
     }
+    UM_TRY(um_spread_check(&u->spread));
     UM_TRY(describe(job, &u->applied));
     UM_TRY(um_params_create(&u->contour, job->backend));
     UM_TRY(um_params_create(&u->texture, job->backend));

@@ -15,6 +15,7 @@
 #include "nn/exec.h"
 #include "protect/protector.h"
 #include "train/checkpoint.h"
+#include "train/ranks.h"
 
 typedef enum um_umed_parts { UM_UMED_BOTH, UM_UMED_CONTOUR, UM_UMED_TEXTURE } um_umed_parts;
 
@@ -65,7 +66,7 @@ typedef struct um_umed {
     um_seg_attr loss;
     um_model_config surrogate_config;
     um_backend *backend; /* borrowed */
-    int lanes;
+    um_spread spread;    /* o.batch counts the images of all ranks */
     int64_t h, w, c;
     um_params *contour, *texture, *surrogate; /* owned */
     um_umed_graph apply;                      /* UM_UMED_EXPORT, made on first use */

@@ -35,11 +35,11 @@ static um_status update(um_umed *u, um_params *p)
 static um_status pass(fit *f, const um_umed_graph *g, const int64_t *pick, int64_t n, double *loss)
 {
     um_status rc = UM_OK;
-    um_batch batch;
+    um_share share;
     double all[3];
-    um_batch_set(&batch, n, f->u->lanes);
-    UM_TRY(um_umed_feed_upload(f->feed, f->u, g, pick, n));
-    UM_TRY(um_exec_run(g->exec, &batch, 0, -1));
+    um_share_set(&share, &f->u->spread, n);
+    UM_TRY(um_umed_feed_upload(f->feed, f->u, g, pick + share.first, share.n));
+    UM_TRY(um_share_run(g->exec, g->graph, &share, f->u->spread.comm));
     UM_TRY(um_exec_download(g->exec, g->loss, all, 1));
     if (!isfinite(all[0]))
         rc = um_fail(UM_E_NUMERIC, "UMed's loss is not a number in epoch %ld; lower umed.adam.lr", (long)f->state.progress.epoch + 1);
@@ -144,22 +144,24 @@ static um_status recalibrate(fit *f)
     double counts[2] = {0, 0};
     float *delta = NULL;
     bool narrow = u->backend->real == UM_F32;
-    UM_TRY(um_umed_graph_build(&g, u, UM_UMED_RECALIBRATE, u->o.batch));
+    UM_TRY(um_umed_graph_build(&g, u, UM_UMED_RECALIBRATE, um_share_most(&u->spread, u->o.batch)));
     UM_TRY(um_umed_graph_ready(&g, u));
     UM_TRY(UM_NEW_ARRAY(delta, u->o.batch * u->h * u->w * u->c));
     UM_TRY(um_rows_order(f->order, f->job->rows, f->job->seed, UM_RNG_GENERATOR_ORDER, f->state.progress.epoch));
     for (int64_t first = 0, k = 1; first < f->job->rows->n; first += u->o.batch, k++) {
         int64_t n = f->job->rows->n - first < u->o.batch ? f->job->rows->n - first : u->o.batch;
-        um_batch batch;
-        um_batch_set(&batch, n, u->lanes);
+        um_share share;
+        um_share_set(&share, &u->spread, n);
+        const int64_t *pick = f->order + first + share.first;
         um_exec_set_bn_momentum(g.exec, 1.0 / (double)k); /* the k-th batch of a running mean */
-        UM_TRY(um_umed_feed_upload(f->feed, u, &g, f->order + first, n));
-        UM_TRY(um_exec_run(g.exec, &batch, 0, -1));
+        UM_TRY(um_umed_feed_upload(f->feed, u, &g, pick, share.n));
+        UM_TRY(um_share_run(g.exec, g.graph, &share, u->spread.comm));
         if (narrow) {
-            UM_TRY(um_exec_download(g.exec, g.delta, delta, n));
-            count_saturated(f, delta, f->order + first, n, counts);
+            UM_TRY(um_exec_download(g.exec, g.delta, delta, share.n));
+            count_saturated(f, delta, pick, share.n, counts);
         }
     }
+    UM_TRY(um_comm_sum(u->spread.comm, counts, UM_F64, 2, "count of pixels at their bound"));
     if (counts[1] > 0)
         um_log(UM_LOG_INFO, "%s: %.1f %% of the perturbable pixels are at their bound", f->job->label, 100 * counts[0] / counts[1]);
 done:
@@ -182,13 +184,13 @@ static um_status mean_loss(fit *f, bool perturbed, double *out)
     um_exec_set_bn_momentum(g->exec, 0); /* the running statistics stay */
     for (int64_t first = 0; first < f->job->rows->n; first += u->o.batch) {
         int64_t n = f->job->rows->n - first < u->o.batch ? f->job->rows->n - first : u->o.batch;
-        um_batch batch;
-        um_batch_set(&batch, n, u->lanes);
-        UM_TRY(um_umed_feed_upload(f->feed, u, g, f->order + first, n));
+        um_share share;
+        um_share_set(&share, &u->spread, n);
+        UM_TRY(um_umed_feed_upload(f->feed, u, g, f->order + first + share.first, share.n));
         for (int k = 0; !perturbed && k < 2; k++)
             if (bounds[k] >= 0)
-                UM_TRY(um_exec_upload(g->exec, bounds[k], zero, n));
-        UM_TRY(um_exec_run(g->exec, &batch, 0, g->graph->n_forward));
+                UM_TRY(um_exec_upload(g->exec, bounds[k], zero, share.n));
+        UM_TRY(um_exec_run(g->exec, &share.batch, 0, g->graph->n_forward));
         UM_TRY(um_exec_download(g->exec, g->loss, loss, 1));
         sum += loss[0] * (double)n;
     }
@@ -209,7 +211,7 @@ static um_status report_reliance(fit *f)
     UM_TRY(um_curves_add(f->state.curves, "reliance_protected_loss", at, protected));
     UM_TRY(um_curves_add(f->state.curves, "reliance_clean_loss", at, clean));
     um_log(UM_LOG_INFO, "%s: the surrogate's loss is %.3f on protected images and %.3f on clean ones", f->job->label, protected, clean);
-    if (clean < 1) /* a Dice term near 1 is what failing looks like */
+    if (clean < 1 && um_comm_leads(f->job->comm)) /* a Dice term near 1 is what failing looks like */
         um_log(UM_LOG_WARN, "%s: the surrogate segments clean images too, so this release may not protect; measure it (umed exploit), and "
                "try another seed, more cycles or a larger umed.adam.lr", f->job->label);
 done:
@@ -221,11 +223,12 @@ static um_status prepare(fit *f)
     um_status rc = UM_OK;
     um_umed *u = f->u;
     bool joint = u->o.joint || u->o.parts != UM_UMED_BOTH;
+    int64_t most = um_share_most(&u->spread, u->o.batch);
     f->n_generators = joint ? 1 : 2;
-    UM_TRY(um_umed_graph_build(&f->surrogate, u, UM_UMED_SURROGATE, u->o.batch));
-    UM_TRY(um_umed_graph_build(&f->generators[0], u, joint ? UM_UMED_GENERATORS : UM_UMED_CONTOUR_ONLY, u->o.batch));
+    UM_TRY(um_umed_graph_build(&f->surrogate, u, UM_UMED_SURROGATE, most));
+    UM_TRY(um_umed_graph_build(&f->generators[0], u, joint ? UM_UMED_GENERATORS : UM_UMED_CONTOUR_ONLY, most));
     if (!joint)
-        UM_TRY(um_umed_graph_build(&f->generators[1], u, UM_UMED_TEXTURE_ONLY, u->o.batch));
+        UM_TRY(um_umed_graph_build(&f->generators[1], u, UM_UMED_TEXTURE_ONLY, most));
     UM_TRY(um_umed_graph_ready(&f->surrogate, u));
     for (int k = 0; k < f->n_generators; k++)
         UM_TRY(um_umed_graph_ready(&f->generators[k], u));
@@ -252,7 +255,7 @@ um_status um_umed_fit(um_umed *u, const um_protect_job *job, um_curves *curves)
     UM_TRY(prepare(&f));
     f.state = (um_training_state){.fingerprint = f.fingerprint, .n_nets = 3, .net_name = {"contour", "texture", "surrogate"},
                                   .net = {u->contour, u->texture, u->surrogate}, .curves = curves};
-    um_saver_set(&f.saver, &f.state, job->checkpoint, run->checkpoint_s, job->label);
+    um_saver_set(&f.saver, &f.state, job->comm, job->checkpoint, run->checkpoint_s, job->label);
     UM_TRY(um_saver_resume(&f.saver, job->earlier_s, &found));
     while (f.state.progress.epoch < n_epochs)
         UM_TRY(run_epoch(&f, n_epochs));

@@ -1,6 +1,10 @@
 #include "train/checkpoint.h"
 
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/file.h"
@@ -200,17 +204,78 @@ done:
     return rc;
 }
 
-void um_saver_set(um_saver *s, um_training_state *state, const char *path, double every_s, const char *label)
+/* ---- when to save ---- */
+
+static const double LARGEST_SHARE = 0.02; /* of the time that goes into checkpoints */
+
+void um_saver_set(um_saver *s, um_training_state *state, um_comm *comm, const char *path, double every_s, const char *label)
 {
-    *s = (um_saver){.state = state, .path = path, .label = label, .every_s = every_s, .saved_at = um_now(), .begun_at = um_now()};
+    *s = (um_saver){.state = state, .comm = comm, .path = path, .label = label, .every_s = every_s, .saved_at = um_now(),
+                      .begun_at = um_now()};
+}
+
+static um_status older(char **out, const char *path)
+{
+    um_status rc = UM_OK;
+    um_text t = {0};
+    UM_TRY(um_text_add(&t, "%s.old", path));
+    UM_TRY(um_strdup(out, um_text_get(&t)));
+done:
+    um_text_free(&t);
+    return rc;
+}
+
+/* The newest checkpoint that can be read, by rank 0: 0 none, 1 PATH, 2 PATH.old. */
+static um_status choose(um_saver *s, const char *old, unsigned *which)
+{
+    um_status rc = UM_OK;
+    bool found = false;
+    *which = 0;
+    rc = um_training_load(s->state, s->path, &found);
+    if (rc == UM_OK && found)
+        *which = 1;
+    if (*which || !um_file_exists(old))
+        return rc;
+    if (rc == UM_E_DATA)
+        um_log(UM_LOG_WARN, "%s: %s; going on from the checkpoint before it", s->label, um_error_text());
+    else if (rc != UM_OK)
+        return rc;
+    UM_TRY(um_training_load(s->state, old, &found));
+    *which = found ? 2 : 0;
+done:
+    return rc;
+}
+
+/* The same state on every rank. */
+static um_status load_together(um_saver *s, bool *found)
+{
+    um_status rc = UM_OK;
+    char *old = NULL;
+    unsigned which = 0;
+    *found = false;
+    if (!s->path)
+        return UM_OK;
+    UM_TRY(older(&old, s->path));
+    if (um_comm_leads(s->comm))
+        rc = choose(s, old, &which);
+    UM_TRY(um_comm_agree(s->comm, rc));
+    UM_TRY(um_comm_bcast(s->comm, &which, sizeof which, "choice of a checkpoint"));
+    if (which && !um_comm_leads(s->comm)) {
+        rc = um_training_load(s->state, which == 1 ? s->path : old, found);
+        if (rc == UM_OK && !*found)
+            rc = um_fail(UM_E_IO, "%s: not seen by %s; is the folder shared by all nodes?", s->path, um_comm_peer(s->comm, um_comm_rank(s->comm)));
+    }
+    UM_TRY(um_comm_agree(s->comm, rc));
+    *found = which != 0;
+done:
+    um_free(old);
+    return rc;
 }
 
 um_status um_saver_resume(um_saver *s, double *earlier_s, bool *found)
 {
     um_status rc = UM_OK;
-    *found = false;
-    if (s->path)
-        UM_TRY(um_training_load(s->state, s->path, found));
+    UM_TRY(load_together(s, found));
     if (*found)
         um_log(UM_LOG_INFO, "%s: resumed after %ld epochs and %ld steps", s->label, (long)s->state->progress.epoch,
                (long)s->state->progress.step);
@@ -221,22 +286,75 @@ done:
     return rc;
 }
 
+/* The present checkpoint becomes the older one when the new one stands beside it. */
+static um_status write_generation(const um_saver *s)
+{
+    um_status rc = UM_OK;
+    char *old = NULL;
+    if (um_file_exists(s->path)) {
+        UM_TRY(older(&old, s->path));
+        if (rename(s->path, old) != 0)
+            UM_TRY(um_fail(UM_E_IO, "%s: cannot be renamed to %s: %s", s->path, old, strerror(errno)));
+    }
+    UM_TRY(um_training_save(s->state, s->path));
+done:
+    um_free(old);
+    return rc;
+}
+
 um_status um_saver_save(um_saver *s)
 {
+    um_status rc = UM_OK;
+    double start = um_now();
+    s->state->seconds = start - s->begun_at;
+    if (s->path && um_comm_leads(s->comm))
+        rc = write_generation(s);
+    if (s->path)
+        UM_TRY(um_comm_agree(s->comm, rc));
     s->saved_at = um_now();
-    s->state->seconds = s->saved_at - s->begun_at;
-    return s->path ? um_training_save(s->state, s->path) : UM_OK;
+    s->cost_s = s->saved_at - start;
+done:
+    return rc;
+}
+
+static const char *stop_cause(void)
+{
+    return um_stop_requested() ? um_stop_reason() : "another rank";
 }
 
 um_status um_saver_pause(um_saver *s)
 {
+    enum { STOP = 1, SAVE = 2 };
     um_status rc = UM_OK;
-    bool stop = um_stop_requested();
-    if (stop || (s->path && um_now() - s->saved_at >= s->every_s))
+    double wait = fmax(s->every_s, s->cost_s / LARGEST_SHARE);
+    bool due = s->path && um_comm_leads(s->comm) && um_now() - s->saved_at >= wait;
+    unsigned flags = (um_stop_requested() ? STOP : 0) | (due ? SAVE : 0);
+    UM_TRY(um_comm_any(s->comm, &flags));
+    if (flags)
         UM_TRY(um_saver_save(s));
-    if (stop)
-        rc = um_fail(UM_E_STOPPED, "stopped by %s in epoch %ld of %s; the same command goes on from here", um_stop_reason(),
+    if (flags & STOP)
+        rc = um_fail(UM_E_STOPPED, "stopped by %s in epoch %ld of %s; the same command goes on from here", stop_cause(),
                      (long)s->state->progress.epoch + 1, s->label);
 done:
     return rc;
+}
+
+um_status um_ranks_stop_check(um_comm *comm, const char *where)
+{
+    um_status rc = UM_OK;
+    unsigned stop = um_stop_requested();
+    UM_TRY(um_comm_any(comm, &stop));
+    if (stop)
+        rc = um_fail(UM_E_STOPPED, "stopped by %s %s; the same command goes on", stop_cause(), where);
+done:
+    return rc;
+}
+
+void um_saver_remove(const char *path)
+{
+    char *old = NULL;
+    unlink(path);
+    if (older(&old, path) == UM_OK)
+        unlink(old);
+    um_free(old);
 }

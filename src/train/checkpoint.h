@@ -39,20 +39,31 @@ um_status um_training_save(const um_training_state *s, const char *path);
 /* found: false when there is no file or it belongs to another run (then nothing changed). Errors: UM_E_DATA for a broken file. */
 um_status um_training_load(um_training_state *s, const char *path, bool *found);
 
-/* When and where a run saves itself. Initialise with um_saver_set. */
+/* When and where a run saves itself. Initialise with um_saver_set. With several ranks every rank has one and calls the functions below
+ * at the same points; rank 0 writes.
+ *
+ * Two generations are kept, PATH and PATH.old: a checkpoint that turns out to be broken costs the time since the one before it. */
 typedef struct um_saver {
     um_training_state *state; /* borrowed */
+    um_comm *comm;
     const char *path;         /* NULL: nothing is saved */
     const char *label;
-    double every_s, saved_at, begun_at; /* begun_at: as if all of it had been one run */
+    double every_s, saved_at;
+    double begun_at;          /* as if all of it had been one run */
+    double cost_s;            /* of the last save: the next one waits until it is at most 2 % of the time */
 } um_saver;
-void um_saver_set(um_saver *s, um_training_state *state, const char *path, double every_s, const char *label);
-/* Goes on from the file at `path` when it is there and of this run (found). earlier_s: seconds that went in before; may be NULL. */
+void um_saver_set(um_saver *s, um_training_state *state, um_comm *comm, const char *path, double every_s, const char *label);
+/* Goes on where the last run of this training left off; found: false when there is nothing to go on from. earlier_s: seconds that went in
+ * before; may be NULL. Errors: those of um_training_load when both generations are broken. */
 um_status um_saver_resume(um_saver *s, double *earlier_s, bool *found);
 um_status um_saver_save(um_saver *s);
-/* At a point from which the run could go on exactly: saves when it is time to. When a stop was asked for, saves and returns
- * UM_E_STOPPED. */
+/* At a point from which the run could go on exactly: saves when it is time to. When a stop was asked for on any rank, saves and returns
+ * UM_E_STOPPED on all of them. */
 um_status um_saver_pause(um_saver *s);
+/* For points with nothing to save: UM_E_STOPPED on all ranks when a stop was asked for on any. where: "between gradient steps". */
+um_status um_ranks_stop_check(um_comm *comm, const char *where);
+/* Removes the checkpoints of a training that is over. */
+void um_saver_remove(const char *path);
 
 /* A model file (`--save-model`, FORMAT.md "ckpt-1"): weights under PyTorch names. A file of that name stays: it must hold the same
  * weights, as after a run that was killed behind this point, or it is UM_E_USAGE. */

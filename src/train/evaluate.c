@@ -36,7 +36,7 @@ done:
 um_status um_evaluate(um_scores *out, um_segmenter *s, const um_dataset *d, const um_rows *rows, int64_t metric_batch, bool per_image)
 {
     um_status rc = UM_OK;
-    int64_t hw = d->h * d->w, batch = s->config.max_batch;
+    int64_t hw = d->h * d->w, batch = s->config.max_batch, begin, own;
     size_t bytes = (size_t)(hw * d->c) * um_dtype_bytes(s->backend->real);
     char *x = NULL;
     float *margin = NULL;
@@ -44,14 +44,16 @@ um_status um_evaluate(um_scores *out, um_segmenter *s, const um_dataset *d, cons
     UM_TRY(um_alloc((void **)&x, (size_t)batch, bytes));
     UM_TRY(UM_NEW_ARRAY(margin, batch * hw));
     UM_TRY(UM_NEW_ARRAY(counts, rows->n));
-    for (int64_t first = 0; first < rows->n; first += batch) {
-        int64_t n = rows->n - first < batch ? rows->n - first : batch;
+    um_ranks_slice(s->config.spread.comm, rows->n, &begin, &own);
+    for (int64_t first = begin; first < begin + own; first += batch) {
+        int64_t n = begin + own - first < batch ? begin + own - first : batch;
         for (int64_t i = 0; i < n; i++)
             um_row_image(d, rows->index[first + i], s->backend->real, x + (size_t)i * bytes);
         UM_TRY(um_segmenter_margin(s, x, n, margin));
         for (int64_t i = 0; i < n; i++)
             counts[first + i] = um_confusion_of_logits(margin + i * hw, um_dataset_mask(d, rows->index[first + i]), hw);
     }
+    UM_TRY(um_ranks_collect(s->config.spread.comm, counts, rows->n, sizeof *counts, "collection of scores"));
     UM_TRY(summarise(out, counts, rows->n, metric_batch, per_image));
 done:
     um_free(counts);

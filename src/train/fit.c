@@ -20,9 +20,12 @@ static um_status run_step(fit *f, int64_t first)
     um_status rc = UM_OK;
     um_dtype real = f->s->backend->real;
     int64_t n = f->rows->n - first < f->o->batch ? f->rows->n - first : f->o->batch;
-    um_fit_batch batch = {.epoch = f->state.progress.epoch, .step = f->state.progress.step, .n = n, .row = f->batch_rows, .x = f->x, .y = f->y};
-    for (int64_t i = 0; i < n; i++) {
-        int64_t row = f->batch_rows[i] = f->rows->index[f->order[first + i]];
+    um_share share;
+    um_segmenter_share(f->s, n, &share);
+    um_fit_batch batch = {.epoch = f->state.progress.epoch, .step = f->state.progress.step, .first = share.first, .n = share.n, .n_total = n,
+                          .row = f->batch_rows, .x = f->x, .y = f->y};
+    for (int64_t i = 0; i < share.n; i++) {
+        int64_t row = f->batch_rows[i] = f->rows->index[f->order[first + share.first + i]];
         um_row_image(f->d, row, real, f->x + (size_t)i * f->x_bytes);
         um_row_mask(f->d, row, real, f->y + (size_t)i * f->y_bytes);
     }
@@ -73,7 +76,7 @@ um_status um_fit_run(um_segmenter *s, const um_dataset *d, const um_rows *rows, 
         f.state.array[f.state.n_arrays++] = o->array[i];
     if (rows->n == 0)
         return um_fail(UM_E_DATA, "%s: there are no training images", o->label);
-    um_saver_set(&f.saver, &f.state, o->checkpoint, o->checkpoint_s, o->label);
+    um_saver_set(&f.saver, &f.state, s->config.spread.comm, o->checkpoint, o->checkpoint_s, o->label);
     UM_TRY(UM_NEW_ARRAY(f.order, rows->n));
     UM_TRY(UM_NEW_ARRAY(f.batch_rows, o->batch));
     UM_TRY(um_alloc((void **)&f.x, (size_t)o->batch, f.x_bytes));

@@ -7,8 +7,9 @@
 
 /* A batch on its way into the network. x: real [n][h][w][c], y: real [n][h][w]; both may be changed. */
 typedef struct um_fit_batch {
-    int64_t epoch, step, n; /* from 0 */
-    const int64_t *row;     /* [n]: rows of the dataset */
+    int64_t epoch, step;       /* from 0 */
+    int64_t first, n, n_total; /* this rank has images [first, first + n) of n_total */
+    const int64_t *row;        /* [n]: rows of the dataset */
     void *x, *y;
 } um_fit_batch;
 

@@ -125,7 +125,7 @@ done:
 um_status um_model_load(um_segmenter **out, um_backend *backend, const char *path, int64_t h, int64_t w, int64_t max_batch)
 {
     um_status rc = UM_OK;
-    um_segmenter_config config = {.h = h, .w = w, .max_batch = max_batch, .lanes = 1};
+    um_segmenter_config config = {.h = h, .w = w, .max_batch = max_batch, .spread = {.lanes = 1}};
     um_segmenter *s = NULL;
     um_net_tensors t = {0};
     UM_TRY(read_config(path, &config));

@@ -21,11 +21,13 @@ static const um_opt run_rows[] = {
     {"threads", UM_OPT_T_INT, offsetof(um_run_options, threads), "0", 0, 4096, NULL, "",
      "CPU threads of a rank; 0: cores in the affinity mask divided by the ranks that share them", RUN_ONLY},
     UM_OPT_INT_ROW(um_run_options, lanes, "lanes", "4", 1, UM_MAX_LANES, "", "fixed slices of a batch; sums are formed per lane (docs/architecture.md)"),
-    UM_OPT_ENUM_ROW(um_run_options, reduce, "reduce", "ordered", "ordered fast", "ordered: the same bits for any number of ranks and threads"),
+    UM_OPT_ENUM_ROW(um_run_options, reduce, "reduce", "ordered", "ordered fast", "ordered: the same bits on 1, 2, 4 ... ranks and any number of threads; fast: one lane per rank"),
     UM_OPT_ENUM_ROW(um_run_options, bn, "bn", "sync", "sync lane", "BatchNorm statistics over the whole batch or per lane"),
     {"backend", UM_OPT_T_ENUM, offsetof(um_run_options, backend), "auto", 0, 0, "auto cpu cuda check:cpu", "", "where to compute", RUN_ONLY},
     UM_OPT_ENUM_ROW(um_run_options, precision, "precision", "fp32", "fp32 tf32 bf16", "arithmetic of the networks"),
     {"checkpoint_s", UM_OPT_T_REAL, offsetof(um_run_options, checkpoint_s), "300", 0, 1e9, NULL, "s", "time between checkpoints", RUN_ONLY},
+    {"deadline_s", UM_OPT_T_REAL, offsetof(um_run_options, deadline_s), "300", 0, 1e9, NULL, "s",
+     "longest wait for another rank before the run ends with exit code 76, naming it; 0: for ever", RUN_ONLY},
     {"progress_s", UM_OPT_T_REAL, offsetof(um_run_options, progress_s), "10", 0, 1e9, NULL, "s", "time between progress lines", RUN_ONLY},
 };
 const um_opt_table um_run_table = UM_OPT_TABLE("run", um_run_options, run_rows);
@@ -44,8 +46,6 @@ const char *um_run_backend_name(const um_run_options *o)
 
 um_status um_run_check(const um_run_options *o)
 {
-    if (o->reduce != 0)
-        return um_fail(UM_E_UNSUPPORTED, "run.reduce = fast needs several ranks, which this version does not train on");
     if (o->bn != 0)
         return um_fail(UM_E_UNSUPPORTED, "run.bn = lane is not in this version; use \"sync\"");
     if (o->precision != 0)

@@ -23,10 +23,11 @@ typedef struct um_run_options {
     int backend;     /* 0 auto, 1 cpu, 2 cuda, 3 check:cpu */
     int precision;   /* 0 fp32, 1 tf32, 2 bf16 */
     double checkpoint_s, progress_s;
+    double deadline_s; /* longest wait for another rank */
 } um_run_options;
 extern const um_opt_table um_run_table;
 const char *um_run_backend_name(const um_run_options *o);
-/* UM_E_UNSUPPORTED naming the key for what this build lacks: reduce=fast, bn=lane (one rank only), tf32, bf16. */
+/* UM_E_UNSUPPORTED naming the key for what this build lacks: bn=lane, tf32, bf16. */
 um_status um_run_check(const um_run_options *o);
 
 /* Group "conv". */

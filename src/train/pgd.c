@@ -4,7 +4,8 @@
 #include <string.h>
 
 #include "base/mem.h"
-#include "base/signal.h"
+#include "train/checkpoint.h"
+#include "train/ranks.h"
 
 struct um_input_grad {
     um_input_grad_config config;
@@ -71,7 +72,8 @@ static um_status build(um_input_grad *g)
     um_status rc = UM_OK;
     const um_input_grad_config *c = &g->config;
     um_tid logits = UM_NONE, loss = UM_NONE;
-    UM_TRY(um_graph_create(&g->graph, g->backend->real, c->max_batch));
+    int64_t size = um_comm_size(c->comm);
+    UM_TRY(um_graph_create(&g->graph, g->backend->real, (c->max_batch + size - 1) / size));
     um_net net = {g->graph, c->params, false, UM_BN_EVAL};
     UM_TRY(um_graph_input(g->graph, &g->x, "image", c->h, c->w, c->net.in_ch));
     UM_TRY(um_graph_input(g->graph, &g->y, "mask", c->h, c->w, 1));
@@ -136,7 +138,15 @@ void um_input_grad_set_means(um_input_grad *g, const double *means)
 
 um_status um_input_grad_features(um_input_grad *g, int64_t n, void *features)
 {
-    return um_exec_download(g->exec, g->features, features, n);
+    um_status rc = UM_OK;
+    size_t bytes = (size_t)(g->config.h * g->config.w * um_input_grad_channels(g)) * um_dtype_bytes(g->backend->real);
+    int64_t first, own;
+    um_ranks_slice(g->config.comm, n, &first, &own);
+    if (own > 0)
+        UM_TRY(um_exec_download(g->exec, g->features, (char *)features + (size_t)first * bytes, own));
+    UM_TRY(um_ranks_collect(g->config.comm, features, n, bytes, "collection of features"));
+done:
+    return rc;
 }
 
 /* CE + Dice of one image from {CE, py, p, y, pp} (protectors.md 1.6). */
@@ -168,17 +178,18 @@ static um_status fetch_loss(um_input_grad *g, int64_t n, double *loss)
             loss[i] = seg_loss(&c->loss, g->host_sums + 5 * i, (double)(c->h * c->w), c->net.out_ch == 2);
         else
             loss[i] = align_loss(g->host_sums + 4 * i, (double)um_input_grad_channels(g), c->balance);
-        if (!isfinite(loss[i]))
-            UM_TRY(um_fail(UM_E_NUMERIC, "the loss of a frozen %s on an image is not a number", c->model->name));
     }
 done:
     return rc;
 }
 
-um_status um_input_grad_run(um_input_grad *g, const void *x, const void *y, int64_t n, void *dx, double *loss)
+/* The images of this rank alone. */
+static um_status run_local(um_input_grad *g, const void *x, const void *y, int64_t n, void *dx, double *loss)
 {
     um_status rc = UM_OK;
     um_batch batch;
+    if (n == 0)
+        return UM_OK;
     um_batch_set(&batch, n, 1);
     batch.n_total = 1; /* each image by itself */
     UM_TRY(um_exec_upload(g->exec, g->x, x, n));
@@ -190,6 +201,36 @@ um_status um_input_grad_run(um_input_grad *g, const void *x, const void *y, int6
         UM_TRY(um_exec_download(g->exec, g->dx, dx, n));
     if (loss)
         UM_TRY(fetch_loss(g, n, loss));
+done:
+    return rc;
+}
+
+static size_t image_bytes(const um_input_grad *g)
+{
+    return (size_t)(g->config.h * g->config.w * g->config.net.in_ch) * um_dtype_bytes(g->backend->real);
+}
+
+static size_t mask_bytes(const um_input_grad *g)
+{
+    return (size_t)(g->config.h * g->config.w) * um_dtype_bytes(g->backend->real);
+}
+
+um_status um_input_grad_run(um_input_grad *g, const void *x, const void *y, int64_t n, void *dx, double *loss)
+{
+    um_status rc = UM_OK;
+    const um_input_grad_config *c = &g->config;
+    int64_t first, own;
+    um_ranks_slice(c->comm, n, &first, &own);
+    size_t at = (size_t)first;
+    UM_TRY(run_local(g, (const char *)x + at * image_bytes(g), (const char *)y + at * mask_bytes(g), own,
+                     dx ? (char *)dx + at * image_bytes(g) : NULL, loss ? loss + first : NULL));
+    if (dx)
+        UM_TRY(um_ranks_collect(c->comm, dx, n, image_bytes(g), "collection of gradients"));
+    if (loss)
+        UM_TRY(um_ranks_collect(c->comm, loss, n, sizeof *loss, "collection of losses"));
+    for (int64_t i = 0; loss && i < n; i++)
+        if (!isfinite(loss[i]))
+            UM_TRY(um_fail(UM_E_NUMERIC, "the loss of a frozen %s on an image is not a number", c->model->name));
 done:
     return rc;
 }
@@ -249,12 +290,17 @@ um_status um_pgd_run(um_input_grad *g, const um_ball *b, int64_t steps, void *v,
 {
     um_status rc = UM_OK;
     const um_input_grad_config *c = &g->config;
+    int64_t first, own, pixels = c->h * c->w;
+    um_ranks_slice(c->comm, n, &first, &own);
+    size_t at = (size_t)first * image_bytes(g);
+    char *mine = (char *)v + at;
     for (int64_t k = 0; k < steps; k++) {
-        if (may_stop && um_stop_requested())
-            UM_TRY(um_fail(UM_E_STOPPED, "stopped by %s between gradient steps; the same command goes on", um_stop_reason()));
-        UM_TRY(um_input_grad_run(g, v, y, n, dx, NULL));
-        um_ball_step(b, g->backend->real, v, x, dx, keep, n * c->h * c->w, c->net.in_ch);
+        if (may_stop)
+            UM_TRY(um_ranks_stop_check(c->comm, "between gradient steps"));
+        UM_TRY(run_local(g, mine, (const char *)y + (size_t)first * mask_bytes(g), own, dx, NULL));
+        um_ball_step(b, g->backend->real, mine, (const char *)x + at, dx, keep ? keep + first * pixels : NULL, own * pixels, c->net.in_ch);
     }
+    UM_TRY(um_ranks_collect(c->comm, v, n, image_bytes(g), "collection of images"));
 done:
     return rc;
 }

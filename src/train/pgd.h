@@ -7,6 +7,7 @@
 #define UM_TRAIN_PGD_H
 
 #include "models/model.h"
+#include "mpi/comm.h"
 #include "train/cost.h"
 
 typedef enum um_input_loss {
@@ -18,6 +19,7 @@ typedef struct um_input_grad_config {
     const um_model_def *model;
     um_model_config net;
     um_params *params; /* borrowed; read at every call, so they may change between calls */
+    um_comm *comm;     /* ranks that share the images of a call; NULL: local. Then calls are collective and all get all results */
     int64_t h, w, max_batch;
     um_input_loss kind;
     um_seg_attr loss; /* UM_INPUT_SEG */

@@ -10,9 +10,9 @@ static um_status build_train(um_segmenter *s)
     const um_segmenter_config *c = &s->config;
     um_aux_heads aux = {0};
     um_tid logits = UM_NONE;
-    UM_TRY(um_graph_create(&s->train_graph, s->backend->real, c->max_batch));
+    UM_TRY(um_graph_create(&s->train_graph, s->backend->real, um_share_most(&c->spread, c->max_batch)));
     um_graph *g = s->train_graph;
-    g->lanes = c->lanes;
+    g->lanes = um_share_lanes(&c->spread);
     um_net net = {g, s->params, true, UM_BN_TRAIN, &aux};
     UM_TRY(um_graph_input(g, &s->x, "image", c->h, c->w, c->net.in_ch));
     UM_TRY(um_graph_input(g, &s->y, "mask", c->h, c->w, 1));
@@ -100,16 +100,21 @@ void um_segmenter_free(um_segmenter *s)
     um_free(s);
 }
 
+void um_segmenter_share(const um_segmenter *s, int64_t n, um_share *out)
+{
+    um_share_set(out, &s->config.spread, n);
+}
+
 um_status um_segmenter_step(um_segmenter *s, const void *x, const void *y, int64_t n, double loss[3])
 {
     um_status rc = UM_OK;
-    um_batch batch;
-    um_batch_set(&batch, n, s->config.lanes);
-    batch.seed = s->config.seed;
-    batch.step = (uint32_t)s->params->adam_step;
-    UM_TRY(um_exec_upload(s->train, s->x, x, n));
-    UM_TRY(um_exec_upload(s->train, s->y, y, n));
-    UM_TRY(um_exec_run(s->train, &batch, 0, -1));
+    um_share share;
+    um_segmenter_share(s, n, &share);
+    share.batch.seed = s->config.seed;
+    share.batch.step = (uint32_t)s->params->adam_step;
+    UM_TRY(um_exec_upload(s->train, s->x, x, share.n));
+    UM_TRY(um_exec_upload(s->train, s->y, y, share.n));
+    UM_TRY(um_share_run(s->train, s->train_graph, &share, s->config.spread.comm));
     UM_TRY(um_exec_download(s->train, s->loss, loss, 1));
     if (!isfinite(loss[0])) {
         rc = um_fail(UM_E_NUMERIC, "the loss of %s is not a number at step %ld; lower the learning rate", s->config.model->name,

@@ -7,12 +7,13 @@
 #include "nn/exec.h"
 #include "train/cost.h"
 #include "train/options.h"
+#include "train/ranks.h"
 
 typedef struct um_segmenter_config {
     const um_model_def *model;
     um_model_config net;
     int64_t h, w, max_batch;
-    int lanes;
+    um_spread spread; /* max_batch counts the images of all ranks */
     um_seg_attr loss;
     um_adam_attr adam;
     uint64_t seed; /* of dropout */
@@ -31,10 +32,13 @@ typedef struct um_segmenter {
 um_status um_segmenter_create(um_segmenter **out, um_backend *backend, const um_segmenter_config *config);
 void um_segmenter_free(um_segmenter *s);
 
-/* One Adam step. x: real [n][h][w][c], y: real [n][h][w]. loss: total, CE, Dice. Errors: UM_E_NUMERIC when the loss is no number. */
+/* This rank's share of a batch of n images. */
+void um_segmenter_share(const um_segmenter *s, int64_t n, um_share *out);
+/* One Adam step on a batch of n images. x: real [share.n][h][w][c] and y: real [share.n][h][w] hold this rank's share, with one rank all
+ * of it. Collective over the ranks. loss: total, CE, Dice of the batch. Errors: UM_E_NUMERIC when the loss is no number. */
 um_status um_segmenter_step(um_segmenter *s, const void *x, const void *y, int64_t n, double loss[3]);
 
-/* logits: real [n][h][w][out_ch], n <= max_batch. */
+/* Prediction is local. logits: real [n][h][w][out_ch], n <= max_batch. */
 um_status um_segmenter_logits(um_segmenter *s, const void *x, int64_t n, void *logits);
 /* One margin per pixel as float: the logit, or z1 - z0 for two channels; foreground where >= 0. margin: [n][h][w]. */
 um_status um_segmenter_margin(um_segmenter *s, const void *x, int64_t n, float *margin);

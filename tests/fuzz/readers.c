@@ -168,7 +168,7 @@ static um_status small_network(um_segmenter **out, um_backend **backend)
 {
     um_status rc = UM_OK;
     um_segmenter_config config = {.net = {.width = 1, .in_ch = 1, .out_ch = 1}, .h = 16, .w = 16,
-                                  .max_batch = 1, .lanes = 1, .loss = {.w_ce = 1, .w_dice = 1, .smooth = 1e-5},
+                                  .max_batch = 1, .spread = {.lanes = 1}, .loss = {.w_ce = 1, .w_dice = 1, .smooth = 1e-5},
                                   .adam = {.lr = 1e-3, .b1 = 0.9, .b2 = 0.999, .eps = 1e-8}};
     UM_TRY(um_backend_create(backend, "cpu", UM_F32));
     UM_TRY(um_model_find(&config.model, "unet"));

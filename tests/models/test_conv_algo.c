@@ -13,7 +13,7 @@ static float x[IMAGES * SIDE * SIDE], y[IMAGES * SIDE * SIDE];
 
 static void train(um_conv_algo algo, uint64_t seed, double curve[STEPS])
 {
-    um_segmenter_config config = {.net = net_config(WIDTH, 1, 1), .h = SIDE, .w = SIDE, .max_batch = BATCH, .lanes = 4,
+    um_segmenter_config config = {.net = net_config(WIDTH, 1, 1), .h = SIDE, .w = SIDE, .max_batch = BATCH, .spread = {.lanes = 4},
                                   .loss = {.w_ce = 1, .w_dice = 1, .smooth = 1e-5},
                                   .adam = {.lr = 1e-3, .b1 = 0.9, .b2 = 0.999, .eps = 1e-8}};
     um_backend *backend = NULL;

@@ -138,7 +138,7 @@ static void ten_steps(const parity_case *c)
                                   .h = PARITY_SIDE,
                                   .w = PARITY_SIDE,
                                   .max_batch = PARITY_BATCH,
-                                  .lanes = TRAIN_LANES,
+                                  .spread = {.lanes = TRAIN_LANES},
                                   .loss = {.w_ce = 1, .w_dice = 1, .smooth = 1e-5},
                                   .adam = {.lr = 1e-3, .b1 = 0.9, .b2 = 0.999, .eps = 1e-8}};
     um_backend *backend = NULL;

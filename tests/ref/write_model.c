@@ -55,7 +55,7 @@ static um_status run(char **argv)
     um_backend *b = NULL;
     um_dataset *d = NULL;
     um_segmenter *s = NULL;
-    um_segmenter_config config = {.lanes = 2, .loss = {.w_ce = 1, .w_dice = 1, .smooth = 1e-5},
+    um_segmenter_config config = {.spread = {.lanes = 2}, .loss = {.w_ce = 1, .w_dice = 1, .smooth = 1e-5},
                                   .adam = {.lr = 1e-2, .b1 = 0.9, .b2 = 0.999, .eps = 1e-8}};
     UM_TRY(um_dataset_read(&d, argv[2]));
     UM_TRY(um_backend_create(&b, "cpu", UM_F32));

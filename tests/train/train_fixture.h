@@ -110,7 +110,7 @@ static inline void assert_same_curves(const um_curves *a, const um_curves *b)
 /* A small U-Net for one-channel images. lr 0: prediction only. */
 static inline void small_segmenter(um_segmenter **out, um_backend *b, const char *model, int64_t side, double lr, uint64_t seed)
 {
-    um_segmenter_config config = {.net = net_config(2, 1, 1), .h = side, .w = side, .max_batch = 4, .lanes = 2,
+    um_segmenter_config config = {.net = net_config(2, 1, 1), .h = side, .w = side, .max_batch = 4, .spread = {.lanes = 2},
                                   .loss = {.w_ce = 1, .w_dice = 1, .smooth = 1e-5},
                                   .adam = {.lr = lr, .b1 = 0.9, .b2 = 0.999, .eps = 1e-8}};
     assert_ok(um_model_find(&config.model, model));
