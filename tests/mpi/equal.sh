@@ -1,0 +1,32 @@
+# A sweep of protectors, exploiters and a defense that acts while training: the same released bytes and the same numbers on 1, 2 and
+# 4 ranks per cell, from one file and from eight shards; with ranks left over; with more groups than cells.
+. "$(dirname "$0")/common.sh"
+all='"none", "umed", "em", "tap", "sep"'
+
+expect 0 "$umed" synth --n 20 --size 32 -q -o data.h5
+expect 0 "$umed" synth --n 20 --size 32 --shards 8 -q -o shards
+for each in 1 2 4; do small_sweep data.h5 "$all" $each 2 >g$each.cfg; done
+small_sweep shards "$all" 4 2 >s4.cfg
+
+expect 0 "$umed" grid g1.cfg -o alone
+everything alone >alone.txt
+same "$(grep -c . alone.txt)" 9 "results"
+
+expect 0 ranks 2 "$umed" grid g2.cfg -o two;   holds err "1 group of 2 ranks"
+same "$(everything two)" "$(cat alone.txt)" "two ranks on a cell"
+expect 0 ranks 4 "$umed" grid s4.cfg -o four;  holds err "1 group of 4 ranks"
+same "$(everything four)" "$(cat alone.txt)" "four ranks on a cell, eight shards"
+expect 0 ranks 3 "$umed" grid g2.cfg -o left;  holds err "1 of 3 ranks stay idle"
+same "$(everything left)" "$(cat alone.txt)" "a rank left over"
+expect 0 ranks 4 "$umed" grid g1.cfg -o many --only protector=umed;  holds err "4 groups of 1 rank"
+same "$(science many)" "$(grep "$(basename many/cells/*) " alone.txt)" "more groups than cells"
+same "$(cat err | grep -c 'start ')" 2 "tasks done twice"
+
+# commands that train one network use all ranks; the rest refuses to run several times
+expect 0 "$umed" exploit --data data.h5 --test data.h5 --set model.base_width=2 --set exploiter.epochs=2 -o one.h5
+expect 0 ranks 4 "$umed" exploit --data data.h5 --test data.h5 --set model.base_width=2 --set exploiter.epochs=2 -o four.h5
+same "$("$probe" attr four.h5 science_sha256)" "$("$probe" attr one.h5 science_sha256)" "umed exploit"
+expect 0 ranks 2 "$umed" protect --data data.h5 --protector none -q -o none.h5
+expect 64 ranks 2 "$umed" predict --model one.h5 --data data.h5 -o pred.h5; holds err "works on one rank"
+expect 64 ranks 5 "$umed" exploit --data data.h5 --test data.h5 -o five.h5; holds err "5 ranks cannot share 4 lanes"
+expect 64 env SLURM_STEP_NUM_TASKS=3 "$umed" protect --data data.h5 -o x.h5; holds err "started 3 tasks"

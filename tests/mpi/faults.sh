@@ -1,0 +1,81 @@
+# What can happen to ranks: signals, a rank that stops, a rank that dies. LONG=1: twenty deaths instead of four.
+. "$(dirname "$0")/common.sh"
+
+expect 0 "$umed" synth --n 20 --size 32 -q -o data.h5
+small_sweep data.h5 '"none", "umed"' 2 6 >g.cfg
+expect 0 "$umed" grid g.cfg -o alone
+everything alone >alone.txt
+
+# begin DIR NP ARGS...: a run in the background; its mpiexec in $pid; returns once it works on something.
+begin() {
+    dir=$1 n=$2
+    shift 2
+    "$mpiexec" --bind-to none -np "$n" "$umed" grid g.cfg -o "$dir" --set run.checkpoint_s=0 "$@" >"$work/out" 2>"$work/err" &
+    pid=$!
+    for _ in $(seq 1000); do grep -q "start " "$work/err" && return; sleep 0.02; done
+    fail "nothing was started"
+}
+
+# ended CODE: waits for it.
+ended() {
+    wait $pid
+    rc=$?
+    [ $rc = "$1" ] || fail "exit code $rc, expected $1"
+}
+
+# mpiexec passes the signal on; all ranks stop at the same step, with everything saved
+for signal in USR1 TERM; do
+    begin stopped 4
+    sleep 0.2
+    kill -$signal $(child $pid 0) # one rank is told, all of its group stop
+    ended 75
+    holds err "stopped"
+    find stopped -name '*.lease*' | grep -q . && fail "a claim was left behind"
+done
+expect 0 ranks 2 "$umed" grid g.cfg -o stopped
+same "$(everything stopped)" "$(cat alone.txt)" "stopped"
+
+# a time limit, as often as it takes
+rc=75 runs=0
+while [ $rc = 75 ] && [ $runs -lt 20 ]; do
+    ranks 2 "$umed" grid g.cfg -o limited --limit-s "$(awk "BEGIN { print 0.5 * 1.4 ^ $runs }")" >out 2>err
+    rc=$?
+    runs=$((runs + 1))
+done
+same $rc 0 "limited runs"
+same "$(everything limited)" "$(cat alone.txt)" "$runs limited runs"
+
+# a rank that stops (here rank 1, then rank 0) is named, and the run ends within the deadline
+for rank in 1 0; do
+    rm -rf hung
+    begin hung 2 --set run.deadline_s=2 --set exploiter.epochs=100000
+    victim=$(child $pid $rank)
+    kill -STOP "$victim"
+    start=$(date +%s)
+    ended 76
+    [ $(($(date +%s) - start)) -lt 20 ] || fail "it took $(($(date +%s) - start)) s to see that rank $rank hangs"
+    holds err "rank $rank ("
+    holds err "pid $victim)"
+    kill -0 "$victim" 2>/dev/null && fail "the rank that hung is still there"
+done
+
+# kill -9 of a random rank at a random moment; the same command goes on, and nothing that was finished is done again
+RANDOM=${SEED:-$$}
+deaths=4
+[ "${LONG:-0}" = 1 ] && deaths=20
+rm -rf killed
+for _ in $(seq $deaths); do
+    before=$(find killed -name '*result.h5' -printf '%p %T@\n' 2>/dev/null | sort)
+    begin killed 4
+    sleep 0.$((RANDOM % 90 + 10))
+    kill -KILL "$(child $pid $((RANDOM % 4)))" 2>/dev/null
+    wait $pid
+    for f in $(echo "$before" | cut -d' ' -f1); do
+        grep -qF "$f $(find "$f" -printf '%T@')" <<<"$before" || fail "$f was written again"
+    done
+    [ "$(find killed -name '*result.h5' | wc -l)" -lt 3 ] || rm -rf killed
+done
+expect 0 ranks 4 "$umed" grid g.cfg -o killed
+same "$(everything killed)" "$(cat alone.txt)" "killed"
+find killed -name '*ckpt*' -o -name '*lease*' | grep -q . && fail "something was left behind"
+exit 0
