@@ -1,4 +1,4 @@
-# For the tests under mpirun: NAME.sh UMED PROBE MPIEXEC. Sweeps of networks of width 2 on 32x32 images.
+# For the tests under mpirun: NAME.sh UMED PROBE MPIEXEC. Sweeps of networks of width 2 on 16x16 images.
 mpiexec=$3
 . "$(dirname "$0")/../e2e/common.sh"
 
@@ -20,7 +20,7 @@ small_sweep() {
 model: { base_width = 2; };
 umed: { batch = 6; gen: { base_width = 2; }; schedule: { cycles = 1; }; };
 em: { batch = 6; M = 3; T = 2; max_rounds = 2; };
-tap: { batch = 6; steps = 2; clean_epochs = 2; };
+tap: { batch = 6; steps = 2; clean_epochs = 1; };
 sep: { batch = 6; n = 2; T = 1; M = 1; clean_epochs = 2; };
 exploiter: { epochs = $4; batch = 6; eval_every = 1; adam_lr = 1e-3; };
 run: { threads = 1; };

@@ -3,8 +3,8 @@
 . "$(dirname "$0")/common.sh"
 all='"none", "umed", "em", "tap", "sep"'
 
-expect 0 "$umed" synth --n 20 --size 32 -q -o data.h5
-expect 0 "$umed" synth --n 20 --size 32 --shards 8 -q -o shards
+expect 0 "$umed" synth --n 12 --size 16 -q -o data.h5
+expect 0 "$umed" synth --n 12 --size 16 --shards 8 -q -o shards
 for each in 1 2 4; do small_sweep data.h5 "$all" $each 2 >g$each.cfg; done
 small_sweep shards "$all" 4 2 >s4.cfg
 
