@@ -1,19 +1,19 @@
 # What can happen to ranks: signals, a rank that stops, a rank that dies. LONG=1: twenty deaths instead of four.
 . "$(dirname "$0")/common.sh"
 
-expect 0 "$umed" synth --n 12 --size 16 -q -o data.h5
-small_sweep data.h5 '"none", "umed"' 2 6 >g.cfg
+expect 0 "$umed" synth --n 20 --size 32 -q -o data.h5
+small_sweep data.h5 '"none", "umed"' 2 20 | sed "s/cycles = 1/cycles = 6/" >g.cfg
 expect 0 "$umed" grid g.cfg -o alone
 everything alone >alone.txt
 
-# begin DIR NP ARGS...: a run in the background; its mpiexec in $pid; returns once it works on something.
+# begin DIR NP EPOCHS ARGS...: a run in the background, its mpiexec in $pid; returns when so many epochs were done, or it ended.
 begin() {
-    dir=$1 n=$2
-    shift 2
-    "$mpiexec" --bind-to none -np "$n" "$umed" grid g.cfg -o "$dir" --set run.checkpoint_s=0 "$@" >"$work/out" 2>"$work/err" &
+    dir=$1 n=$2 epochs=$3
+    shift 3
+    "$mpiexec" --bind-to none -np "$n" "$umed" grid g.cfg -o "$dir" --set run.checkpoint_s=0 --set run.progress_s=0 "$@" >"$work/out" \
+        2>"$work/err" &
     pid=$!
-    for _ in $(seq 1000); do grep -q "start " "$work/err" && return; sleep 0.02; done
-    fail "nothing was started"
+    while [ "$(grep -c '[0-9]/[0-9]' "$work/err")" -lt "$epochs" ] && kill -0 $pid 2>/dev/null; do sleep 0.01; done
 }
 
 # ended CODE: waits for it.
@@ -25,8 +25,8 @@ ended() {
 
 # mpiexec passes the signal on; all ranks stop at the same step, with everything saved
 for signal in USR1 TERM; do
-    begin stopped 4
-    sleep 0.2
+    rm -rf stopped
+    begin stopped 4 3
     kill -$signal $(child $pid 0) # one rank is told, all of its group stop
     ended 75
     holds err "stopped"
@@ -48,7 +48,7 @@ same "$(everything limited)" "$(cat alone.txt)" "$runs limited runs"
 # a rank that stops (here rank 1, then rank 0) is named, and the run ends within the deadline
 for rank in 1 0; do
     rm -rf hung
-    begin hung 2 --set run.deadline_s=2 --set exploiter.epochs=100000
+    begin hung 2 2 --set run.deadline_s=2 --set exploiter.epochs=100000 --set umed.schedule.cycles=100000
     victim=$(child $pid $rank)
     kill -STOP "$victim"
     start=$(date +%s)
@@ -67,8 +67,8 @@ deaths=4
 rm -rf killed
 for _ in $(seq $deaths); do
     before=$(find killed -name '*result.h5' -printf '%p %T@\n' 2>/dev/null | sort)
-    begin killed 4
-    sleep 0.$((RANDOM % 90 + 10))
+    begin killed 4 $((RANDOM % 12 + 1))
+    sleep 0.0$((RANDOM % 9))
     kill -KILL "$(child $pid $((RANDOM % 4)))" 2>/dev/null
     wait $pid
     for f in $(echo "$before" | cut -d' ' -f1); do
