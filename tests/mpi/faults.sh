@@ -1,4 +1,4 @@
-# What can happen to ranks: signals, a rank that stops, a rank that dies. LONG=1: twenty deaths instead of four.
+# What can happen to ranks: signals, a rank that stops, a rank that dies. UMED_LONG=1: twenty deaths instead of four.
 . "$(dirname "$0")/common.sh"
 
 expect 0 "$umed" synth --n 20 --size 32 -q -o data.h5
@@ -63,7 +63,7 @@ done
 # kill -9 of a random rank at a random moment; the same command goes on, and nothing that was finished is done again
 RANDOM=${SEED:-$$}
 deaths=4
-[ "${LONG:-0}" = 1 ] && deaths=20
+[ "${UMED_LONG:-0}" = 1 ] && deaths=20
 rm -rf killed
 for _ in $(seq $deaths); do
     before=$(find killed -name '*result.h5' -printf '%p %T@\n' 2>/dev/null | sort)

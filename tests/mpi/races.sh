@@ -1,4 +1,4 @@
-# Two runs of two groups on one folder: no task is done twice. LONG=1: a hundred times.
+# Two runs of two groups on one folder: no task is done twice. UMED_LONG=1: a hundred times.
 . "$(dirname "$0")/common.sh"
 
 expect 0 "$umed" synth --n 8 --size 16 -q -o data.h5
@@ -8,7 +8,7 @@ everything alone >alone.txt
 tasks=$(grep -c . alone.txt)
 RANDOM=${SEED:-$$}
 times=4
-[ "${LONG:-0}" = 1 ] && times=100
+[ "${UMED_LONG:-0}" = 1 ] && times=100
 for i in $(seq $times); do
     rm -rf shared
     ranks 2 "$umed" grid g.cfg -o shared >out1 2>err1 &
