@@ -43,6 +43,11 @@ bool um_comm_given_up(um_comm *c)
     return c && c->given_up;
 }
 
+bool um_comm_run_ends(um_comm *group)
+{
+    return group && group->parent && um_comm_given_up(group->parent);
+}
+
 int um_comm_ranks_on_cores(const um_comm *world)
 {
     return world ? world->ranks_on_cores : 1;

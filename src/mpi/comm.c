@@ -244,6 +244,7 @@ um_status um_comm_split(um_comm **out, um_comm *c, int color)
     if (part == MPI_COMM_NULL)
         return UM_OK;
     UM_TRY(wrap(&group, part, c->deadline_s));
+    group->parent = c;
     MPI_Group from, to;
     MPI_Comm_group(part, &from);
     MPI_Comm_group(c->link->comm, &to);

@@ -56,6 +56,7 @@ um_status um_comm_sum(um_comm *c, void *data, um_dtype type, int64_t n, const ch
 um_status um_comm_agree_at(um_comm *c, um_status rc, int place); /* ranks that agree at different places lost each other */
 bool um_comm_broken(const um_comm *c); /* local */
 bool um_comm_given_up(um_comm *c);     /* local: some rank already waits in um_comm_agree with a failure */
+bool um_comm_run_ends(um_comm *group); /* local: the same of what the group was split from, so that the group may end as well */
 
 /* Life signs. Every rank sends one to rank 0 several times per deadline, and back, from a thread of its own; lost(payload, text) is
  * called on that thread when a rank is silent for longer: stopped, swapped out, cut off. Nothing happens with one rank, or

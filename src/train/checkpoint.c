@@ -328,7 +328,7 @@ um_status um_saver_pause(um_saver *s)
     um_status rc = UM_OK;
     double wait = fmax(s->every_s, s->cost_s / LARGEST_SHARE);
     bool due = s->path && um_comm_leads(s->comm) && um_now() - s->saved_at >= wait;
-    unsigned flags = (um_stop_requested() ? STOP : 0) | (due ? SAVE : 0);
+    unsigned flags = (um_stop_requested() || um_comm_run_ends(s->comm) ? STOP : 0) | (due ? SAVE : 0);
     UM_TRY(um_comm_any(s->comm, &flags));
     if (flags)
         UM_TRY(um_saver_save(s));
