@@ -15,11 +15,28 @@ static const um_grad_rule rules[UM_OP_COUNT] = {
     [UM_OP_PATCHES_FWD] = um_grad_patches,   [UM_OP_ATTENTION_FWD] = um_grad_attention, [UM_OP_EMBED_ADD] = um_grad_embed,
 };
 
-/* Whose gradient a root tensor's is stored as: that of a folded kernel is the gradient of the kernel it adds to. */
+um_tid um_grads_kernel_of(const um_graph *g, um_tid t)
+{
+    int producer = g->tensors[t].producer;
+    if (producer < 0 || g->nodes[producer].op != UM_OP_WS_FWD || g->nodes[producer].out[0] != t)
+        return UM_NONE;
+    um_tid w = g->nodes[producer].in[0];
+    return g->tensors[w].kind == UM_T_PARAM ? w : UM_NONE;
+}
+
+/* Whose gradient a root tensor's is stored as: that of a folded kernel is the gradient of the kernel it adds to, and kernels that
+ * were standardised from one parameter, by a network used twice, are the first of them. */
 static um_tid owner_of(const um_graph *g, um_tid t)
 {
     int producer = g->tensors[t].producer;
-    return producer >= 0 && g->nodes[producer].op == UM_OP_CDC_FOLD ? g->nodes[producer].in[0] : t;
+    if (producer >= 0 && g->nodes[producer].op == UM_OP_CDC_FOLD)
+        return g->nodes[producer].in[0];
+    if (um_grads_kernel_of(g, t) < 0)
+        return t;
+    for (int i = 0; i < producer; i++)
+        if (g->nodes[i].op == UM_OP_WS_FWD && g->nodes[i].in[0] == g->nodes[producer].in[0])
+            return g->nodes[i].out[0];
+    return t;
 }
 
 um_status um_grads_get(um_grads *gs, um_tid t, um_tid *out)
@@ -44,6 +61,16 @@ static um_status create_grad(um_grads *gs, um_tid t)
     um_tensor q = g->tensors[t];
     if (q.kind == UM_T_PARAM)
         return um_graph_param_grad(g, &gs->of[t], q.params, q.param_index);
+    um_tid kernel = um_grads_kernel_of(g, t);
+    if (kernel >= 0) {
+        um_tensor w = g->tensors[kernel];
+        um_status rc = um_graph_param_grad(g, &gs->of[t], w.params, w.param_index);
+        if (rc == UM_OK) {
+            um_tensor *dh = &g->tensors[gs->of[t]];
+            dh->n = q.n, dh->h = q.h, dh->w = q.w, dh->c = q.c;
+        }
+        return rc;
+    }
     char name[UM_GRAPH_NAME];
     snprintf(name, sizeof name, "d %.60s", q.name);
     return um_graph_act(g, &gs->of[t], name, q.dtype, q.batched, q.n, q.h, q.w, q.c);

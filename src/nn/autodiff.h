@@ -21,6 +21,10 @@ um_status um_grads_value(um_grads *gs, um_tid t, um_tid *out);
 /* Puts a node off until all others are there; it runs on gradients summed over the ranks. */
 um_status um_grads_defer(um_grads *gs, const um_node *node);
 
+/* The parameter that t is the standardised kernel of, or UM_NONE. Its gradient takes the place of the parameter's in the gradient
+ * block until ranks have summed, under t's shape, and WS_BWD then works in place. */
+um_tid um_grads_kernel_of(const um_graph *g, um_tid t);
+
 /* Gradient of t as it stands, or UM_NONE when nothing has flowed into it. A slice's gradient is a slice of its parent's. */
 um_status um_grads_get(um_grads *gs, um_tid t, um_tid *out);
 

@@ -52,9 +52,20 @@ um_status um_grad_ws(um_grads *gs, const um_node *node)
 {
     um_status rc;
     um_tid dh;
+    um_node last = *node;
+    bool accumulate;
     if (!flows(gs, node, &dh, &rc))
         return rc;
+    if (um_grads_kernel_of(gs->graph, node->out[0]) >= 0) {
+        last.op = UM_OP_WS_BWD;
+        last.in[0] = dh, last.in[1] = node->out[0], last.in[2] = node->out[1];
+        last.out[1] = UM_NONE;
+        UM_TRY(um_grads_target(gs, node->in[0], &last.out[0], &accumulate));
+        return um_grads_defer(gs, &last);
+    }
     return um_grads_emit(gs, node->in[0], UM_OP_WS_BWD, node->name, (um_tid[]){dh, node->out[0], node->out[1]}, &node->attr);
+done:
+    return rc;
 }
 
 um_status um_grad_embed(um_grads *gs, const um_node *node)

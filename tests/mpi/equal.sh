@@ -26,6 +26,15 @@ same "$(cat err | grep -c 'start ')" 2 "tasks done twice"
 expect 0 "$umed" exploit --data data.h5 --test data.h5 --set model.base_width=2 --set exploiter.epochs=2 -o one.h5
 expect 0 ranks 4 "$umed" exploit --data data.h5 --test data.h5 --set model.base_width=2 --set exploiter.epochs=2 -o four.h5
 same "$("$probe" attr four.h5 science_sha256)" "$("$probe" attr one.h5 science_sha256)" "umed exploit"
+# dropout, standardised kernels, and images that are attacked on their way into the network
+expect 0 "$umed" synth --n 12 --size 32 -q -o data32.h5
+many="--data data32.h5 --test data32.h5 --model transunet --defense advtrain --set model.base_width=4 --set exploiter.epochs=2
+  --set exploiter.batch=6"
+expect 0 "$umed" exploit $many -o many1.h5
+for n in 2 4; do
+    expect 0 ranks $n "$umed" exploit $many -o many$n.h5
+    same "$("$probe" attr many$n.h5 weights_sha256)" "$("$probe" attr many1.h5 weights_sha256)" "TransUNet under attack on $n ranks"
+done
 expect 0 ranks 2 "$umed" protect --data data.h5 --protector none -q -o none.h5
 expect 64 ranks 2 "$umed" predict --model one.h5 --data data.h5 -o pred.h5; holds err "works on one rank"
 expect 64 ranks 5 "$umed" exploit --data data.h5 --test data.h5 -o five.h5; holds err "5 ranks cannot share 4 lanes"

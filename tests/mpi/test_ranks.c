@@ -1,6 +1,7 @@
 /* One training on several ranks, under mpirun, beside the same training that every rank does alone: the same bits on 1, 2 and 4 ranks,
  * close to them on 3 and in fast mode. Batches of 6, 5 and 2 images: uneven lanes, lanes and ranks without an image. */
 #include <math.h>
+#include <string.h>
 
 #include "base/clock.h"
 #include "base/mem.h"
@@ -19,7 +20,7 @@ static float images[IMAGES * PIXELS], masks[IMAGES * PIXELS];
 /* lr: at the default of the program, 1e-4, Adam does not yet turn the rounding of vanishing gradients into steps of full length. */
 static um_segmenter *make(const char *model, const um_spread *spread, bool dice_batch, double lr)
 {
-    um_segmenter_config config = {.net = net_config(2, 1, 1), .h = SIDE, .w = SIDE, .max_batch = IMAGES, .spread = *spread,
+    um_segmenter_config config = {.net = net_config(strcmp(model, "transunet") ? 2 : 4, 1, 1), .h = SIDE, .w = SIDE, .max_batch = IMAGES, .spread = *spread,
                                   .loss = {.w_ce = 1, .w_dice = 1, .smooth = 1e-5, .dice_batch = dice_batch},
                                   .adam = {.lr = lr, .b1 = 0.9, .b2 = 0.999, .eps = 1e-8}};
     um_segmenter *s = NULL;
@@ -171,6 +172,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(shares_cover_the_batch),
         {"ordered unet", ordered_trainings_are_equal, NULL, NULL, "unet"},
+        {"ordered unetpp", ordered_trainings_are_equal, NULL, NULL, "unetpp"},
+        {"ordered attention_unet", ordered_trainings_are_equal, NULL, NULL, "attention_unet"},
+        {"ordered transunet", ordered_trainings_are_equal, NULL, NULL, "transunet"},
         {"ordered cdc_unet", ordered_trainings_are_equal, NULL, NULL, "cdc_unet"},
         {"fast unet", fast_trainings_are_close, NULL, NULL, "unet"},
     };
