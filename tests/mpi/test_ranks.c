@@ -11,7 +11,7 @@
 #include "train/ranks.h"
 #include "train/segmenter.h"
 
-enum { IMAGES = 6, SIDE = 16, PIXELS = SIDE * SIDE, STEPS = 20, LANES = 4 };
+enum { IMAGES = 6, SIDE = 32, PIXELS = SIDE * SIDE, STEPS = 20, LANES = 4 };
 
 static um_comm *world;
 static um_backend *backend;
@@ -22,7 +22,7 @@ static um_segmenter *make(const char *model, const um_spread *spread, bool dice_
 {
     um_segmenter_config config = {.net = net_config(strcmp(model, "transunet") ? 2 : 4, 1, 1), .h = SIDE, .w = SIDE, .max_batch = IMAGES, .spread = *spread,
                                   .loss = {.w_ce = 1, .w_dice = 1, .smooth = 1e-5, .dice_batch = dice_batch},
-                                  .adam = {.lr = lr, .b1 = 0.9, .b2 = 0.999, .eps = 1e-8}};
+                                  .adam = {.lr = lr, .b1 = 0.9, .b2 = 0.999, .eps = 1e-8}, .seed = 5};
     um_segmenter *s = NULL;
     assert_ok(um_spread_check(spread));
     assert_ok(um_model_find(&config.model, model));
