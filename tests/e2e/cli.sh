@@ -70,12 +70,12 @@ same "$(grep -c popcount out)" 12 "contour modes and radii"
 "$umed" list >/dev/full 2>err
 same $? 74 "a full disk"
 
-# several ranks are refused in one line, and the commands that need no MPI do not start it
+# commands that work on one rank refuse several in one line, and the commands that need no MPI do not start it
 if command -v mpirun >/dev/null && ! "$umed" info | grep -q '^mpi *none'; then
     export ASAN_OPTIONS=detect_leaks=0 # Open MPI keeps some blocks
     launch="mpirun --oversubscribe -np 2"
     [ "$(id -u)" = 0 ] && launch="$launch --allow-run-as-root"
-    expect 64 $launch "$umed" protect --data a.h5 -o b.h5
-    same "$(grep -c 'umed: this version trains on one rank' err)" 1
+    expect 64 $launch "$umed" predict --model m.h5 --data a.h5 -o b.h5
+    same "$(grep -c 'umed: umed predict works on one rank' err)" 1
     expect 0 $launch "$umed" --version
 fi
