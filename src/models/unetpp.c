@@ -58,7 +58,7 @@ static um_status heads(const nodes *n, const um_model_config *config, um_tid *lo
     if (!config->deep_supervision)
         return um_nn_conv(n->net, logits, n->at[0][LEVELS - 1], "final", config->out_ch, 1, true);
     for (int j = 1; j < LEVELS; j++) {
-        char name[16];
+        char name[24];
         snprintf(name, sizeof name, "final%d", j);
         UM_TRY(um_nn_conv(n->net, logits, n->at[0][j], name, config->out_ch, 1, true));
         if (n->net->aux && j < LEVELS - 1)

@@ -266,8 +266,8 @@ UM_INLINE void transpose(vreal *r)
     for (int step = 1; step < VL; step *= 2) {
         UNROLL
         for (int i = 0; i < VL / 2; i++) {
-            s[2 * i] = __builtin_shuffle(r[i], r[i + VL / 2], low);
-            s[2 * i + 1] = __builtin_shuffle(r[i], r[i + VL / 2], high);
+            s[2 * i] = v_pick(r[i], r[i + VL / 2], low);
+            s[2 * i + 1] = v_pick(r[i], r[i + VL / 2], high);
         }
         UNROLL
         for (int i = 0; i < VL; i++) {

@@ -77,6 +77,19 @@ UM_INLINE vreal v_permute(vreal v, v_index from)
 #endif
 }
 
+/* Lane k of the result is lane from[k] of a and b, one behind the other. */
+UM_INLINE vreal v_pick(vreal a, vreal b, v_index from)
+{
+#ifdef __clang__
+    vreal out = a;
+    for (int l = 0; l < VL; l++)
+        out[l] = from[l] < VL ? a[from[l]] : b[from[l] - VL];
+    return out;
+#else
+    return __builtin_shuffle(a, b, from);
+#endif
+}
+
 UM_INLINE vreal v_load(const real *p)
 {
     return *(const vreal_unaligned *)p;
