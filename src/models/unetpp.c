@@ -15,7 +15,7 @@ static um_status double_conv(const um_net *net, um_tid *x, int i, int j, int64_t
 {
     um_status rc = UM_OK;
     for (int k = 1; k <= 2; k++) {
-        char name[32];
+        char name[64];
         um_tid y = UM_NONE;
         snprintf(name, sizeof name, "conv%d_%d.conv%d", i, j, k);
         UM_TRY(um_nn_conv(net, &y, *x, name, out_ch, 3, true));
@@ -35,7 +35,7 @@ static um_status node(nodes *n, um_tid image, int i, int j)
         if (i)
             UM_TRY(um_nn_maxpool(g, &x, x, 2, 2, 0));
     } else {
-        char name[32];
+        char name[64];
         um_tensor like = g->tensors[n->at[i][0]];
         snprintf(name, sizeof name, "conv%d_%d", i, j);
         UM_TRY(um_nn_upsample(g, &up, n->at[i + 1][j - 1], UM_UPSAMPLE_BILINEAR));
@@ -58,7 +58,7 @@ static um_status heads(const nodes *n, const um_model_config *config, um_tid *lo
     if (!config->deep_supervision)
         return um_nn_conv(n->net, logits, n->at[0][LEVELS - 1], "final", config->out_ch, 1, true);
     for (int j = 1; j < LEVELS; j++) {
-        char name[24];
+        char name[64];
         snprintf(name, sizeof name, "final%d", j);
         UM_TRY(um_nn_conv(n->net, logits, n->at[0][j], name, config->out_ch, 1, true));
         if (n->net->aux && j < LEVELS - 1)
