@@ -107,11 +107,6 @@ done:
 
 /* ---- one task ---- */
 
-static bool ends_the_run(um_status rc)
-{
-    return rc == UM_E_STOPPED || rc == UM_E_IO || rc == UM_E_MEMORY || rc == UM_E_USAGE || rc == UM_E_COMM;
-}
-
 /* Keeps the reason beside the task; its checkpoint goes, so that the next try starts afresh. */
 static um_status record_failure(const um_task_paths *p, um_status failure)
 {
@@ -166,7 +161,7 @@ static um_status attempt(sweep_run *r, const task *t, const um_task_paths *p, co
         rc = UM_OK;
         goto done;
     }
-    if (ends_the_run(rc) || um_comm_broken(r->group))
+    if (um_task_ends_sweep(rc) || um_comm_broken(r->group))
         goto done;
     *state = rc == UM_OK ? UM_TASK_DONE : UM_TASK_FAILED;
     if (rc != UM_OK)

@@ -33,6 +33,9 @@ typedef struct um_task_context {
     bool (*still_ours)(const void *claim);
     const void *claim;
 } um_task_context;
+/* Whether an error of a task is one of the whole run: a stop, a full disk, lost peers. Others fail that task alone. */
+bool um_task_ends_sweep(um_status rc);
+
 um_status um_task_run_item(const um_task_context *c, int item, um_text *outcome);
 um_status um_task_run_cell(const um_task_context *c, int cell, um_text *outcome);
 

@@ -292,3 +292,8 @@ done:
     um_visibility_free(&visibility);
     return rc;
 }
+
+bool um_task_ends_sweep(um_status rc)
+{
+    return rc == UM_E_STOPPED || rc == UM_E_IO || rc == UM_E_MEMORY || rc == UM_E_USAGE || rc == UM_E_COMM;
+}

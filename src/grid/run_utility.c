@@ -101,12 +101,16 @@ static um_status pair(const um_sweep_run_options *o, um_task_cache *cache, const
     while (!um_file_exists(path) && um_file_exists(model) && um_file_exists(paths.done)) {
         UM_TRY(um_stop_check("after the cells; the same command goes on from here"));
         UM_TRY(um_lease_take(&claim, um_text_get(&name), lease_s));
-        if (claim && !um_file_exists(path))
-            UM_TRY(evaluate(o, cache, cell, item, model, path));
-        else if (!claim)
+        if (!claim) {
             usleep(WAIT_MS * 1000);
-        um_lease_release(claim);
-        claim = NULL;
+            continue;
+        }
+        rc = um_file_exists(path) ? UM_OK : evaluate(o, cache, cell, item, model, path);
+        if (rc != UM_OK && !um_task_ends_sweep(rc)) {
+            um_log(UM_LOG_WARN, "no utility of %s: %s", paths.data, um_error_text());
+            rc = UM_OK;
+        }
+        break;
     }
 done:
     um_lease_release(claim);
