@@ -58,12 +58,6 @@ typedef uint8_t v_bytes __attribute__((vector_size(UM_VECTOR_BYTES / sizeof(real
 
 #define UM_INLINE static inline __attribute__((always_inline))
 
-#if UM_REAL_IS_F64
-typedef int64_t v_index __attribute__((vector_size(UM_VECTOR_BYTES)));
-#else
-typedef int32_t v_index __attribute__((vector_size(UM_VECTOR_BYTES)));
-#endif
-
 /* Lane k of the result is lane from[k] of v. */
 UM_INLINE vreal v_permute(vreal v, v_index from)
 {
