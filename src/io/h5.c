@@ -1,6 +1,7 @@
 #include "io/h5_internal.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -53,6 +54,13 @@ done:
     return rc;
 }
 
+um_status um_h5_fixed_length(um_h5 *f, const char *name, hid_t type)
+{
+    if (H5Tdetect_class(type, H5T_VLEN) <= 0 && H5Tis_variable_str(type) <= 0)
+        return UM_OK;
+    return um_fail(UM_E_DATA, "%s: %s has values of variable length; write fixed ones (in h5py numpy.bytes_ or dtype 'S')", f->path, name);
+}
+
 /* Low bound 1.10, not 1.8: the chunk index of 1.8 has no checksum, and a flipped bit in it made an image read as zeros. Attributes and
  * links stay in the object's header, and nothing is allocated ahead: room that is no longer used is room that no checksum covers. */
 static um_status create_part(um_h5 *f)
@@ -91,6 +99,23 @@ done:
     return rc;
 }
 
+/* The library would take older layouts too, and stumble over damaged ones. No HDF5 at all: that is for the library to say. */
+static um_status check_layout(const char *path)
+{
+    static const uint8_t signature[8] = {0x89, 'H', 'D', 'F', '\r', '\n', 0x1a, '\n'};
+    enum { SUPERBLOCK_1_10 = 3 };
+    uint8_t head[9] = {0};
+    FILE *file = fopen(path, "rb");
+    if (!file)
+        return um_fail(UM_E_IO, "%s: cannot open: %s", path, strerror(errno));
+    size_t n = fread(head, 1, sizeof head, file);
+    fclose(file);
+    if (n == sizeof head && memcmp(head, signature, sizeof signature) == 0 && head[8] < SUPERBLOCK_1_10)
+        return um_fail(UM_E_DATA, "%s: layout of HDF5 1.8 or older, which has no checksums; convert it: h5repack --low=2 --high=2 IN OUT, "
+                       "or h5py.File(..., libver='v110')", path);
+    return UM_OK;
+}
+
 static um_status open_file(um_h5 *f)
 {
     um_status rc = UM_OK;
@@ -104,6 +129,7 @@ static um_status open_file(um_h5 *f)
         rc = um_fail(UM_E_DATA, "%s: not a file", f->path);
         goto done;
     }
+    UM_TRY(check_layout(f->path));
     access = H5Pcreate(H5P_FILE_ACCESS);
     UM_TRY_H5(f, "prepare", "", H5Pset_fclose_degree(access, H5F_CLOSE_STRONG));
     UM_TRY_H5(f, "open as HDF5", "", f->file = H5Fopen(f->path, H5F_ACC_RDONLY, access));

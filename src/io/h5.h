@@ -6,9 +6,9 @@
  *
  * Reading: um_h5_open refuses what is not HDF5, is truncated, has no complete=1, is of another format or a newer major version.
  * Every read compares type, rank and shape with what the caller expects, and what the header claims with what the file stores,
- * before it allocates. (One thing HDF5 1.10 gives us no hand in: it takes the memory that a string of variable length claims, up to
- * 4 GiB, before it looks for the string. We write none; h5py does.) Bad content is UM_E_DATA, a failing disk UM_E_IO; messages name file and object and end in the library's
- * innermost reason.
+ * before it allocates. Files in the layout of HDF5 1.8 and older and strings of variable length are refused: neither has checksums,
+ * and HDF5 itself reads beyond its memory or hangs on damaged ones. Bad content is UM_E_DATA, a failing disk UM_E_IO; messages name
+ * file and object and end in the library's innermost reason.
  *
  * Paths inside a file are absolute ("/state_dict/inc.weight"); parent groups are made on the way. Arrays are C order, little
  * endian on disk. One thread at a time. */

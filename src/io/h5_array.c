@@ -199,6 +199,7 @@ um_status um_h5_open_dataset(um_h5 *f, const char *name, hid_t *out, int *ndim_o
     UM_TRY_H5(f, "open", name, data = H5Dopen2(f->file, name, H5P_DEFAULT));
     UM_TRY_H5(f, "open", name, space = H5Dget_space(data));
     UM_TRY_H5(f, "open", name, type = H5Dget_type(data));
+    UM_TRY(um_h5_fixed_length(f, name, type));
     int ndim = H5Sget_simple_extent_ndims(space);
     if (ndim < 0 || ndim > UM_H5_DIMS || H5Sget_simple_extent_type(space) == H5S_NULL) {
         rc = um_fail(UM_E_DATA, "%s: %s has %d dimensions, at most %d are known", f->path, name, ndim, UM_H5_DIMS);

@@ -63,6 +63,7 @@ static um_status attr_open(um_h5 *f, const char *object, const char *name, hid_t
     UM_TRY_H5(f, "open attribute", name, *attr = H5Aopen_by_name(f->file, object, name, H5P_DEFAULT, H5P_DEFAULT));
     UM_TRY_H5(f, "open attribute", name, *type = H5Aget_type(*attr));
     UM_TRY_H5(f, "open attribute", name, space = H5Aget_space(*attr));
+    UM_TRY(um_h5_fixed_length(f, name, *type));
     if (H5Sget_simple_extent_npoints(space) != 1)
         rc = um_fail(UM_E_DATA, "%s: attribute '%s' of %s is not a single value", f->path, name, object);
 done:
@@ -70,18 +71,7 @@ done:
     return rc;
 }
 
-static um_status read_variable(um_h5 *f, const char *name, hid_t attr, hid_t type, um_text *out)
-{
-    um_status rc = UM_OK;
-    char *value = NULL;
-    UM_TRY_H5(f, "read attribute", name, H5Aread(attr, type, &value));
-    UM_TRY(um_text_add(out, "%s", value ? value : ""));
-done:
-    H5free_memory(value);
-    return rc;
-}
-
-static um_status read_fixed(um_h5 *f, const char *name, hid_t attr, hid_t type, um_text *out)
+static um_status read_text(um_h5 *f, const char *name, hid_t attr, hid_t type, um_text *out)
 {
     um_status rc = UM_OK;
     char *value = NULL;
@@ -107,7 +97,7 @@ um_status um_h5_get_text(um_h5 *f, const char *object, const char *name, um_text
         rc = um_fail(UM_E_DATA, "%s: attribute '%s' of %s is not text", f->path, name, object);
         goto done;
     }
-    UM_TRY(H5Tis_variable_str(type) > 0 ? read_variable(f, name, attr, type, out) : read_fixed(f, name, attr, type, out));
+    UM_TRY(read_text(f, name, attr, type, out));
 done:
     um_h5_drop(type);
     um_h5_drop(attr);

@@ -35,8 +35,12 @@ um_status um_h5_describe(um_h5 *f, const char *name, const char *description, co
                          const char *definition);
 hid_t um_h5_string_type(size_t bytes); /* fixed length UTF-8, zero padded */
 
-/* Opens a dataset and checks its storage: no external or virtual parts, nothing claimed that the file does not hold. shape has
- * UM_H5_DIMS places. out: the caller drops it. */
+/* UM_E_DATA for a type with values of variable length: those lie in a part of the file without checksums, where one flipped bit makes
+ * HDF5 1.10 search for ever or take 4 GiB. */
+um_status um_h5_fixed_length(um_h5 *f, const char *name, hid_t type);
+
+/* Opens a dataset and checks its type and storage: fixed length, no external or virtual parts, nothing claimed that the file does not
+ * hold. shape has UM_H5_DIMS places. out: the caller drops it. */
 um_status um_h5_open_dataset(um_h5 *f, const char *name, hid_t *out, int *ndim, hsize_t *shape);
 
 #endif

@@ -55,7 +55,7 @@ done:
     return rc;
 }
 
-static um_status unpack_fixed(um_h5 *f, const char *name, hid_t data, hid_t type, size_t n, char **strings)
+static um_status unpack(um_h5 *f, const char *name, hid_t data, hid_t type, size_t n, char **strings)
 {
     um_status rc = UM_OK;
     char *block = NULL;
@@ -68,26 +68,6 @@ static um_status unpack_fixed(um_h5 *f, const char *name, hid_t data, hid_t type
         memcpy(strings[i], block + i * bytes, length);
     }
 done:
-    um_free(block);
-    return rc;
-}
-
-static um_status unpack_variable(um_h5 *f, const char *name, hid_t data, hid_t type, size_t n, char **strings)
-{
-    um_status rc = UM_OK;
-    char **block = NULL;
-    bool read = false;
-    hid_t space = -1;
-    UM_TRY(UM_NEW_ARRAY(block, n));
-    UM_TRY_H5(f, "read", name, space = H5Dget_space(data));
-    UM_TRY_H5(f, "read", name, H5Dread(data, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, block));
-    read = true;
-    for (size_t i = 0; i < n; i++)
-        UM_TRY(um_strdup(&strings[i], block[i] ? block[i] : ""));
-done:
-    if (read)
-        H5Dvlen_reclaim(type, space, H5P_DEFAULT, block);
-    um_h5_drop(space);
     um_free(block);
     return rc;
 }
@@ -110,8 +90,7 @@ um_status um_h5_read_strings(um_h5 *f, const char *name, int64_t n_want, char **
     UM_TRY(UM_NEW_ARRAY(strings, shape[0]));
     n = shape[0];
     if (n > 0)
-        UM_TRY(H5Tis_variable_str(type) > 0 ? unpack_variable(f, name, data, type, n, strings)
-                                            : unpack_fixed(f, name, data, type, n, strings));
+        UM_TRY(unpack(f, name, data, type, n, strings));
     *out = strings;
     *n_out = (int64_t)n;
     strings = NULL;

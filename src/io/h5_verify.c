@@ -5,11 +5,6 @@
 
 enum { PIECE_BYTES = 4 << 20, MAX_DEPTH = 16, MAX_ATTR_BYTES = 1 << 20 };
 
-static bool is_variable(hid_t type)
-{
-    return H5Tdetect_class(type, H5T_VLEN) > 0 || H5Tis_variable_str(type) > 0;
-}
-
 /* Items of the first axis that fit a piece: whole chunks where there are any. */
 static hsize_t piece_items(hid_t data, int ndim, const hsize_t *shape, size_t element)
 {
@@ -45,8 +40,6 @@ static um_status read_pieces(um_h5 *f, const char *name, hid_t data, hid_t type,
             UM_TRY_H5(f, "read", name, H5Sselect_hyperslab(on_disk, H5S_SELECT_SET, start, NULL, count, NULL));
         UM_TRY_H5(f, "read", name, in_memory = ndim ? H5Screate_simple(ndim, count, NULL) : H5Screate(H5S_SCALAR));
         UM_TRY_H5(f, "read", name, H5Dread(data, type, in_memory, on_disk, H5P_DEFAULT, block));
-        if (is_variable(type))
-            H5Dvlen_reclaim(type, in_memory, H5P_DEFAULT, block);
         um_h5_drop(in_memory);
         in_memory = -1;
     }
@@ -90,8 +83,6 @@ static um_status read_attribute(um_h5 *f, const char *object, const char *name, 
     }
     UM_TRY(um_alloc(&value, (size_t)n, size));
     UM_TRY_H5(f, "read attribute", name, H5Aread(attr, type, value));
-    if (is_variable(type))
-        H5Dvlen_reclaim(type, space, H5P_DEFAULT, value);
 done:
     um_free(value);
     return rc;
@@ -106,6 +97,7 @@ static herr_t on_attribute(hid_t owner, const char *name, const H5A_info_t *info
     UM_TRY_H5(w->f, "open attribute", name, attr = H5Aopen(owner, name, H5P_DEFAULT));
     UM_TRY_H5(w->f, "open attribute", name, type = H5Aget_type(attr));
     UM_TRY_H5(w->f, "open attribute", name, space = H5Aget_space(attr));
+    UM_TRY(um_h5_fixed_length(w->f, name, type));
     UM_TRY(read_attribute(w->f, w->object, name, attr, type, space));
 done:
     um_h5_drop(space);

@@ -29,7 +29,7 @@ const char *__lsan_default_suppressions(void)
     return "leak:libhdf5\nleak:libconfig";
 }
 
-/* HDF5 takes up to 4 GiB for a variable-length string that claims so much (io/h5.h); it has to live with being refused. */
+/* What a file claims is refused before memory is taken for it; a library that takes it nevertheless has to live with being refused. */
 const char *__asan_default_options(void);
 const char *__asan_default_options(void)
 {

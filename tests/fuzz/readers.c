@@ -30,7 +30,7 @@ static um_status past_the_last(void)
     return um_fail(UM_E_USAGE, "no more kinds");
 }
 
-/* A file of another writer from tests/data: the older layout of HDF5, without checksums over its structure. */
+/* A file of another writer, from tests/data. */
 static um_status copy_data_file(const char *path, const char *name)
 {
     um_status rc = UM_OK;

@@ -4,6 +4,8 @@
 #include <sched.h>
 #include <sys/mount.h>
 
+#include <hdf5.h>
+
 #include "io/h5.h"
 
 static const um_h5_array curve = {.name = "/a/b/curve", .type = UM_H5_F64, .ndim = 2, .shape = {100, 3}, .deflate = 1,
@@ -34,6 +36,37 @@ static void rows_are_streamed(void **state)
     OK(um_h5_read_into(f, curve.name, UM_H5_F64, 2, (int64_t[]){100, 3}, back));
     assert_memory_equal(back, v, sizeof v);
     um_h5_free(f);
+}
+
+/* What h5py writes by default: the layout of HDF5 1.8, text of variable length. */
+static void write_plain_file(const char *path, bool layout_1_10, const char *format)
+{
+    hid_t access = H5Pcreate(H5P_FILE_ACCESS), text = H5Tcopy(H5T_C_S1), scalar = H5Screate(H5S_SCALAR);
+    int64_t one = 1;
+    if (layout_1_10)
+        H5Pset_libver_bounds(access, H5F_LIBVER_V110, H5F_LIBVER_V110);
+    hid_t file = H5Fcreate(path, H5F_ACC_TRUNC, H5P_DEFAULT, access);
+    hid_t complete = H5Acreate2(file, "complete", H5T_STD_I64LE, scalar, H5P_DEFAULT, H5P_DEFAULT);
+    H5Tset_size(text, H5T_VARIABLE);
+    hid_t attr = H5Acreate2(file, "format", text, scalar, H5P_DEFAULT, H5P_DEFAULT);
+    assert_true(H5Awrite(attr, text, &format) >= 0 && H5Awrite(complete, H5T_NATIVE_INT64, &one) >= 0);
+    H5Aclose(attr);
+    H5Aclose(complete);
+    H5Fclose(file);
+    H5Sclose(scalar);
+    H5Tclose(text);
+    H5Pclose(access);
+}
+
+static void what_has_no_checksums_is_refused(void **state)
+{
+    (void)state;
+    um_h5 *f = NULL;
+    write_plain_file(at("old.h5"), false, "umed-test");
+    FAILS(um_h5_open(&f, at("old.h5"), "umed-test", "1.0"), UM_E_DATA,
+          "old.h5: layout of HDF5 1.8 or older, which has no checksums; convert it: h5repack --low=2 --high=2 IN OUT");
+    write_plain_file(at("text.h5"), true, "umed-test");
+    FAILS(um_h5_open(&f, at("text.h5"), "umed-test", "1.0"), UM_E_DATA, "text.h5: format has values of variable length; write fixed ones");
 }
 
 static void every_type_comes_back(void **state)
@@ -264,6 +297,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         FIXTURE_TEST(rows_are_streamed),
+        FIXTURE_TEST(what_has_no_checksums_is_refused),
         FIXTURE_TEST(every_type_comes_back),
         FIXTURE_TEST(scalars_and_empty_arrays),
         FIXTURE_TEST(strings_and_long_text),

@@ -58,7 +58,7 @@ def open_finished(path, expected_format=None):
 def write_finished(path, fill):
     """Writes whole or not at all: PATH.part, completion mark last, rename."""
     try:
-        with h5py.File(path + ".part", "w") as file:
+        with h5py.File(path + ".part", "w", libver="v110") as file:
             fill(file)
             file.attrs["complete"] = np.int64(1)
         os.replace(path + ".part", path)
@@ -135,13 +135,13 @@ def save(args):
                 "sha256": tensor_sha256(state)}
         numbers = {"w": args.w, "s": images.shape[2], "in_ch": images.shape[1], "out_ch": 1, "epoch": TRAIN_STEPS,
                    "seed": args.seed}
-        file.attrs.update(text)
+        file.attrs.update({name: np.bytes_(value.encode()) for name, value in text.items()})
         file.attrs.update({name: np.int64(value) for name, value in numbers.items()})
         for name, value in state.items():
             file.create_dataset("state_dict/" + name, data=value)
 
     def fill_logits(file):
-        file.attrs.update({"format": "logits", "format_version": "1.0"})
+        file.attrs.update({"format": np.bytes_(b"logits"), "format_version": np.bytes_(b"1.0")})
         file.create_dataset("logits", data=eval_logits(net, images), chunks=(1, *images.shape[2:]), fletcher32=True)
 
     write_finished(args.ckpt, fill_checkpoint)
@@ -166,7 +166,7 @@ def data(args):
     images, masks = (np.stack(list(arrays)) for arrays in zip(*(draw_blobs(rng, args.side) for _ in range(args.n))))
 
     def fill(file):
-        file.attrs.update({"format": "umed-dataset", "format_version": "1.0"})
+        file.attrs.update({"format": np.bytes_(b"umed-dataset"), "format_version": np.bytes_(b"1.0")})
         for name, value in (("images", images), ("masks", masks)):
             file.create_dataset(name, data=value, chunks=(1, *value.shape[1:]), fletcher32=True)
         ids = [f"blob-{i:04d}".encode() for i in range(args.n)]
