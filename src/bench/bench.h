@@ -24,8 +24,9 @@ typedef struct um_bench_shape {
  * Errors: UM_E_NUMERIC when a result is further from float64 than 1e-5 (forward, data) or 5e-5 (weights), relative L2. */
 um_status um_bench_conv(const um_bench_job *job, const um_bench_shape *shapes, int n_shapes, um_text *out);
 
-/* The passes between convolutions, each as a share of the triad a = b + 3 c over as many bytes. */
-um_status um_bench_passes(const um_bench_job *job, um_text *out);
+/* The passes between convolutions on n x side x side x c (n_shapes = 0: the list of docs/performance.md), each as a share of the
+ * triad a = b + 3 c over as many bytes. */
+um_status um_bench_passes(const um_bench_job *job, const um_bench_shape *shapes, int n_shapes, um_text *out);
 
 typedef struct um_bench_step_job {
     const char *model; /* of um_model_find, or "umed": a generator step of UMed */

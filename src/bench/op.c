@@ -140,17 +140,19 @@ done:
     return rc;
 }
 
-um_status um_bench_passes(const um_bench_job *job, um_text *out)
+um_status um_bench_passes(const um_bench_job *job, const um_bench_shape *shapes, int n_shapes, um_text *out)
 {
     um_status rc = UM_OK;
     static const um_op ops[] = {UM_OP_BN_STATS, UM_OP_BN_APPLY, UM_OP_BN_BWD_SUMS, UM_OP_BN_BWD_APPLY, UM_OP_MAXPOOL_FWD,
                                 UM_OP_MAXPOOL_BWD, UM_OP_UPSAMPLE_FWD, UM_OP_UPSAMPLE_BWD, UM_OP_ADD, UM_OP_ADAM};
-    static const um_bench_shape shapes[] = {{4, 224, 64, 0}, {16, 128, 16, 0}};
+    static const um_bench_shape usual[] = {{4, 224, 64, 0}, {16, 128, 16, 0}};
     double sum = 0, peak = 0;
     int n = 0;
+    if (n_shapes == 0)
+        shapes = usual, n_shapes = (int)UM_COUNT(usual);
     UM_TRY(um_bench_conditions(out, &peak));
     UM_TRY(um_text_add(out, "\n%-16s %14s %9s %8s %9s %8s\n", "pass", "n,side,c", "ms", "GB/s", "triad ms", "share"));
-    for (size_t i = 0; i < UM_COUNT(shapes); i++)
+    for (int i = 0; i < n_shapes; i++)
         for (size_t k = 0; k < UM_COUNT(ops); k++, n++) {
             double ratio = 0;
             UM_TRY(pass_row(job, ops[k], shapes[i], &ratio, out));

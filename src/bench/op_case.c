@@ -70,24 +70,26 @@ static um_status pass_operands(um_op_bench *b, um_view x)
     um_view coef = {NULL, x.dtype, 1, 1, 4, x.c, x.c}, sums = {NULL, UM_F64, 1, 1, 2, x.c, x.c};
     which.dtype = UM_U8;
     twice.h = x.h, twice.w = x.w;
-    c->attr.bn.relu = true;
     switch (b->op) {
     case UM_OP_BN_STATS:
         UM_TRY(operand(b, &c->in[0], 0, x, 1, 0));
         UM_TRY(operand(b, &c->out[0], 1, sums, 1, 0));
         break;
     case UM_OP_BN_APPLY:
+        c->attr.bn.relu = true;
         UM_TRY(operand(b, &c->in[0], 0, x, 1, 0));
         UM_TRY(operand(b, &c->in[1], 1, coef, 0.5, 1));
         UM_TRY(operand(b, &c->out[0], 2, x, 1, 0));
         break;
     case UM_OP_BN_BWD_SUMS:
+        c->attr.bn.relu = true;
         UM_TRY(operand(b, &c->in[0], 0, x, 1, 0));
         UM_TRY(operand(b, &c->in[1], 1, x, 1, 0));
         UM_TRY(operand(b, &c->in[2], 2, coef, 0.5, 1));
         UM_TRY(operand(b, &c->out[0], 3, sums, 1, 0));
         break;
     case UM_OP_BN_BWD_APPLY:
+        c->attr.bn.relu = true;
         UM_TRY(operand(b, &c->in[0], 0, x, 1, 0));
         UM_TRY(operand(b, &c->in[1], 1, x, 1, 0));
         UM_TRY(operand(b, &c->in[2], 2, coef, 0.5, 1));
@@ -95,11 +97,13 @@ static um_status pass_operands(um_op_bench *b, um_view x)
         UM_TRY(operand(b, &c->out[0], 4, x, 1, 0));
         break;
     case UM_OP_MAXPOOL_FWD:
+        c->attr.pool.size = c->attr.pool.stride = 2;
         UM_TRY(operand(b, &c->in[0], 0, x, 1, 0));
         UM_TRY(operand(b, &c->out[0], 1, half, 1, 0));
         UM_TRY(operand(b, &c->out[1], 2, which, 1, 0));
         break;
     case UM_OP_MAXPOOL_BWD:
+        c->attr.pool.size = c->attr.pool.stride = 2;
         UM_TRY(operand(b, &c->in[0], 0, half, 1, 0));
         UM_TRY(operand(b, &c->in[1], 1, which, 1, 0));
         UM_TRY(operand(b, &c->out[0], 2, twice, 1, 0));

@@ -8,18 +8,20 @@
 
 enum { ROUNDS = 9, MAX_SHAPES = 32 };
 
-/* "N,SIDE,C,K" arguments. */
-static um_status read_shapes(const um_cli_list *args, um_bench_shape *shapes, int *n)
+/* "N,SIDE,C,K" arguments; passes between convolutions have no K. */
+static um_status read_shapes(const um_cli_list *args, bool conv, um_bench_shape *shapes, int *n)
 {
     *n = 0;
     for (size_t i = 1; i < args->n; i++) {
-        long long v[4];
+        long long v[4] = {0};
         char rest;
         if (*n == MAX_SHAPES)
             return um_fail(UM_E_USAGE, "more than %d shapes", MAX_SHAPES);
-        if (sscanf(args->items[i], "%lld,%lld,%lld,%lld%c", &v[0], &v[1], &v[2], &v[3], &rest) != 4 || v[0] < 1 || v[1] < 1 ||
-            v[2] < 1 || v[3] < 1)
-            return um_fail(UM_E_USAGE, "'%s' is not a shape: IMAGES,SIDE,CHANNELS_IN,CHANNELS_OUT, as in 16,64,32,32", args->items[i]);
+        int got = conv ? sscanf(args->items[i], "%lld,%lld,%lld,%lld%c", &v[0], &v[1], &v[2], &v[3], &rest)
+                       : sscanf(args->items[i], "%lld,%lld,%lld%c", &v[0], &v[1], &v[2], &rest);
+        if (got != (conv ? 4 : 3) || v[0] < 1 || v[1] < 1 || v[2] < 1 || v[3] < conv)
+            return um_fail(UM_E_USAGE, "'%s' is not a shape: IMAGES,SIDE,%s", args->items[i],
+                           conv ? "CHANNELS_IN,CHANNELS_OUT, as in 16,64,32,32" : "CHANNELS, as in 16,64,32");
         shapes[(*n)++] = (um_bench_shape){v[0], v[1], v[2], v[3]};
     }
     return UM_OK;
@@ -34,11 +36,11 @@ static um_status run(um_cli *cli)
     int what = 0, peer = 0, n_shapes = 0;
     UM_TRY(um_cli_choice(cli->v.args.items[0], "what to measure", "op pass step", &what));
     UM_TRY(um_cli_choice(cli->v.peer, "peer", "none pytorch onednn", &peer));
-    if (what != 0 && cli->v.args.n > 1)
-        UM_TRY(um_fail(UM_E_USAGE, "unexpected argument '%s': only `umed bench op` takes shapes", cli->v.args.items[1]));
+    if (what == 2 && cli->v.args.n > 1)
+        UM_TRY(um_fail(UM_E_USAGE, "unexpected argument '%s': `umed bench step` takes --size and --batch", cli->v.args.items[1]));
     if (what == 1 && peer)
         UM_TRY(um_fail(UM_E_USAGE, "`umed bench pass` compares with the memory of this machine, not with --peer %s", cli->v.peer));
-    UM_TRY(read_shapes(&cli->v.args, shapes, &n_shapes));
+    UM_TRY(read_shapes(&cli->v.args, what == 0, shapes, &n_shapes));
     UM_TRY(um_cli_backend(cli, &backend));
     um_bench_job job = {.backend = backend, .settings = cli->settings, .peer = peer ? cli->v.peer : NULL,
                         .rounds = cli->v.n > 0 ? (int)cli->v.n : ROUNDS};
@@ -47,7 +49,7 @@ static um_status run(um_cli *cli)
     if (what == 0)
         UM_TRY(um_bench_conv(&job, shapes, n_shapes, &text));
     else if (what == 1)
-        UM_TRY(um_bench_passes(&job, &text));
+        UM_TRY(um_bench_passes(&job, shapes, n_shapes, &text));
     else
         UM_TRY(um_bench_step(&job, &step, &text));
     fputs(um_text_get(&text), stdout);
@@ -59,7 +61,7 @@ done:
 
 const um_command um_command_bench = {
     .name = "bench", .summary = "speed of convolutions, of the passes between them, and of training steps, beside a peer",
-    .usage = "op|pass|step [N,SIDE,C,K]... [--model M --size S --batch B] [--peer pytorch|onednn]",
+    .usage = "op|pass|step [N,SIDE,C[,K]]... [--model M --size S --batch B] [--peer pytorch|onednn]",
     .options = "model size batch channels n peer", .groups = "conv model loss run", .min_args = 1, .max_args = -1, .computes = true,
     .run = run,
 };

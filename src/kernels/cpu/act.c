@@ -2,7 +2,7 @@
 #include <math.h>
 
 #include "base/rng.h"
-#include "kernels/cpu/pattern.h"
+#include "kernels/cpu/columns.h"
 #include "kernels/cpu/span.h"
 #include "kernels/cpu/vmath.h"
 

@@ -2,7 +2,7 @@
  * and SGD with momentum. */
 #include <math.h>
 
-#include "kernels/cpu/pattern.h"
+#include "kernels/cpu/columns.h"
 #include "kernels/cpu/span.h"
 
 UM_INLINE real real_sqrt(real x)

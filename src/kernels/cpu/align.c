@@ -1,6 +1,6 @@
 /* Distance of features from the mean of the other class, per image, and its gradient (ops.h ALIGN_SUMS, ALIGN_BWD). */
 #include "kernels/cpu/blocks.h"
-#include "kernels/cpu/pattern.h"
+#include "kernels/cpu/columns.h"
 #include "kernels/cpu/span.h"
 
 enum { N_SUMS = 4 }; /* outside: squares, pixels; inside: squares, pixels */

@@ -2,7 +2,7 @@
  * over tokens or over the channels of a head, so the transposed operand of a product lies in the workspace. */
 #include <math.h>
 
-#include "kernels/cpu/pattern.h"
+#include "kernels/cpu/columns.h"
 #include "kernels/cpu/span.h"
 #include "kernels/cpu/vmath.h"
 

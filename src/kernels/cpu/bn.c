@@ -2,7 +2,7 @@
 #include <math.h>
 
 #include "kernels/cpu/blocks.h"
-#include "kernels/cpu/pattern.h"
+#include "kernels/cpu/columns.h"
 #include "kernels/cpu/span.h"
 
 /* Rows of coef. */
@@ -25,43 +25,55 @@ um_status UM_FN(um_cpu_bn_stats_prepare)(const um_op_call *call, size_t *bytes)
     return UM_OK;
 }
 
-/* Adds n values to their sums, and their squares. */
-static void stats_add(double *restrict s, double *restrict q, const real *restrict x, int64_t n)
-{
-    for (int64_t k = 0; k < n; k++) {
-        double v = (double)x[k];
-        s[k] += v;
-        q[k] += v * v;
-    }
-}
+typedef struct stats_pass {
+    columns grid;
+    const um_view *x;
+    double *sums; /* of x, of x^2 */
+} stats_pass;
 
-/* The same for four runs that lie `distance` apart: a quarter of the traffic on the sums. */
-static void stats_add4(double *restrict s, double *restrict q, const real *restrict x, int64_t distance, int64_t n)
+/* Four rows at once, so that additions to a sum wait for each other four times less. */
+UM_INLINE void stats_column(const void *context, column at)
 {
-    for (int64_t k = 0; k < n; k++) {
-        double v0 = (double)x[k], v1 = (double)x[k + distance];
-        double v2 = (double)x[k + 2 * distance], v3 = (double)x[k + 3 * distance];
-        s[k] += (v0 + v1) + (v2 + v3);
-        q[k] += (v0 * v0 + v1 * v1) + (v2 * v2 + v3 * v3);
+    const stats_pass *p = context;
+    const real *x = pixel_at(p->x, at.pixel) + at.k;
+    int64_t step = p->grid.fold * p->x->ld, r = 0;
+    double *to = p->sums + at.k;
+    v_wide sum[MAX_VECTORS], square[MAX_VECTORS];
+    const v_wide zero = {0};
+    for (int i = 0; i < at.vectors; i++) {
+        sum[i] = v_wide_load(to + i * VL, at.lanes);
+        square[i] = v_wide_load(to + p->grid.width + i * VL, at.lanes);
+    }
+    for (; r + 4 <= at.rows; r += 4, x += 4 * step)
+        for (int i = 0; i < at.vectors; i++) {
+            const real *q = x + i * VL;
+            v_wide a = v_widen(v_load_lanes(q, at.lanes)), b = v_widen(v_load_lanes(q + step, at.lanes));
+            v_wide c = v_widen(v_load_lanes(q + 2 * step, at.lanes)), d = v_widen(v_load_lanes(q + 3 * step, at.lanes));
+            sum[i] = v_wide_add(sum[i], v_wide_add(v_wide_add(a, b), v_wide_add(c, d)));
+            a = v_wide_fma(b, b, v_wide_fma(a, a, zero));
+            c = v_wide_fma(d, d, v_wide_fma(c, c, zero));
+            square[i] = v_wide_add(square[i], v_wide_add(a, c));
+        }
+    for (; r < at.rows; r++, x += step)
+        for (int i = 0; i < at.vectors; i++) {
+            v_wide a = v_widen(v_load_lanes(x + i * VL, at.lanes));
+            sum[i] = v_wide_add(sum[i], a);
+            square[i] = v_wide_fma(a, a, square[i]);
+        }
+    for (int i = 0; i < at.vectors; i++) {
+        v_wide_store(to + i * VL, sum[i], at.lanes);
+        v_wide_store(to + p->grid.width + i * VL, square[i], at.lanes);
     }
 }
 
 static void stats_block(const um_op_call *call, int64_t begin, int64_t end, double *part)
 {
     const um_view *x = &call->in[0];
-    int64_t c = x->c, pixels = pattern_pixels(c, um_view_dense(x)), p = begin;
-    double buffer[2 * PATTERN] = {0};
-    double *s = pixels == 1 ? part : buffer, *q = pixels == 1 ? part + c : buffer + PATTERN;
-    if (pixels == 1)
-        memset(part, 0, (size_t)(2 * c) * sizeof *part);
-    for (; p + 4 * pixels <= end; p += 4 * pixels)
-        stats_add4(s, q, pixel_at(x, p), pixels * x->ld, pixels * c);
-    for (; p < end; p += pixels)
-        stats_add(s, q, pixel_at(x, p), min64(pixels, end - p) * c);
-    if (pixels > 1) {
-        pattern_fold(part, s, c, pixels);
-        pattern_fold(part + c, q, c, pixels);
-    }
+    double buffer[2 * VL];
+    stats_pass s = {.grid = columns_of(x->c, um_view_dense(x)), .x = x};
+    s.sums = columns_sums(s.grid, part, buffer, 2);
+    columns_visit(s.grid, begin, end, 2, stats_column, &s);
+    columns_fold(s.grid, part, s.sums, 2);
 }
 
 um_status UM_FN(um_cpu_bn_stats)(const um_op_call *call)
@@ -103,25 +115,36 @@ um_status UM_FN(um_cpu_bn_coef)(const um_op_call *call)
     return UM_OK;
 }
 
-/* y and x may be the same memory: element k is read before it is written. */
-static void apply_run(real *y, const real *x, const real *a, const real *b, int64_t n, real lowest)
+typedef struct apply_pass {
+    columns grid;
+    const um_view *x, *coef, *y;
+    real lowest;
+} apply_pass;
+
+/* y and x may be the same memory: a vector is read before it is written. */
+UM_INLINE void apply_column(const void *context, column at)
 {
-#pragma GCC ivdep
-    for (int64_t k = 0; k < n; k++) {
-        real v = a[k] * x[k] + b[k];
-        y[k] = v < lowest ? lowest : v;
+    const apply_pass *p = context;
+    const real *x = pixel_at(p->x, at.pixel) + at.k;
+    real *y = pixel_at(p->y, at.pixel) + at.k;
+    int64_t x_step = p->grid.fold * p->x->ld, y_step = p->grid.fold * p->y->ld;
+    vreal a[MAX_VECTORS], b[MAX_VECTORS], lowest = v_set(p->lowest);
+    for (int i = 0; i < at.vectors; i++) {
+        a[i] = column_coef(p->grid, at, i, coef_row(p->coef, COEF_A));
+        b[i] = column_coef(p->grid, at, i, coef_row(p->coef, COEF_B));
     }
+    for (int64_t r = 0; r < at.rows; r++, y += y_step, x += x_step)
+        for (int i = 0; i < at.vectors; i++) {
+            vreal v = a[i] * v_load_lanes(x + i * VL, at.lanes) + b[i];
+            v_store_lanes(y + i * VL, v_choose(v < lowest, lowest, v), at.lanes);
+        }
 }
 
 static void apply_span(const um_op_call *call, int64_t begin, int64_t end)
 {
-    const um_view *x = &call->in[0], *coef = &call->in[1], *y = &call->out[0];
-    int64_t c = x->c, pixels = pattern_pixels(c, um_view_dense(x) && um_view_dense(y));
-    real buffer_a[PATTERN], buffer_b[PATTERN];
-    const real *a = pattern_fill(buffer_a, coef_row(coef, COEF_A), c, pixels);
-    const real *b = pattern_fill(buffer_b, coef_row(coef, COEF_B), c, pixels);
-    for (int64_t p = begin; p < end; p += pixels)
-        apply_run(pixel_at(y, p), pixel_at(x, p), a, b, min64(pixels, end - p) * c, relu_floor(call));
+    const um_view *x = &call->in[0], *y = &call->out[0];
+    apply_pass p = {columns_of(x->c, um_view_dense(x) && um_view_dense(y)), x, &call->in[1], y, relu_floor(call)};
+    columns_visit(p.grid, begin, end, MAX_VECTORS, apply_column, &p);
 }
 
 um_status UM_FN(um_cpu_bn_apply)(const um_op_call *call)
@@ -136,39 +159,53 @@ um_status UM_FN(um_cpu_bn_bwd_sums_prepare)(const um_op_call *call, size_t *byte
     return UM_OK;
 }
 
-/* Adds g and g*(x - mean); the factor r of xh follows once per block. */
-static void bwd_sums_run(double *restrict s0, double *restrict s1, const real *restrict dy, const real *restrict x,
-                         const real *restrict mean, const real *restrict a, const real *restrict b, int64_t n, real lowest)
+typedef struct bwd_sums_pass {
+    columns grid;
+    const um_view *dy, *x, *coef;
+    double *sums; /* of g, of g*(x - mean); the factor r of xh follows once per block */
+    real lowest;
+} bwd_sums_pass;
+
+UM_INLINE void bwd_sums_column(const void *context, column at)
 {
-    for (int64_t k = 0; k < n; k++) {
-        real y = a[k] * x[k] + b[k], d = dy[k];
-        double g = (double)(y <= lowest ? 0 : d);
-        s0[k] += g;
-        s1[k] += g * ((double)x[k] - (double)mean[k]);
+    const bwd_sums_pass *p = context;
+    const real *dy = pixel_at(p->dy, at.pixel) + at.k, *x = pixel_at(p->x, at.pixel) + at.k;
+    int64_t dy_step = p->grid.fold * p->dy->ld, x_step = p->grid.fold * p->x->ld;
+    double *to = p->sums + at.k;
+    vreal a[2], b[2], lowest = v_set(p->lowest);
+    v_wide minus_mean[2], s0[2], s1[2];
+    for (int i = 0; i < at.vectors; i++) {
+        a[i] = column_coef(p->grid, at, i, coef_row(p->coef, COEF_A));
+        b[i] = column_coef(p->grid, at, i, coef_row(p->coef, COEF_B));
+        minus_mean[i] = v_widen(-column_coef(p->grid, at, i, coef_row(p->coef, COEF_MEAN)));
+        s0[i] = v_wide_load(to + i * VL, at.lanes);
+        s1[i] = v_wide_load(to + p->grid.width + i * VL, at.lanes);
+    }
+    for (int64_t r = 0; r < at.rows; r++, dy += dy_step, x += x_step)
+        for (int i = 0; i < at.vectors; i++) {
+            vreal v = v_load_lanes(x + i * VL, at.lanes), d = v_loaded(v_load_lanes(dy + i * VL, at.lanes));
+            v_index closed = a[i] * v + b[i] <= lowest;
+            v_wide g = v_widen((vreal)(~closed & (v_index)d));
+            s0[i] = v_wide_add(s0[i], g);
+            s1[i] = v_wide_fma(g, v_wide_add(v_widen(v), minus_mean[i]), s1[i]);
+        }
+    for (int i = 0; i < at.vectors; i++) {
+        v_wide_store(to + i * VL, s0[i], at.lanes);
+        v_wide_store(to + p->grid.width + i * VL, s1[i], at.lanes);
     }
 }
 
 static void bwd_sums_block(const um_op_call *call, int64_t begin, int64_t end, double *part)
 {
     const um_view *dy = &call->in[0], *x = &call->in[1], *coef = &call->in[2];
-    int64_t c = x->c, pixels = pattern_pixels(c, um_view_dense(x) && um_view_dense(dy));
-    real buffer_mean[PATTERN], buffer_a[PATTERN], buffer_b[PATTERN];
-    const real *mean = pattern_fill(buffer_mean, coef_row(coef, COEF_MEAN), c, pixels);
-    const real *a = pattern_fill(buffer_a, coef_row(coef, COEF_A), c, pixels);
-    const real *b = pattern_fill(buffer_b, coef_row(coef, COEF_B), c, pixels);
-    double buffer[2 * PATTERN] = {0};
-    double *s0 = pixels == 1 ? part : buffer, *s1 = pixels == 1 ? part + c : buffer + PATTERN;
-    if (pixels == 1)
-        memset(part, 0, (size_t)(2 * c) * sizeof *part);
-    for (int64_t p = begin; p < end; p += pixels)
-        bwd_sums_run(s0, s1, pixel_at(dy, p), pixel_at(x, p), mean, a, b, min64(pixels, end - p) * c, relu_floor(call));
-    if (pixels > 1) {
-        pattern_fold(part, s0, c, pixels);
-        pattern_fold(part + c, s1, c, pixels);
-    }
+    double buffer[2 * VL];
+    bwd_sums_pass p = {columns_of(x->c, um_view_dense(x) && um_view_dense(dy)), dy, x, coef, .lowest = relu_floor(call)};
+    p.sums = columns_sums(p.grid, part, buffer, 2);
+    columns_visit(p.grid, begin, end, 2, bwd_sums_column, &p);
+    columns_fold(p.grid, part, p.sums, 2);
     const real *r = coef_row(coef, COEF_R);
-    for (int64_t k = 0; k < c; k++)
-        part[c + k] *= (double)r[k];
+    for (int64_t k = 0; k < x->c; k++)
+        part[x->c + k] *= (double)r[k];
 }
 
 um_status UM_FN(um_cpu_bn_bwd_sums)(const um_op_call *call)
@@ -214,38 +251,46 @@ static void bwd_apply_coef(const um_op_call *call)
     }
 }
 
-typedef struct bwd_rows {
-    const real *mean, *a, *b, *k1, *k0;
-} bwd_rows;
+typedef struct bwd_apply_pass {
+    columns grid;
+    const um_view *dy, *x, *coef, *dx;
+    const real *k1, *k0;
+    real lowest;
+    bool accumulate;
+} bwd_apply_pass;
 
-static void bwd_apply_run(real *dx, const real *dy, const real *x, bwd_rows rows, int64_t n, real lowest, bool accumulate)
+UM_INLINE void bwd_apply_column(const void *context, column at)
 {
-#pragma GCC ivdep
-    for (int64_t k = 0; k < n; k++) {
-        real y = rows.a[k] * x[k] + rows.b[k];
-        real g = y <= lowest ? 0 : dy[k];
-        real d = rows.k1[k] * (x[k] - rows.mean[k]) + rows.k0[k];
-        d = rows.a[k] * g + d;
-        dx[k] = accumulate ? dx[k] + d : d;
+    const bwd_apply_pass *p = context;
+    const real *dy = pixel_at(p->dy, at.pixel) + at.k, *x = pixel_at(p->x, at.pixel) + at.k;
+    real *dx = pixel_at(p->dx, at.pixel) + at.k;
+    int64_t dy_step = p->grid.fold * p->dy->ld, x_step = p->grid.fold * p->x->ld, dx_step = p->grid.fold * p->dx->ld;
+    vreal mean[MAX_VECTORS], a[MAX_VECTORS], b[MAX_VECTORS], k1[MAX_VECTORS], k0[MAX_VECTORS], lowest = v_set(p->lowest);
+    bool accumulate = p->accumulate;
+    for (int i = 0; i < at.vectors; i++) {
+        mean[i] = column_coef(p->grid, at, i, coef_row(p->coef, COEF_MEAN));
+        a[i] = column_coef(p->grid, at, i, coef_row(p->coef, COEF_A));
+        b[i] = column_coef(p->grid, at, i, coef_row(p->coef, COEF_B));
+        k1[i] = column_coef(p->grid, at, i, p->k1);
+        k0[i] = column_coef(p->grid, at, i, p->k0);
     }
+    for (int64_t r = 0; r < at.rows; r++, dy += dy_step, x += x_step, dx += dx_step)
+        for (int i = 0; i < at.vectors; i++) {
+            vreal v = v_load_lanes(x + i * VL, at.lanes), g = v_loaded(v_load_lanes(dy + i * VL, at.lanes));
+            v_index closed = a[i] * v + b[i] <= lowest;
+            vreal d = k1[i] * (v - mean[i]) + k0[i];
+            d = a[i] * (vreal)(~closed & (v_index)g) + d;
+            v_store_lanes(dx + i * VL, accumulate ? v_load_lanes(dx + i * VL, at.lanes) + d : d, at.lanes);
+        }
 }
 
 static void bwd_apply_span(const um_op_call *call, int64_t begin, int64_t end)
 {
-    const um_view *dy = &call->in[0], *x = &call->in[1], *coef = &call->in[2], *dx = &call->out[0];
-    int64_t c = x->c, pixels = pattern_pixels(c, um_view_dense(x) && um_view_dense(dy) && um_view_dense(dx));
+    const um_view *dy = &call->in[0], *x = &call->in[1], *dx = &call->out[0];
     const real *k1 = call->workspace;
-    real buffer[5][PATTERN];
-    bwd_rows rows = {
-        .mean = pattern_fill(buffer[0], coef_row(coef, COEF_MEAN), c, pixels),
-        .a = pattern_fill(buffer[1], coef_row(coef, COEF_A), c, pixels),
-        .b = pattern_fill(buffer[2], coef_row(coef, COEF_B), c, pixels),
-        .k1 = pattern_fill(buffer[3], k1, c, pixels),
-        .k0 = pattern_fill(buffer[4], k1 + c, c, pixels),
-    };
-    for (int64_t p = begin; p < end; p += pixels)
-        bwd_apply_run(pixel_at(dx, p), pixel_at(dy, p), pixel_at(x, p), rows, min64(pixels, end - p) * c, relu_floor(call),
-                      call->accumulate);
+    bwd_apply_pass p = {columns_of(x->c, um_view_dense(x) && um_view_dense(dy) && um_view_dense(dx)), dy, x, &call->in[2], dx, k1,
+                        k1 + x->c, relu_floor(call), call->accumulate};
+    columns_visit(p.grid, begin, end, MAX_VECTORS, bwd_apply_column, &p);
 }
 
 um_status UM_FN(um_cpu_bn_bwd_apply)(const um_op_call *call)

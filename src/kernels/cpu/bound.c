@@ -1,6 +1,6 @@
 /* From generator output to perturbation (um_bound_rule). Pixels are gathered into tiles of dense arrays, so that every rule is one
  * plain loop whatever the number of channels. */
-#include "kernels/cpu/pattern.h"
+#include "kernels/cpu/columns.h"
 #include "kernels/cpu/span.h"
 #include "kernels/cpu/vmath.h"
 

@@ -1,41 +1,98 @@
-/* Per-channel coefficients against pixels. Where pixels follow each other without gap, several of them make one long inner loop
- * over coefficients repeated that many times; else one pixel at a time. Private to the kernels of this folder. */
-#ifndef UM_KERNELS_CPU_PATTERN_H
-#define UM_KERNELS_CPU_PATTERN_H
+/* Per-channel arithmetic on pixels. A *column* is a few vectors of channels through the pixels of a tile: its coefficients and sums
+ * stay in registers, and the tile stays in the first-level cache. Where a pixel is narrower than a vector and pixels follow each other
+ * without gap, a row of a column is several pixels. Private to the kernels of this folder. */
+#ifndef UM_KERNELS_CPU_COLUMNS_H
+#define UM_KERNELS_CPU_COLUMNS_H
 
 #include "kernels/cpu/real.h"
 
-enum { PATTERN = 128 }; /* elements of a repeated pattern at most */
+enum { COLUMN_TILE = 4096, MAX_VECTORS = 4 }; /* reals of one operand in a tile; vectors of a column */
+
+UM_INLINE int64_t min64(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
 
 UM_INLINE real *pixel_at(const um_view *v, int64_t p)
 {
     return (real *)v->data + p * v->ld;
 }
 
-/* Pixels per inner loop. */
-UM_INLINE int64_t pattern_pixels(int64_t c, bool dense)
+typedef struct columns {
+    int64_t c, fold, width; /* channels, pixels per row, reals per row */
+} columns;
+
+UM_INLINE columns columns_of(int64_t c, bool dense)
 {
-    return dense && c <= PATTERN / 2 ? PATTERN / c : 1;
+    int64_t fold = dense && c < VL && VL % c == 0 ? VL / c : 1;
+    return (columns){c, fold, fold * c};
 }
 
-/* v[c] repeated `pixels` times: in buffer, or v itself for one pixel. */
-UM_INLINE const real *pattern_fill(real buffer[PATTERN], const real *v, int64_t c, int64_t pixels)
+/* Rows from `pixel` on; of each row `vectors` vectors from real k on. lanes < VL only in a last single vector. */
+typedef struct column {
+    int64_t pixel, rows, k;
+    int vectors, lanes;
+} column;
+typedef void column_fn(const void *context, column at);
+
+/* One column after the other; the numbers of vectors and lanes are constants where `visit` is inlined. */
+UM_INLINE void columns_row(columns grid, column at, int most, column_fn *visit, const void *context)
 {
-    if (pixels == 1)
-        return v;
-    for (int64_t p = 0; p < pixels; p++)
-        memcpy(buffer + p * c, v, (size_t)c * sizeof *v);
-    return buffer;
+    at.lanes = VL;
+    if (most == MAX_VECTORS)
+        for (at.vectors = MAX_VECTORS; grid.width - at.k >= MAX_VECTORS * VL; at.k += MAX_VECTORS * VL)
+            visit(context, at);
+    for (at.vectors = 2; grid.width - at.k >= 2 * VL; at.k += 2 * VL)
+        visit(context, at);
+    for (at.vectors = 1; grid.width - at.k >= VL; at.k += VL)
+        visit(context, at);
+    at.lanes = (int)(grid.width - at.k);
+    if (at.lanes > 0)
+        visit(context, at);
 }
 
-/* Adds the repeats of a pattern of f64 sums into one: out[k] = sum over p of sums[p*c + k], in order. */
-UM_INLINE void pattern_fold(double *out, const double *sums, int64_t c, int64_t pixels)
+/* All columns of the pixels [begin, end), tile by tile. `visit` is inlined (UM_INLINE); most: vectors that it has registers for,
+ * 2 or MAX_VECTORS. */
+UM_INLINE void columns_visit(columns grid, int64_t begin, int64_t end, int most, column_fn *visit, const void *context)
 {
-    for (int64_t k = 0; k < c; k++) {
+    int64_t rows = (end - begin) / grid.fold, tile = COLUMN_TILE > grid.width ? COLUMN_TILE / grid.width : 1;
+    for (int64_t r = 0; r < rows; r += tile)
+        columns_row(grid, (column){.pixel = begin + r * grid.fold, .rows = min64(tile, rows - r)}, most, visit, context);
+    int64_t done = begin + rows * grid.fold;
+    if (done < end)
+        visit(context, (column){done, 1, 0, 1, (int)((end - done) * grid.c)});
+}
+
+/* Vector i of a column from v[c]. */
+UM_INLINE vreal column_coef(columns grid, column at, int i, const real *v)
+{
+    if (grid.fold == 1)
+        return v_load_lanes(v + at.k + i * VL, at.lanes);
+    real repeated[VL] = {0};
+    for (int64_t p = 0; p < grid.fold; p++)
+        memcpy(repeated + p * grid.c, v, (size_t)grid.c * sizeof *v);
+    return v_load(repeated);
+}
+
+/* Sums over pixels: `n` rows of grid.width each, in `part` itself or, where pixels share a row, in buffer[n * VL]. */
+UM_INLINE double *columns_sums(columns grid, double *part, double *buffer, int n)
+{
+    double *sums = grid.fold == 1 ? part : buffer;
+    memset(sums, 0, (size_t)(n * grid.width) * sizeof *sums);
+    return sums;
+}
+
+/* Adds the pixels of a row, in order. */
+UM_INLINE void columns_fold(columns grid, double *part, const double *sums, int n)
+{
+    if (sums == part)
+        return;
+    for (int64_t i = 0; i < n * grid.c; i++) {
+        const double *row = sums + i / grid.c * grid.width + i % grid.c;
         double s = 0;
-        for (int64_t p = 0; p < pixels; p++)
-            s += sums[p * c + k];
-        out[k] = s;
+        for (int64_t p = 0; p < grid.fold; p++)
+            s += row[p * grid.c];
+        part[i] = s;
     }
 }
 
@@ -52,11 +109,6 @@ UM_INLINE const real *lanes_rounded_sum(const double *lanes, int n_lanes, int64_
     um_tree_sum_f32(rounded, n_lanes, n);
 #endif
     return rounded;
-}
-
-UM_INLINE int64_t min64(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
 }
 
 #endif

@@ -1,5 +1,5 @@
 /* A learned table added to every image (position embeddings), and its gradient. */
-#include "kernels/cpu/pattern.h"
+#include "kernels/cpu/columns.h"
 #include "kernels/cpu/span.h"
 
 static void embed_span(const um_op_call *call, int64_t begin, int64_t end)

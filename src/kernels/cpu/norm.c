@@ -2,7 +2,7 @@
 #include <math.h>
 
 #include "kernels/cpu/blocks.h"
-#include "kernels/cpu/pattern.h"
+#include "kernels/cpu/columns.h"
 #include "kernels/cpu/span.h"
 
 enum { STAT_MEAN, STAT_R, N_STATS };

@@ -1,5 +1,5 @@
 /* The windows of a strided convolution as pixels of their own, and back (ops.h PATCHES). */
-#include "kernels/cpu/pattern.h"
+#include "kernels/cpu/columns.h"
 #include "kernels/cpu/span.h"
 
 /* One row of taps of one output pixel: taps that lie outside the image are zero. */

@@ -1,5 +1,5 @@
 /* Element by element: add, copy, fill, clip. Dense operands are one long run, others one run per pixel. */
-#include "kernels/cpu/pattern.h"
+#include "kernels/cpu/columns.h"
 #include "kernels/cpu/span.h"
 
 static void add_span(const um_op_call *call, int64_t begin, int64_t end)

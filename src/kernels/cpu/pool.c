@@ -1,11 +1,6 @@
 /* Max pooling. Windows of 2x2 with stride 2 have loops of their own; the others overlap, and their gradient gathers. */
-#include "kernels/cpu/pattern.h"
+#include "kernels/cpu/columns.h"
 #include "kernels/cpu/span.h"
-
-UM_INLINE vreal choose(v_index mask, vreal yes, vreal no)
-{
-    return (vreal)((mask & (v_index)yes) | (~mask & (v_index)no));
-}
 
 /* The maximum of four, and which it is: the first one wins, a NaN wins. */
 UM_INLINE void pool_four(const vreal *v, vreal *best, v_index *which)
@@ -14,14 +9,9 @@ UM_INLINE void pool_four(const vreal *v, vreal *best, v_index *which)
     *which = (v_index){0};
     for (int i = 1; i < 4; i++) {
         v_index take = ~(v_index)(v[i] <= *best) & (v_index)(*best == *best);
-        *best = choose(take, v[i], *best);
+        *best = v_choose(take, v[i], *best);
         *which = (take & i) | (~take & *which);
     }
-}
-
-UM_INLINE vreal load_lanes(const real *p, int64_t left)
-{
-    return left >= VL ? v_load(p) : v_load_n(p, (int)left);
 }
 
 /* x: top left pixel of the window; right, down: distance to its neighbours. */
@@ -29,19 +19,13 @@ static void pool_run(real *restrict y, uint8_t *restrict which, const real *rest
 {
     for (int64_t k = 0; k < c; k += VL) {
         int n = (int)min64(VL, c - k);
-        const vreal v[4] = {load_lanes(x + k, n), load_lanes(x + k + right, n), load_lanes(x + k + down, n),
-                            load_lanes(x + k + down + right, n)};
+        const vreal v[4] = {v_load_lanes(x + k, n), v_load_lanes(x + k + right, n), v_load_lanes(x + k + down, n),
+                            v_load_lanes(x + k + down + right, n)};
         vreal best;
         v_index at;
         pool_four(v, &best, &at);
-        v_bytes bytes = __builtin_convertvector(at, v_bytes);
-        if (n == VL) {
-            v_store(y + k, best);
-            memcpy(which + k, &bytes, sizeof bytes);
-        } else {
-            v_store_n(y + k, best, n);
-            memcpy(which + k, &bytes, (size_t)n);
-        }
+        v_store_lanes(y + k, best, n);
+        v_store_bytes(which + k, at, n);
     }
 }
 
@@ -100,39 +84,48 @@ um_status UM_FN(um_cpu_maxpool_fwd)(const um_op_call *call)
     return UM_OK;
 }
 
-/* One pixel of dx, which is number `place` of its window. */
-static void unpool_run(real *restrict dx, const real *restrict dy, const uint8_t *restrict which, int place, int64_t c,
-                       bool accumulate)
+/* dx: top left pixel of the window. */
+static void unpool_run(real *restrict dx, const real *restrict dy, const uint8_t *restrict which, int64_t right, int64_t down,
+                       int64_t c, bool accumulate)
 {
+    const int64_t place[4] = {0, right, down, down + right};
     for (int64_t k = 0; k < c; k += VL) {
         int n = (int)min64(VL, c - k);
-        v_bytes bytes = {0};
-        if (n == VL)
-            memcpy(&bytes, which + k, sizeof bytes);
-        else
-            memcpy(&bytes, which + k, (size_t)n); /* a call */
-        v_index here = __builtin_convertvector(bytes, v_index) == place;
-        vreal g = (vreal)(here & (v_index)load_lanes(dy + k, n));
-        v_store_n(dx + k, accumulate ? load_lanes(dx + k, n) + g : g, n);
+        v_index at = v_load_bytes(which + k, n);
+        vreal g = v_load_lanes(dy + k, n);
+        for (int i = 0; i < 4; i++) {
+            real *to = dx + place[i] + k;
+            vreal v = (vreal)((at == i) & (v_index)g);
+            v_store_lanes(to, accumulate ? v_load_lanes(to, n) + v : v, n);
+        }
     }
 }
 
-/* Rows [begin, end) of dx, counted through all images. */
+/* The last row and column of dx are in no window where its extent is odd. */
+static void zero_rest(const um_view *dx, int64_t row, int64_t from)
+{
+    for (int64_t j = from; j < dx->w; j++)
+        memset(pixel_at(dx, row * dx->w + j), 0, (size_t)dx->c * sizeof(real));
+}
+
+/* Rows [begin, end) of windows, counted through all images; an odd dx has one more row. */
 static void unpool_span(const um_op_call *call, int64_t begin, int64_t end)
 {
     const um_view *dy = &call->in[0], *which = &call->in[1], *dx = &call->out[0];
+    int64_t window_rows = (dx->h + 1) / 2;
     for (int64_t r = begin; r < end; r++) {
-        int64_t i = r % dx->h;
-        for (int64_t j = 0; j < dx->w; j++) {
-            real *to = pixel_at(dx, r * dx->w + j);
-            if (i / 2 < dy->h && j / 2 < dy->w) {
-                int64_t p = (r / dx->h * dy->h + i / 2) * dy->w + j / 2;
-                unpool_run(to, pixel_at(dy, p), (const uint8_t *)which->data + p * which->ld, (int)(2 * (i % 2) + j % 2), dx->c,
-                           call->accumulate);
-            } else if (!call->accumulate) {
-                memset(to, 0, (size_t)dx->c * sizeof *to);
-            }
+        int64_t image = r / window_rows, i = r % window_rows, row = image * dx->h + 2 * i;
+        int64_t windows = i < dy->h ? dy->w : 0;
+        for (int64_t j = 0; j < windows; j++) {
+            int64_t p = (image * dy->h + i) * dy->w + j;
+            unpool_run(pixel_at(dx, row * dx->w + 2 * j), pixel_at(dy, p), (const uint8_t *)which->data + p * which->ld, dx->ld,
+                       dx->w * dx->ld, dx->c, call->accumulate);
         }
+        if (call->accumulate)
+            continue;
+        zero_rest(dx, row, 2 * windows);
+        if (2 * i + 1 < dx->h)
+            zero_rest(dx, row + 1, 2 * windows);
     }
 }
 
@@ -165,6 +158,9 @@ static void unpool_wide_span(const um_op_call *call, int64_t begin, int64_t end)
 um_status UM_FN(um_cpu_maxpool_bwd)(const um_op_call *call)
 {
     const um_view *dx = &call->out[0];
-    um_span_run(call, dx->n * dx->h, dx->w * dx->c, is_2x2(call) ? unpool_span : unpool_wide_span);
+    if (is_2x2(call))
+        um_span_run(call, dx->n * ((dx->h + 1) / 2), 2 * dx->w * dx->c, unpool_span);
+    else
+        um_span_run(call, dx->n * dx->h, dx->w * dx->c, unpool_wide_span);
     return UM_OK;
 }

@@ -48,13 +48,12 @@ enum { VL = UM_VECTOR_BYTES / (int)sizeof(real) };
 typedef real vreal __attribute__((vector_size(UM_VECTOR_BYTES)));
 typedef real vreal_unaligned __attribute__((vector_size(UM_VECTOR_BYTES), aligned(sizeof(real)), may_alias));
 
-/* Integers as wide as a real: comparisons, shuffles. And as many bytes. */
+/* Integers as wide as a real: comparisons, shuffles. */
 #if UM_REAL_IS_F64
 typedef int64_t v_index __attribute__((vector_size(UM_VECTOR_BYTES)));
 #else
 typedef int32_t v_index __attribute__((vector_size(UM_VECTOR_BYTES)));
 #endif
-typedef uint8_t v_bytes __attribute__((vector_size(UM_VECTOR_BYTES / sizeof(real))));
 
 #define UM_INLINE static inline __attribute__((always_inline))
 
@@ -148,6 +147,122 @@ UM_INLINE void v_store_n(real *p, vreal v, int n)
     }
 }
 #endif
+
+/* Like v_load_n and v_store_n, for n that is nearly always VL. */
+UM_INLINE vreal v_load_lanes(const real *p, int n)
+{
+    return n == VL ? v_load(p) : v_load_n(p, n);
+}
+UM_INLINE void v_store_lanes(real *p, vreal v, int n)
+{
+    if (n == VL)
+        v_store(p, v);
+    else
+        v_store_n(p, v, n);
+}
+
+/* Keeps a load that is only used under a mask from becoming a masked load, which waits for its mask: four times slower on Zen 5. */
+UM_INLINE vreal v_loaded(vreal v)
+{
+#if defined(__AVX512F__)
+    __asm__("" : "+v"(v));
+#endif
+    return v;
+}
+
+/* Lane by lane: yes where the mask is set. */
+UM_INLINE vreal v_choose(v_index mask, vreal yes, vreal no)
+{
+    return (vreal)((mask & (v_index)yes) | (~mask & (v_index)no));
+}
+/* The lanes of a vreal in f64, for sums. */
+typedef double v_f64 __attribute__((vector_size(UM_VECTOR_BYTES)));
+typedef real v_half __attribute__((vector_size(UM_VECTOR_BYTES / 2)));
+enum { WIDE = (int)(sizeof(double) / sizeof(real)) };
+typedef struct v_wide {
+    v_f64 part[WIDE];
+} v_wide;
+
+UM_INLINE v_wide v_widen(vreal v)
+{
+    v_wide w;
+#if UM_REAL_IS_F64
+    w.part[0] = v;
+#elif defined(__AVX512F__)
+    w.part[0] = (v_f64)_mm512_cvtps_pd(_mm512_castps512_ps256((__m512)v));
+    w.part[1] = (v_f64)_mm512_cvtps_pd(_mm512_extractf32x8_ps((__m512)v, 1));
+#elif defined(__AVX2__)
+    w.part[0] = (v_f64)_mm256_cvtps_pd(_mm256_castps256_ps128((__m256)v));
+    w.part[1] = (v_f64)_mm256_cvtps_pd(_mm256_extractf128_ps((__m256)v, 1));
+#else
+    v_half half[WIDE];
+    memcpy(half, &v, sizeof v);
+    w.part[0] = __builtin_convertvector(half[0], v_f64);
+    w.part[1] = __builtin_convertvector(half[1], v_f64);
+#endif
+    return w;
+}
+
+UM_INLINE v_wide v_wide_add(v_wide a, v_wide b)
+{
+    for (int i = 0; i < WIDE; i++)
+        a.part[i] += b.part[i];
+    return a;
+}
+UM_INLINE v_wide v_wide_fma(v_wide a, v_wide b, v_wide c)
+{
+    for (int i = 0; i < WIDE; i++)
+        c.part[i] += a.part[i] * b.part[i];
+    return c;
+}
+UM_INLINE v_wide v_wide_load(const double *p, int n)
+{
+    v_wide w = {0};
+    memcpy(&w, p, (size_t)n * sizeof *p);
+    return w;
+}
+UM_INLINE void v_wide_store(double *p, v_wide w, int n)
+{
+    memcpy(p, &w, (size_t)n * sizeof *p);
+}
+
+/* The first n lanes as bytes. */
+UM_INLINE v_index v_load_bytes(const uint8_t *p, int n)
+{
+    uint8_t few[VL] = {0};
+    if (n < VL)
+        p = memcpy(few, p, (size_t)n);
+#if defined(__AVX512F__) && UM_REAL_IS_F64
+    return (v_index)_mm512_cvtepu8_epi64(_mm_loadl_epi64((const __m128i *)p));
+#elif defined(__AVX512F__)
+    return (v_index)_mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)p));
+#elif defined(__AVX2__) && UM_REAL_IS_F64
+    return (v_index)_mm256_cvtepu8_epi64(_mm_loadu_si32(p));
+#elif defined(__AVX2__)
+    return (v_index)_mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)p));
+#else
+    v_index v;
+    for (int l = 0; l < VL; l++)
+        v[l] = p[l];
+    return v;
+#endif
+}
+UM_INLINE void v_store_bytes(uint8_t *p, v_index v, int n)
+{
+    uint8_t bytes[VL];
+#if defined(__AVX512F__) && UM_REAL_IS_F64
+    _mm_storel_epi64((__m128i *)bytes, _mm512_cvtepi64_epi8((__m512i)v));
+#elif defined(__AVX512F__)
+    _mm_storeu_si128((__m128i *)bytes, _mm512_cvtepi32_epi8((__m512i)v));
+#elif defined(__AVX2__) && !UM_REAL_IS_F64
+    __m128i words = _mm_packs_epi32(_mm256_castsi256_si128((__m256i)v), _mm256_extracti128_si256((__m256i)v, 1));
+    _mm_storel_epi64((__m128i *)bytes, _mm_packus_epi16(words, words));
+#else
+    for (int l = 0; l < VL; l++)
+        bytes[l] = (uint8_t)v[l];
+#endif
+    memcpy(p, bytes, (size_t)n);
+}
 
 /* Every op: run, and prepare where the op has a shape check or a workspace (see um_backend_iface). */
 #define UM_CPU_OP(op)                                                                                                          \

@@ -1,23 +1,36 @@
 /* Sums over the batch that are not part of another op, and the sum over ranks. */
 #include "kernels/cpu/blocks.h"
-#include "kernels/cpu/pattern.h"
+#include "kernels/cpu/columns.h"
+
+typedef struct channel_sum {
+    columns grid;
+    const um_view *dy;
+    double *sums;
+} channel_sum;
+
+UM_INLINE void channel_sum_column(const void *context, column at)
+{
+    const channel_sum *c = context;
+    const real *g = pixel_at(c->dy, at.pixel) + at.k;
+    int64_t step = c->grid.fold * c->dy->ld;
+    v_wide sum[MAX_VECTORS];
+    for (int i = 0; i < at.vectors; i++)
+        sum[i] = v_wide_load(c->sums + at.k + i * VL, at.lanes);
+    for (int64_t r = 0; r < at.rows; r++, g += step)
+        for (int i = 0; i < at.vectors; i++)
+            sum[i] = v_wide_add(sum[i], v_widen(v_load_lanes(g + i * VL, at.lanes)));
+    for (int i = 0; i < at.vectors; i++)
+        v_wide_store(c->sums + at.k + i * VL, sum[i], at.lanes);
+}
 
 static void channel_sum_block(const um_op_call *call, int64_t begin, int64_t end, double *part)
 {
     const um_view *dy = &call->in[0];
-    int64_t c = dy->c, pixels = pattern_pixels(c, um_view_dense(dy));
-    double buffer[PATTERN] = {0};
-    double *sum = pixels == 1 ? part : buffer;
-    if (pixels == 1)
-        memset(part, 0, (size_t)c * sizeof *part);
-    for (int64_t p = begin; p < end; p += pixels) {
-        const real *g = pixel_at(dy, p);
-        int64_t n = min64(pixels, end - p) * c;
-        for (int64_t k = 0; k < n; k++)
-            sum[k] += (double)g[k];
-    }
-    if (pixels > 1)
-        pattern_fold(part, buffer, c, pixels);
+    double buffer[VL];
+    channel_sum c = {.grid = columns_of(dy->c, um_view_dense(dy)), .dy = dy};
+    c.sums = columns_sums(c.grid, part, buffer, 1);
+    columns_visit(c.grid, begin, end, MAX_VECTORS, channel_sum_column, &c);
+    columns_fold(c.grid, part, c.sums, 1);
 }
 
 um_status UM_FN(um_cpu_channel_sum_prepare)(const um_op_call *call, size_t *bytes)

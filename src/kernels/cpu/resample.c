@@ -1,5 +1,5 @@
 /* Upsampling by two and windows. Bilinear positions (align_corners) are exact fractions: output o lies at o*(in-1)/(out-1). */
-#include "kernels/cpu/pattern.h"
+#include "kernels/cpu/columns.h"
 #include "kernels/cpu/span.h"
 
 /* Where output o of an axis reads: (1-l)*x[i0] + l*x[i1]. */

@@ -2,7 +2,7 @@
  * tiles of dense arrays. Stable forms: with e = exp(-|z|), sigmoid(z) and 1 - sigmoid(z) are 1/(1+e) and e/(1+e), ordered by the
  * sign of z; CE = max(z,0) - z*y + log(1+e). */
 #include "kernels/cpu/blocks.h"
-#include "kernels/cpu/pattern.h"
+#include "kernels/cpu/columns.h"
 #include "kernels/cpu/span.h"
 #include "kernels/cpu/vmath.h"
 

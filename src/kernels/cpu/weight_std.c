@@ -1,7 +1,7 @@
 /* Weight standardisation (Qiao et al., arXiv:1903.10520; layers.md section 1): filters are the columns of [rows][K], 16 at a time. */
 #include <math.h>
 
-#include "kernels/cpu/pattern.h"
+#include "kernels/cpu/columns.h"
 #include "kernels/cpu/span.h"
 
 enum { COLUMNS = 16 };
