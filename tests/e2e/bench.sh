@@ -23,6 +23,14 @@ for algo in direct winograd; do
     expect 0 "$umed" bench op 1,9,17,16 --n 1 -q --set conv.algo=$algo
 done
 
+expect 0 "$umed" bench pass 2,8,3 1,6,16 --n 1 -q
+for pass in bn_stats bn_apply bn_bwd_sums bn_bwd_apply maxpool_fwd maxpool_bwd upsample_fwd upsample_bwd add adam; do
+    same "$(grep -c "^$pass " out)" 2 "rows of $pass"
+done
+last | grep -Eq 'geometric mean over 20 passes, .* share of the triad: [0-9.]+x$' || fail "last line"
+expect 64 "$umed" bench pass 2,8,3,4; holds err "'2,8,3,4' is not a shape: IMAGES,SIDE,CHANNELS, as in 16,64,32"
+expect 64 "$umed" bench step 2,8,3; holds err "unexpected argument '2,8,3': \`umed bench step\` takes --size and --batch"
+
 expect 0 "$umed" bench op 2,8,3,5 --n 3 -q --peer onednn
 holds out "a second, always"
 same "$(cat args)" "conv 1 conv_bwd_weight:2,8,8,3,5,3" "what the peer was asked to do"

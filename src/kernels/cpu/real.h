@@ -229,32 +229,40 @@ UM_INLINE void v_wide_store(double *p, v_wide w, int n)
 /* The first n lanes as bytes. */
 UM_INLINE v_index v_load_bytes(const uint8_t *p, int n)
 {
-    uint8_t few[VL] = {0};
-    if (n < VL)
-        p = memcpy(few, p, (size_t)n);
-#if defined(__AVX512F__) && UM_REAL_IS_F64
-    return (v_index)_mm512_cvtepu8_epi64(_mm_loadl_epi64((const __m128i *)p));
-#elif defined(__AVX512F__)
-    return (v_index)_mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)p));
-#elif defined(__AVX2__) && UM_REAL_IS_F64
+#if defined(__AVX512F__)
+    __m128i bytes = _mm_maskz_loadu_epi8((__mmask16)((1u << n) - 1), p);
+#if UM_REAL_IS_F64
+    return (v_index)_mm512_cvtepu8_epi64(bytes);
+#else
+    return (v_index)_mm512_cvtepu8_epi32(bytes);
+#endif
+#else
+    uint8_t few[8] = {0};
+    p = n == VL ? p : memcpy(few, p, (size_t)n);
+#if defined(__AVX2__) && UM_REAL_IS_F64
     return (v_index)_mm256_cvtepu8_epi64(_mm_loadu_si32(p));
 #elif defined(__AVX2__)
     return (v_index)_mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)p));
 #else
-    v_index v;
+    v_index v = {0};
     for (int l = 0; l < VL; l++)
         v[l] = p[l];
     return v;
 #endif
+#endif
 }
 UM_INLINE void v_store_bytes(uint8_t *p, v_index v, int n)
 {
+#if defined(__AVX512F__)
+#if UM_REAL_IS_F64
+    __m128i bytes = _mm512_cvtepi64_epi8((__m512i)v);
+#else
+    __m128i bytes = _mm512_cvtepi32_epi8((__m512i)v);
+#endif
+    _mm_mask_storeu_epi8(p, (__mmask16)((1u << n) - 1), bytes);
+#else
     uint8_t bytes[VL];
-#if defined(__AVX512F__) && UM_REAL_IS_F64
-    _mm_storel_epi64((__m128i *)bytes, _mm512_cvtepi64_epi8((__m512i)v));
-#elif defined(__AVX512F__)
-    _mm_storeu_si128((__m128i *)bytes, _mm512_cvtepi32_epi8((__m512i)v));
-#elif defined(__AVX2__) && !UM_REAL_IS_F64
+#if defined(__AVX2__) && !UM_REAL_IS_F64
     __m128i words = _mm_packs_epi32(_mm256_castsi256_si128((__m256i)v), _mm256_extracti128_si256((__m256i)v, 1));
     _mm_storel_epi64((__m128i *)bytes, _mm_packus_epi16(words, words));
 #else
@@ -262,6 +270,7 @@ UM_INLINE void v_store_bytes(uint8_t *p, v_index v, int n)
         bytes[l] = (uint8_t)v[l];
 #endif
     memcpy(p, bytes, (size_t)n);
+#endif
 }
 
 /* Every op: run, and prepare where the op has a shape check or a workspace (see um_backend_iface). */

@@ -14,27 +14,34 @@ static axis_point axis_at(int64_t o, int64_t in)
     return (axis_point){i0, i0 + 1 < in ? i0 + 1 : i0, (real)((double)rest / (double)(out - 1))};
 }
 
-static void bilinear_run(real *restrict y, const real *const corner[4], real lx, real ly, int64_t c)
+UM_INLINE vreal between(vreal a, vreal b, real l)
 {
-    const real *x00 = corner[0], *x01 = corner[1], *x10 = corner[2], *x11 = corner[3];
-    for (int64_t k = 0; k < c; k++) {
-        real top = x00[k] + lx * (x01[k] - x00[k]), bottom = x10[k] + lx * (x11[k] - x10[k]);
-        y[k] = top + ly * (bottom - top);
+    return a + l * (b - a);
+}
+
+/* x: the upper left corner; right, down: distances to the others. */
+UM_INLINE void bilinear_run(real *restrict y, const real *restrict x, int64_t right, int64_t down, real lx, real ly, int64_t c)
+{
+    for (int64_t k = 0; k < c; k += VL) {
+        int n = (int)min64(VL, c - k);
+        const real *p = x + k;
+        vreal top = between(v_load_lanes(p, n), v_load_lanes(p + right, n), lx);
+        vreal bottom = between(v_load_lanes(p + down, n), v_load_lanes(p + down + right, n), lx);
+        v_store_lanes(y + k, between(top, bottom, ly), n);
     }
 }
 
 static void bilinear_span(const um_op_call *call, int64_t begin, int64_t end)
 {
     const um_view *x = &call->in[0], *y = &call->out[0];
+    const axis_point *cols = call->workspace;
     for (int64_t r = begin; r < end; r++) {
         axis_point row = axis_at(r % y->h, x->h);
-        int64_t top = (r / y->h * x->h + row.i0) * x->w, bottom = (r / y->h * x->h + row.i1) * x->w;
-        for (int64_t j = 0; j < y->w; j++) {
-            axis_point col = axis_at(j, x->w);
-            const real *const corner[4] = {pixel_at(x, top + col.i0), pixel_at(x, top + col.i1), pixel_at(x, bottom + col.i0),
-                                           pixel_at(x, bottom + col.i1)};
-            bilinear_run(pixel_at(y, r * y->w + j), corner, col.l, row.l, x->c);
-        }
+        const real *top = pixel_at(x, (r / y->h * x->h + row.i0) * x->w);
+        real *to = pixel_at(y, r * y->w);
+        int64_t down = (row.i1 - row.i0) * x->w * x->ld;
+        for (int64_t j = 0; j < y->w; j++, to += y->ld)
+            bilinear_run(to, top + cols[j].i0 * x->ld, (cols[j].i1 - cols[j].i0) * x->ld, down, cols[j].l, row.l, x->c);
     }
 }
 
@@ -48,9 +55,18 @@ static void nearest_span(const um_op_call *call, int64_t begin, int64_t end)
     }
 }
 
+um_status UM_FN(um_cpu_upsample_fwd_prepare)(const um_op_call *call, size_t *bytes)
+{
+    *bytes = (size_t)call->out[0].w * sizeof(axis_point);
+    return UM_OK;
+}
+
 um_status UM_FN(um_cpu_upsample_fwd)(const um_op_call *call)
 {
     const um_view *y = &call->out[0];
+    axis_point *cols = call->workspace;
+    for (int64_t j = 0; j < y->w; j++)
+        cols[j] = axis_at(j, y->w / 2);
     um_span_run(call, y->n * y->h, y->w * y->c, call->attr.upsample.mode == UM_UPSAMPLE_BILINEAR ? bilinear_span : nearest_span);
     return UM_OK;
 }
@@ -83,43 +99,18 @@ static axis_taps axis_taps_at(um_upsample_mode mode, int64_t i, int64_t in)
     return mode == UM_UPSAMPLE_BILINEAR ? bilinear_taps(i, in) : (axis_taps){2 * i, 2, {1, 1}};
 }
 
-/* The outputs that read one input pixel. */
-typedef struct pixel_taps {
-    int n;
-    const real *from[MAX_TAPS * MAX_TAPS];
-    real weight[MAX_TAPS * MAX_TAPS];
-} pixel_taps;
-
-static void find_taps(pixel_taps *t, const um_view *dy, int64_t image_row, const axis_taps *rows, const axis_taps *cols)
+/* One pixel of dx from the outputs that read it. dy: the image; ld, row: distances of pixels and rows. */
+UM_INLINE void gather_run(real *restrict dx, const real *restrict dy, int64_t ld, int64_t row, const axis_taps *rows,
+                          const axis_taps *cols, int64_t c, bool accumulate)
 {
-    t->n = 0;
-    for (int a = 0; a < rows->n; a++)
-        for (int b = 0; b < cols->n; b++) {
-            t->from[t->n] = pixel_at(dy, (image_row + rows->first + a) * dy->w + cols->first + b);
-            t->weight[t->n++] = rows->weight[a] * cols->weight[b];
-        }
-}
-
-/* Eight channels at once: networks have multiples of it. */
-enum { CHUNK = 8 };
-typedef real vchunk __attribute__((vector_size(CHUNK * sizeof(real)), aligned(sizeof(real)), may_alias));
-
-static void gather_taps(real *restrict dx, const pixel_taps *t, int64_t c, bool accumulate)
-{
-    int64_t k = 0;
-    for (; k + CHUNK <= c; k += CHUNK) {
-        vchunk *to = (vchunk *)(dx + k), sum = {0};
-        if (accumulate)
-            sum = *to;
-        for (int i = 0; i < t->n; i++)
-            sum += t->weight[i] * *(const vchunk *)(t->from[i] + k);
-        *to = sum;
-    }
-    for (; k < c; k++) {
-        real sum = accumulate ? dx[k] : 0;
-        for (int i = 0; i < t->n; i++)
-            sum += t->weight[i] * t->from[i][k];
-        dx[k] = sum;
+    const real *first = dy + rows->first * row + cols->first * ld;
+    for (int64_t k = 0; k < c; k += VL) {
+        int n = (int)min64(VL, c - k);
+        vreal sum = accumulate ? v_load_lanes(dx + k, n) : (vreal){0};
+        for (int a = 0; a < rows->n; a++)
+            for (int b = 0; b < cols->n; b++)
+                sum += (rows->weight[a] * cols->weight[b]) * v_load_lanes(first + a * row + b * ld + k, n);
+        v_store_lanes(dx + k, sum, n);
     }
 }
 
@@ -127,13 +118,12 @@ static void upsample_bwd_span(const um_op_call *call, int64_t begin, int64_t end
 {
     const um_view *dy = &call->in[0], *dx = &call->out[0];
     const axis_taps *cols = call->workspace;
-    pixel_taps taps;
     for (int64_t r = begin; r < end; r++) {
         axis_taps rows = axis_taps_at(call->attr.upsample.mode, r % dx->h, dx->h);
-        for (int64_t j = 0; j < dx->w; j++) {
-            find_taps(&taps, dy, r / dx->h * dy->h, &rows, &cols[j]);
-            gather_taps(pixel_at(dx, r * dx->w + j), &taps, dx->c, call->accumulate);
-        }
+        const real *image = pixel_at(dy, r / dx->h * dy->h * dy->w);
+        real *to = pixel_at(dx, r * dx->w);
+        for (int64_t j = 0; j < dx->w; j++, to += dx->ld)
+            gather_run(to, image, dy->ld, dy->w * dy->ld, &rows, &cols[j], dx->c, call->accumulate);
     }
 }
 
