@@ -2,6 +2,7 @@
 
 #include "base/mem.h"
 #include "io/import.h"
+#include "train/pretrained.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -45,6 +46,7 @@ static um_status add_limit(const um_settings *s, um_text *text)
 static um_status describe(const um_cell_id *id, bool with_seed, um_text *text)
 {
     um_status rc = UM_OK;
+    const um_model_def *model = NULL;
     um_text groups = {0};
     if (id->protector->groups && id->protector->groups[0]) {
         UM_TRY(add_groups(id->settings, &groups, id->protector->groups));
@@ -56,7 +58,6 @@ static um_status describe(const um_cell_id *id, bool with_seed, um_text *text)
         UM_TRY(um_defense_find(&defense, id->defense));
         if (defense->table)
             UM_TRY(add_groups(id->settings, &groups, defense->table->group));
-        const um_model_def *model = NULL;
         UM_TRY(um_model_find(&model, id->exploiter));
         if (model->table)
             UM_TRY(add_groups(id->settings, &groups, model->table->group));
@@ -70,6 +71,8 @@ static um_status describe(const um_cell_id *id, bool with_seed, um_text *text)
     UM_TRY(add_limit(id->settings, text));
     if (groups.n)
         UM_TRY(um_settings_changes(id->settings, um_text_get(&groups), text));
+    if (model)
+        UM_TRY(um_pretrained_describe(model, id->settings, text));
 done:
     um_text_free(&groups);
     return rc;

@@ -3,7 +3,7 @@
  * A method is a protector, or a variant of one under changed settings. An item is a dataset protected by a method with a seed; a
  * cell is an exploiter trained on an item's result under a defense. The key of either is the first 16 hex digits of a SHA-256 over
  * what can change its result: schema version, kind, content hash of the dataset, protector, exploiter, defense, seed, and every
- * setting of the groups involved that differs from its default. Names of datasets and variants, paths, the order of keys in a
+ * setting of the groups involved that differs from its default; of a file of pretrained weights its SHA-256. Names of datasets and variants, paths, the order of keys in a
  * file, and how a run is carried out (threads, backend, intervals) are not in it; run.precision, reduce, bn and lanes are. */
 #ifndef UM_GRID_CELL_H
 #define UM_GRID_CELL_H

@@ -198,7 +198,8 @@ typedef struct um_transunet_options {
 } um_transunet_options;
 
 static const um_opt rows[] = {
-    UM_OPT_TEXT_ROW(um_transunet_options, pretrained, "pretrained", "", "R50+ViT-B_16.npz to start from; empty: from scratch"),
+    {"pretrained", UM_OPT_T_TEXT, offsetof(um_transunet_options, pretrained), "", 0, 0, NULL, "",
+     "R50+ViT-B_16.npz to start from (its content counts, not its path); empty: from scratch", .run_only = true},
 };
 static const um_opt_table table = UM_OPT_TABLE("transunet", um_transunet_options, rows);
 

@@ -1,11 +1,39 @@
 #include "train/pretrained.h"
 
+#include <string.h>
+#include <sys/stat.h>
+
 #include "base/log.h"
+#include "base/sha256.h"
 #include "io/npz.h"
 
 const char *um_pretrained_path(const um_model_def *model, const um_settings *settings)
 {
     return model->weights ? model->weights(settings) : "";
+}
+
+um_status um_pretrained_describe(const um_model_def *model, const um_settings *settings, um_text *text)
+{
+    static struct {
+        char path[UM_OPT_TEXT], sha256[UM_SHA256_HEX];
+        struct stat info;
+    } last;
+    um_status rc = UM_OK;
+    const char *path = um_pretrained_path(model, settings);
+    struct stat info;
+    if (!path[0])
+        return UM_OK;
+    bool known = stat(path, &info) == 0 && strcmp(path, last.path) == 0 && info.st_size == last.info.st_size &&
+                 info.st_mtim.tv_sec == last.info.st_mtim.tv_sec && info.st_mtim.tv_nsec == last.info.st_mtim.tv_nsec;
+    if (!known) {
+        last.path[0] = 0;
+        UM_TRY(um_sha256_of_file(path, last.sha256));
+        snprintf(last.path, sizeof last.path, "%s", path);
+        last.info = info;
+    }
+    UM_TRY(um_text_add(text, "pretrained=%s\n", last.sha256));
+done:
+    return rc;
 }
 
 void um_pretrained_label(const um_model_def *model, const um_settings *settings, char out[64])

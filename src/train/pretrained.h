@@ -8,6 +8,10 @@
 /* The file that the settings name for a network, "" when none or when it takes none. Borrowed from the settings. */
 const char *um_pretrained_path(const um_model_def *model, const um_settings *settings);
 
+/* What the file holds, as a line for keys and fingerprints ("pretrained=SHA-256\n"); nothing without a file. The path itself does not
+ * count (its row is run_only). A file of several hundred MB is hashed once per program run while its size and time stay. One thread. */
+um_status um_pretrained_describe(const um_model_def *model, const um_settings *settings, um_text *text);
+
 /* "transunet-scratch" or "transunet-pretrained"; networks that take no file are called by their name. */
 void um_pretrained_label(const um_model_def *model, const um_settings *settings, char out[64]);
 

@@ -56,6 +56,35 @@ static void stable(void **state)
     assert_memory_equal(key_a, hex, 16);
 }
 
+/* The key of a TransUNet that starts from the file `name` with this content. */
+static void pretrained_key(char out[UM_KEY_BYTES], const char *name, const char *content)
+{
+    um_cell_id id = exploit_id();
+    OK(um_file_write(at(name), content, strlen(content)));
+    id.exploiter = "transunet";
+    OK(um_settings_set(settings, "transunet.pretrained", at(name), "test"));
+    OK(um_cell_key(out, &id, true));
+}
+
+static void pretrained_weights_count_by_content(void **state)
+{
+    (void)state;
+    um_cell_id id = exploit_id();
+    char key_c[UM_KEY_BYTES];
+    pretrained_key(key_a, "a.npz", "weights");
+    pretrained_key(key_b, "b.npz", "weights");
+    assert_string_equal(key_a, key_b);
+    pretrained_key(key_b, "b.npz", "others!");
+    assert_string_not_equal(key_a, key_b);
+    id.exploiter = "transunet";
+    OK(um_settings_set(settings, "transunet.pretrained", "", "test"));
+    OK(um_cell_key(key_c, &id, true));
+    assert_string_not_equal(key_a, key_c);
+    OK(um_settings_set(settings, "transunet.pretrained", "/no/such.npz", "test"));
+    assert_int_equal(um_cell_key(key_c, &id, true), UM_E_IO);
+    assert_non_null(strstr(um_error_text(), "/no/such.npz"));
+}
+
 static void coordinates_count(void **state)
 {
     (void)state;
@@ -172,6 +201,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         FIXTURE_TEST(form),
         FIXTURE_TEST(stable),
+        FIXTURE_TEST(pretrained_weights_count_by_content),
         FIXTURE_TEST(coordinates_count),
         FIXTURE_TEST(group_key_forgets_the_seed),
         FIXTURE_TEST(settings_that_matter),
