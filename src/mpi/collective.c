@@ -30,6 +30,11 @@ void um_comm_set_deadline(um_comm *c, double seconds)
         c->deadline_s = seconds;
 }
 
+double um_comm_waited(const um_comm *c)
+{
+    return c ? c->waited_s : 0;
+}
+
 bool um_comm_broken(const um_comm *c)
 {
     return c && c->broken;

@@ -68,8 +68,10 @@ static um_status finish(um_comm *c, int tag, MPI_Request r[2], const int peer[2]
         int done = 0, code = MPI_Testall(2, r, &done, MPI_STATUSES_IGNORE);
         if (code != MPI_SUCCESS)
             return um_mpi_failed(what, code);
-        if (done)
+        if (done) {
+            c->waited_s += um_now() - start;
             return UM_OK;
+        }
         double now = tests < SPINS ? start : um_now();
         if (tag != UM_TAG_AGREE && now - listened > 1e-3 * NOTICE_AFTER_MS) {
             listened = now;

@@ -32,6 +32,8 @@ const char *um_comm_peer(const um_comm *c, int rank); /* "rank 3 (node7, pid 123
 /* Seconds that a wait may last; 0: for ever. Groups split off later inherit it. */
 void um_comm_set_deadline(um_comm *c, double seconds);
 
+double um_comm_waited(const um_comm *c); /* local: seconds that this rank has spent in exchanges over c so far */
+
 /* Ranks of equal colour become one group, in their old order; a negative colour joins none (*out = NULL). */
 um_status um_comm_split(um_comm **out, um_comm *c, int color);
 void um_comm_free(um_comm *c); /* of a group; accepts NULL */

@@ -16,7 +16,7 @@ typedef struct um_notice { /* why a rank gave up, sent ahead of um_comm_agree */
 struct um_comm {
     int rank, size;
     um_comm *parent;             /* what it was split from; NULL: all ranks */
-    double deadline_s;
+    double deadline_s, waited_s;
     char (*peers)[UM_PEER_TEXT]; /* [size] */
     int ranks_on_cores, hosts;
     int64_t round;               /* um_comm_agree so far */

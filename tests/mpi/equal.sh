@@ -22,6 +22,14 @@ expect 0 ranks 4 "$umed" grid g1.cfg -o many --only protector=umed;  holds err "
 same "$(science many)" "$(grep "$(basename many/cells/*) " alone.txt)" "more groups than cells"
 same "$(cat err | grep -c 'start ')" 2 "tasks done twice"
 
+# statistics per lane: other numbers under other keys, which do not depend on the ranks either
+for n in 1 2 4; do
+    expect 0 ranks $n "$umed" grid g$n.cfg -o lane$n --only protector=umed --set run.bn=lane
+    same "$(everything lane$n)" "$(everything lane1)" "statistics per lane on $n ranks"
+done
+same "$(science lane1 | grep -cFf <(cut -d' ' -f1 alone.txt))" 0 "keys of cells with statistics per lane"
+same "$(everything lane1 | cut -d' ' -f2 | grep -cFf <(cut -d' ' -f2 alone.txt))" 0 "results with statistics per lane"
+
 # commands that train one network use all ranks; the rest refuses to run several times
 expect 0 "$umed" exploit --data data.h5 --test data.h5 --set model.base_width=2 --set exploiter.epochs=2 -o one.h5
 expect 0 ranks 4 "$umed" exploit --data data.h5 --test data.h5 --set model.base_width=2 --set exploiter.epochs=2 -o four.h5
@@ -39,3 +47,7 @@ expect 0 ranks 2 "$umed" protect --data data.h5 --protector none -q -o none.h5
 expect 64 ranks 2 "$umed" predict --model one.h5 --data data.h5 -o pred.h5; holds err "works on one rank"
 expect 64 ranks 5 "$umed" exploit --data data.h5 --test data.h5 -o five.h5; holds err "5 ranks cannot share 4 lanes"
 expect 64 env SLURM_STEP_NUM_TASKS=3 "$umed" protect --data data.h5 -o x.h5; holds err "started 3 tasks"
+expect 64 ranks 2 "$umed" bench step; holds err "works on one rank"
+expect 0 ranks 2 "$umed" bench comm --size 16 --batch 2 --channels 1 --n 3 --set model.base_width=2
+holds out "exposed communication"
+tail -n 1 out | grep -Eq 'weak-scaling efficiency of 2 ranks, median of 3 rounds .*: [0-9.]+x$' || fail "last line"
