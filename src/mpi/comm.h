@@ -61,7 +61,8 @@ bool um_comm_given_up(um_comm *c);     /* local: some rank already waits in um_c
 bool um_comm_run_ends(um_comm *group); /* local: the same of what the group was split from, so that the group may end as well */
 
 /* Life signs. Every rank sends one to rank 0 several times per deadline, and back, from a thread of its own; lost(payload, text) is
- * called on that thread when a rank is silent for longer: stopped, swapped out, cut off. Nothing happens with one rank, or
+ * called on that thread when a rank is silent for longer: stopped, swapped out, cut off. With the signs, a rank that was asked to stop
+ * (base/signal.h) passes that on to all others within a few seconds, also to those that wait. Nothing happens with one rank, or
  * where MPI does not allow threads. */
 um_status um_comm_watch(um_comm *world, double deadline_s, void (*lost)(void *payload, const char *text), void *payload);
 

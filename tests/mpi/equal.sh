@@ -10,7 +10,8 @@ small_sweep shards "$all" 4 2 >s4.cfg
 
 expect 0 "$umed" grid g1.cfg -o alone
 everything alone >alone.txt
-same "$(grep -c . alone.txt)" 9 "results"
+same "$(grep -vc utility alone.txt)" 9 "results"
+same "$(grep -c utility alone.txt)" 4 "utilities"
 
 expect 0 ranks 2 "$umed" grid g2.cfg -o two;   holds err "1 group of 2 ranks"
 same "$(everything two)" "$(cat alone.txt)" "two ranks on a cell"
@@ -21,6 +22,9 @@ same "$(everything left)" "$(cat alone.txt)" "a rank left over"
 expect 0 ranks 4 "$umed" grid g1.cfg -o many --only protector=umed;  holds err "4 groups of 1 rank"
 same "$(science many)" "$(grep "$(basename many/cells/*) " alone.txt)" "more groups than cells"
 same "$(cat err | grep -c 'start ')" 2 "tasks done twice"
+
+expect 0 ranks 4 "$umed" grid g1.cfg -o groups
+same "$(everything groups)" "$(cat alone.txt)" "four groups share cells and utilities"
 
 # statistics per lane: other numbers under other keys, which do not depend on the ranks either
 for n in 1 2 4; do
