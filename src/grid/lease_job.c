@@ -63,7 +63,7 @@ static um_job_state ask(const char *command)
 static um_job_state ask_slurm(const char *id)
 {
     char command[LINE_BYTES];
-    snprintf(command, sizeof command, "LC_ALL=C timeout 20 squeue -h -o %%T -j %s 2>&1", id);
+    snprintf(command, sizeof command, "LC_ALL=C timeout 20 squeue -h -t all -o %%T -j %s 2>&1", id);
     um_job_state state = ask(command);
     if (state != UM_JOB_UNKNOWN)
         return state;

@@ -63,6 +63,11 @@ int um_comm_hosts(const um_comm *world)
     return world ? world->hosts : 1;
 }
 
+const char *um_comm_place(const um_comm *world, int rank)
+{
+    return world ? world->places[rank] : "";
+}
+
 um_status um_comm_exchange(um_comm *c, int to, const void *send, size_t n_send, int from, void *recv, size_t n_recv, const char *what)
 {
     if (c->broken)

@@ -14,6 +14,7 @@ same "$(grep -vc utility alone.txt)" 9 "results"
 same "$(grep -c utility alone.txt)" 4 "utilities"
 
 expect 0 ranks 2 "$umed" grid g2.cfg -o two;   holds err "1 group of 2 ranks"
+holds err "2 ranks on 1 host"; holds err "sums over ranks: ordered"; holds err "in host memory over"; holds err "ranks 0 to 1: $(hostname), cores "
 same "$(everything two)" "$(cat alone.txt)" "two ranks on a cell"
 expect 0 ranks 4 "$umed" grid s4.cfg -o four;  holds err "1 group of 4 ranks"
 same "$(everything four)" "$(cat alone.txt)" "four ranks on a cell, eight shards"
