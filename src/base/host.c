@@ -24,3 +24,9 @@ void um_job_id(char out[UM_HOST_TEXT])
     snprintf(text, sizeof text, "%s_%s", array ? array : "", task ? task : "");
     keep_line(out, array && task ? text : id ? id : "");
 }
+
+void um_job_cluster(char out[UM_HOST_TEXT])
+{
+    const char *name = getenv("SLURM_CLUSTER_NAME");
+    keep_line(out, name ? name : "");
+}

@@ -8,6 +8,7 @@
 
 static volatile sig_atomic_t caught;    /* number of the last signal that asks for a stop, 0 when none */
 static volatile sig_atomic_t requested; /* um_stop_request() was called */
+static volatile sig_atomic_t passed_on; /* um_stop_pass_on() was called */
 static double limit_s, deadline;        /* limit_s 0: no time limit */
 
 static void on_signal(int number)
@@ -47,7 +48,7 @@ static bool limit_reached(void)
 
 bool um_stop_requested(void)
 {
-    return caught != 0 || requested != 0 || limit_reached();
+    return caught != 0 || requested != 0 || passed_on != 0 || limit_reached();
 }
 
 um_status um_stop_check(const char *afterwards)
@@ -57,13 +58,18 @@ um_status um_stop_check(const char *afterwards)
 
 void um_stop_clear(void)
 {
-    caught = requested = 0;
+    caught = requested = passed_on = 0;
     limit_s = 0;
 }
 
 void um_stop_request(void)
 {
     requested = 1;
+}
+
+void um_stop_pass_on(void)
+{
+    passed_on = 1;
 }
 
 static const char *signal_name(int number)
@@ -82,8 +88,9 @@ const char *um_stop_reason(void)
         return signal_name(caught);
     if (requested)
         return "request of the program";
-    if (!limit_reached())
-        return "";
-    snprintf(text, sizeof text, "time limit of %g s", limit_s);
-    return text;
+    if (limit_reached()) {
+        snprintf(text, sizeof text, "time limit of %g s", limit_s);
+        return text;
+    }
+    return passed_on ? "another rank" : "";
 }

@@ -12,6 +12,7 @@ void um_stop_after(double seconds);       /* --limit-s: sets the flag that many 
 bool um_stop_requested(void);
 /* UM_E_STOPPED "stopped by REASON, AFTERWARDS" once a stop was asked for, else UM_OK. For loops that have nothing to save. */
 um_status um_stop_check(const char *afterwards);
+void um_stop_pass_on(void);               /* another rank was asked to stop */
 void um_stop_clear(void);                 /* tests only */
 void um_stop_request(void);               /* tests, and failures that must end a loop */
 const char *um_stop_reason(void);         /* "signal SIGUSR1", "time limit of 600 s", "" when none */

@@ -7,12 +7,14 @@
 #include "base/opt.h"
 #include "bench/peer.h"
 #include "kernels/backend.h"
+#include "mpi/comm.h"
 
 typedef struct um_bench_job {
     um_backend *backend;         /* f32; its conv_algo is what is measured; borrowed */
     const um_settings *settings; /* borrowed */
     const char *peer;            /* NULL: none, then ratios are to the machine's own peak */
     int rounds;
+    um_comm *comm;               /* all ranks; NULL: one. Only um_bench_comm runs on several */
 } um_bench_job;
 
 /* A convolution 3x3: n images of side x side, c to k channels. */
@@ -35,5 +37,13 @@ typedef struct um_bench_step_job {
 
 /* A training step (forward, loss, backward, Adam). Peers: pytorch runs the same step, onednn the convolutions of the step alone. */
 um_status um_bench_step(const um_bench_job *job, const um_bench_step_job *step, um_text *out);
+
+/* What several ranks lose by working together (performance.md 7), in turns within every round:
+ *     alone      every rank trains a network of its own on batches of step->batch, all at once: the same load on the machine
+ *     together   all ranks train one network on batches of ranks * step->batch
+ *     cells      every rank trains a network of its own on batches of ranks * step->batch, as groups of one rank do in a sweep
+ * A turn takes as long as its slowest rank. Weak-scaling efficiency = alone / together; exposed communication = the share of `together`
+ * that a rank spends in exchanges, of the rank that spends least: the others wait for it as well. No peer. Errors: UM_E_USAGE with one rank; UM_E_NUMERIC when the ranks' weights differ in the end. */
+um_status um_bench_comm(const um_bench_job *job, const um_bench_step_job *step, um_text *out);
 
 #endif

@@ -30,12 +30,23 @@ static int ascending(const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
-double um_bench_median_of(const double *values, int n)
+void um_bench_quartiles_of(const double *values, int n, double out[3])
 {
     double sorted[UM_BENCH_MAX_ROUNDS];
     memcpy(sorted, values, (size_t)n * sizeof *values);
     qsort(sorted, (size_t)n, sizeof *sorted, ascending);
-    return n % 2 ? sorted[n / 2] : (sorted[n / 2 - 1] + sorted[n / 2]) / 2;
+    for (int q = 0; q < 3; q++) {
+        int below = (q + 1) * (n - 1) / 4;
+        double part = (q + 1) * (n - 1) / 4.0 - below;
+        out[q] = sorted[below] + (below + 1 < n ? part * (sorted[below + 1] - sorted[below]) : 0);
+    }
+}
+
+double um_bench_median_of(const double *values, int n)
+{
+    double quartiles[3];
+    um_bench_quartiles_of(values, n, quartiles);
+    return quartiles[1];
 }
 
 double um_bench_median(const um_bench_times *t, int way)

@@ -58,7 +58,8 @@ static um_status build_model(step *s, const um_bench_job *job, const um_bench_st
     UM_TRY(um_model_find(&model, w->model));
     UM_TRY(um_params_create(&s->model, job->backend));
     UM_TRY(um_graph_create(&s->graph, job->backend->real, w->batch));
-    s->graph->lanes = (int)run->lanes;
+    um_spread spread = um_spread_of(run, NULL);
+    um_share_graph(&spread, s->graph);
     um_net net = {s->graph, s->model, true, UM_BN_TRAIN};
     UM_TRY(um_graph_input(s->graph, &s->inputs[0], "image", w->side, w->side, w->channels));
     UM_TRY(um_graph_input(s->graph, &s->inputs[1], "mask", w->side, w->side, 1));

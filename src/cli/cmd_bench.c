@@ -34,25 +34,33 @@ static um_status run(um_cli *cli)
     um_text text = {0};
     um_bench_shape shapes[MAX_SHAPES];
     int what = 0, peer = 0, n_shapes = 0;
-    UM_TRY(um_cli_choice(cli->v.args.items[0], "what to measure", "op pass step", &what));
+    UM_TRY(um_cli_choice(cli->v.args.items[0], "what to measure", "op pass step comm", &what));
+    if (what != 3 && um_comm_size(cli->comm) > 1)
+        UM_TRY(um_fail(UM_E_USAGE, "`umed bench %s` works on one rank and was started on %d", cli->v.args.items[0], um_comm_size(cli->comm)));
     UM_TRY(um_cli_choice(cli->v.peer, "peer", "none pytorch onednn", &peer));
-    if (what == 2 && cli->v.args.n > 1)
-        UM_TRY(um_fail(UM_E_USAGE, "unexpected argument '%s': `umed bench step` takes --size and --batch", cli->v.args.items[1]));
+    if (what >= 2 && cli->v.args.n > 1)
+        UM_TRY(um_fail(UM_E_USAGE, "unexpected argument '%s': `umed bench %s` takes --size and --batch", cli->v.args.items[1],
+                       cli->v.args.items[0]));
     if (what == 1 && peer)
         UM_TRY(um_fail(UM_E_USAGE, "`umed bench pass` compares with the memory of this machine, not with --peer %s", cli->v.peer));
+    if (what == 3 && peer)
+        UM_TRY(um_fail(UM_E_USAGE, "`umed bench comm` compares ranks with each other, not with --peer %s", cli->v.peer));
     UM_TRY(read_shapes(&cli->v.args, what == 0, shapes, &n_shapes));
     UM_TRY(um_cli_backend(cli, &backend));
     um_bench_job job = {.backend = backend, .settings = cli->settings, .peer = peer ? cli->v.peer : NULL,
-                        .rounds = cli->v.n > 0 ? (int)cli->v.n : ROUNDS};
+                        .rounds = cli->v.n > 0 ? (int)cli->v.n : ROUNDS, .comm = cli->comm};
     um_bench_step_job step = {.model = cli->v.model ? cli->v.model : "unet", .side = cli->v.size > 0 ? cli->v.size : 128,
                               .batch = cli->v.batch > 0 ? cli->v.batch : 16, .channels = cli->v.channels > 0 ? cli->v.channels : 3};
     if (what == 0)
         UM_TRY(um_bench_conv(&job, shapes, n_shapes, &text));
     else if (what == 1)
         UM_TRY(um_bench_passes(&job, shapes, n_shapes, &text));
-    else
+    else if (what == 2)
         UM_TRY(um_bench_step(&job, &step, &text));
-    fputs(um_text_get(&text), stdout);
+    else
+        UM_TRY(um_bench_comm(&job, &step, &text));
+    if (um_comm_leads(cli->comm))
+        fputs(um_text_get(&text), stdout);
 done:
     um_text_free(&text);
     um_backend_free(backend);
@@ -60,8 +68,8 @@ done:
 }
 
 const um_command um_command_bench = {
-    .name = "bench", .summary = "speed of convolutions, of the passes between them, and of training steps, beside a peer",
-    .usage = "op|pass|step [N,SIDE,C[,K]]... [--model M --size S --batch B] [--peer pytorch|onednn]",
+    .name = "bench", .summary = "speed of convolutions, of the passes between them, of training steps beside a peer, and of several ranks",
+    .usage = "op|pass|step|comm [N,SIDE,C[,K]]... [--model M --size S --batch B] [--peer pytorch|onednn]",
     .options = "model size batch channels n peer", .groups = "conv model loss run", .min_args = 1, .max_args = -1, .computes = true,
-    .run = run,
+    .spreads = true, .run = run,
 };

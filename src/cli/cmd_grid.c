@@ -91,26 +91,65 @@ done:
     return rc;
 }
 
-/* Counts, then one line per cell that failed or runs. */
+/* A line for what somebody is at, left behind, or failed at. */
+static void print_task(um_task_state state, const char *key, const um_text *label, const um_text *why)
+{
+    if (state == UM_TASK_FAILED || state == UM_TASK_RUNNING || state == UM_TASK_STALE)
+        printf("%-7s %s  %s: %s\n", um_task_state_name(state), key, um_text_get(label), um_text_get(why));
+}
+
+static um_status print_item_status(const um_sweep_run_options *o, int i)
+{
+    um_status rc = UM_OK;
+    const um_sweep *s = o->sweep;
+    const um_sweep_item *item = &s->items[i];
+    um_task_state state;
+    um_text label = {0}, why = {0};
+    UM_TRY(um_text_add(&label, "protect %s/%s seed %lld", s->data[item->data].name, s->methods[item->method].name, (long long)item->seed));
+    UM_TRY(um_sweep_item_state(o, i, &state, &why));
+    print_task(state, item->key, &label, &why);
+done:
+    um_text_free(&why);
+    um_text_free(&label);
+    return rc;
+}
+
+static um_status print_cell_status(const um_sweep_run_options *o, int i)
+{
+    um_status rc = UM_OK;
+    const um_sweep *s = o->sweep;
+    const um_sweep_cell *c = &s->cells[i];
+    um_task_state state;
+    um_text label = {0}, why = {0};
+    UM_TRY(um_text_add(&label, "%s/%s/%s/%s seed %lld", s->data[c->data].name, s->methods[c->method].name, c->exploiter->name,
+                       c->defense->name, (long long)c->seed));
+    UM_TRY(um_sweep_cell_state(o, i, &state, &why));
+    print_task(state, c->key, &label, &why);
+done:
+    um_text_free(&why);
+    um_text_free(&label);
+    return rc;
+}
+
+/* Counts of cells and of the protected datasets that they need, then who is at what. */
 static um_status print_status(const um_sweep_run_options *o)
 {
     um_status rc = UM_OK;
     um_sweep_tally t;
-    um_text why = {0};
+    int protected = 0;
     UM_TRY(um_sweep_tally_read(o, &t));
-    printf("done %d\nrunning %d\nfailed %d\nopen %d\n", t.done, t.running, t.failed, t.open);
-    for (int i = 0; i < o->sweep->n_cells; i++) {
-        const um_sweep_cell *c = &o->sweep->cells[i];
+    for (int i = 0; i < o->sweep->n_items; i++) {
         um_task_state state;
-        um_text_free(&why);
-        why = (um_text){0};
-        UM_TRY(um_sweep_cell_state(o, i, &state, &why));
-        if (state == UM_TASK_FAILED || state == UM_TASK_RUNNING)
-            printf("%-7s %s  %s/%s/%s/%s seed %lld: %s\n", um_task_state_name(state), c->key, o->sweep->data[c->data].name,
-                   o->sweep->methods[c->method].name, c->exploiter->name, c->defense->name, (long long)c->seed, um_text_get(&why));
+        UM_TRY(um_sweep_item_state(o, i, &state, NULL));
+        protected += state == UM_TASK_DONE;
     }
+    printf("done %d\nrunning %d\nstale %d\nfailed %d\nopen %d\nprotected %d of %d\n", t.done, t.running, t.stale, t.failed, t.open, protected,
+           o->sweep->n_items);
+    for (int i = 0; i < o->sweep->n_items; i++)
+        UM_TRY(print_item_status(o, i));
+    for (int i = 0; i < o->sweep->n_cells; i++)
+        UM_TRY(print_cell_status(o, i));
 done:
-    um_text_free(&why);
     return rc;
 }
 

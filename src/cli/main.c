@@ -101,15 +101,30 @@ static void on_lost(void *payload, const char *text)
     um_comm_abort(cli->comm, um_status_exit(UM_E_COMM));
 }
 
+/* Where ranks are, those of equal places in a row on one line. */
+static void announce_places(const um_comm *world)
+{
+    for (int first = 0, last, size = um_comm_size(world); first < size; first = last + 1) {
+        for (last = first; last + 1 < size && strcmp(um_comm_place(world, first), um_comm_place(world, last + 1)) == 0;)
+            last++;
+        if (last > first)
+            um_log(UM_LOG_INFO, "ranks %d to %d: %s", first, last, um_comm_place(world, first));
+        else
+            um_log(UM_LOG_INFO, "rank %d: %s", first, um_comm_place(world, first));
+    }
+}
+
 static void announce_ranks(const um_cli *cli)
 {
     const um_run_options *run = um_settings_get(cli->settings, "run");
     int size = um_comm_size(cli->comm), hosts = um_comm_hosts(cli->comm);
     if (size == 1)
         return;
-    um_log(UM_LOG_INFO, "%d ranks on %d host%s, %d threads each on %d of %d cores; sums over ranks: %s, in host memory over %s", size, hosts,
-           hosts == 1 ? "" : "s", um_threads(), um_cores(), um_cores() * size / um_comm_ranks_on_cores(cli->comm),
-           run->reduce == 1 ? "fast" : "ordered", um_comm_library());
+    um_log(UM_LOG_INFO, "%d ranks on %d host%s, %d threads each on %d of %d cores", size, hosts, hosts == 1 ? "" : "s", um_threads(), um_cores(),
+           um_cores() * size / um_comm_ranks_on_cores(cli->comm));
+    um_log(UM_LOG_INFO, "sums over ranks: %s (run.reduce), by our own exchanges in host memory over %s, since networks are computed on the CPU",
+           run->reduce == 1 ? "fast, one lane per rank" : "ordered, the same bits for 1, 2, 4 ... ranks", um_comm_library());
+    announce_places(cli->comm);
 }
 
 static um_status open_ranks(um_cli *cli, int *argc, char ***argv)

@@ -139,7 +139,8 @@ static um_status look(const char *prefix, double lease_s, int64_t *generation, b
         goto done;
     UM_TRY(um_lease_owner_self(&self));
     UM_TRY(server_now(prefix, &now));
-    *held = !um_lease_is_stale(&self, owner_ok ? owner : NULL, now - touched, lease_s, um_lease_process_alive);
+    *held = !um_lease_is_stale(&self, owner_ok ? owner : NULL, now - touched, lease_s,
+                               &(um_lease_questions){um_lease_process_alive, um_lease_job_state});
 done:
     um_free(path);
     return rc;
@@ -242,16 +243,15 @@ bool um_lease_check(const um_lease *l)
     return highest(l->prefix, &generation) == UM_OK && generation == l->generation;
 }
 
-um_status um_lease_holder(um_text *out, const char *prefix, double lease_s)
+um_status um_lease_holder(um_text *out, bool *held, const char *prefix, double lease_s)
 {
     um_status rc = UM_OK;
     um_lease_owner owner = {0};
     int64_t generation = 0;
-    bool held = false;
-    UM_TRY(look(prefix, lease_s, &generation, &held, &owner));
-    if (held)
-        UM_TRY(um_text_add(out, "%s pid %lld%s%s", owner.host[0] ? owner.host : "unknown host", (long long)owner.pid,
-                           owner.job[0] ? ", job " : "", owner.job));
+    UM_TRY(look(prefix, lease_s, &generation, held, &owner));
+    if (*held || owner.host[0])
+        UM_TRY(um_text_add(out, "%s pid %lld%s%s%s%s", owner.host[0] ? owner.host : "unknown host", (long long)owner.pid,
+                           owner.job[0] ? ", job " : "", owner.job, owner.since[0] ? ", since " : "", owner.since));
 done:
     return rc;
 }

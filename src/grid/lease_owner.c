@@ -45,6 +45,8 @@ um_status um_lease_owner_self(um_lease_owner *out)
     char state;
     um_host_name(o.host);
     um_job_id(o.job);
+    um_job_cluster(o.cluster);
+    um_utc(o.since);
     if (um_file_exists("/proc/sys/kernel/random/boot_id") && um_file_read(&boot, "/proc/sys/kernel/random/boot_id", 256) == UM_OK)
         keep_line(o.boot, um_text_get(&boot));
     if (readlink("/proc/self/ns/pid", o.space, sizeof o.space - 1) < 0)
@@ -57,8 +59,8 @@ um_status um_lease_owner_self(um_lease_owner *out)
 
 um_status um_lease_owner_print(const um_lease_owner *o, um_text *out)
 {
-    return um_text_add(out, "host=%s\nboot=%s\nspace=%s\npid=%lld\nstart=%lld\njob=%s\nend=1\n", o->host, o->boot, o->space,
-                       (long long)o->pid, (long long)o->start, o->job);
+    return um_text_add(out, "host=%s\nboot=%s\nspace=%s\npid=%lld\nstart=%lld\njob=%s\ncluster=%s\nsince=%s\nend=1\n", o->host, o->boot, o->space,
+                       (long long)o->pid, (long long)o->start, o->job, o->cluster, o->since);
 }
 
 static bool find_line(const char *text, const char *key, char out[UM_LEASE_TEXT])
@@ -76,21 +78,34 @@ static bool find_line(const char *text, const char *key, char out[UM_LEASE_TEXT]
 bool um_lease_owner_parse(um_lease_owner *out, const char *text)
 {
     um_lease_owner o = {0};
-    char pid[UM_LEASE_TEXT], start[UM_LEASE_TEXT], end[UM_LEASE_TEXT];
+    char pid[UM_LEASE_TEXT], start[UM_LEASE_TEXT], since[UM_LEASE_TEXT], end[UM_LEASE_TEXT];
     if (!find_line(text, "host", o.host) || !find_line(text, "boot", o.boot) || !find_line(text, "space", o.space) ||
-        !find_line(text, "job", o.job) || !find_line(text, "pid", pid) || !find_line(text, "start", start) ||
+        !find_line(text, "job", o.job) || !find_line(text, "cluster", o.cluster) || !find_line(text, "since", since) ||
+        !find_line(text, "pid", pid) || !find_line(text, "start", start) ||
         !find_line(text, "end", end))
         return false;
     if (strcmp(end, "1") != 0 || !um_text_parse_int(pid, &o.pid) || !um_text_parse_int(start, &o.start))
         return false;
+    snprintf(o.since, sizeof o.since, "%.*s", (int)sizeof o.since - 1, since);
     *out = o;
     return true;
 }
 
+/* Job numbers of another cluster are other jobs. */
+static um_job_state job_state(const um_lease_owner *self, const um_lease_owner *owner, const um_lease_questions *ask)
+{
+    bool known = owner && owner->job[0] && owner->cluster[0] && strcmp(owner->cluster, self->cluster) == 0;
+    if (known && strcmp(owner->job, self->job) == 0)
+        return UM_JOB_RUNS; /* it is ours */
+    return known ? ask->job(owner->job) : UM_JOB_UNKNOWN;
+}
+
 bool um_lease_is_stale(const um_lease_owner *self, const um_lease_owner *owner, double age_s, double lease_s,
-                       bool (*alive)(int64_t pid, int64_t start))
+                       const um_lease_questions *ask)
 {
     bool here = owner && self->boot[0] && strcmp(self->host, owner->host) == 0 && strcmp(self->boot, owner->boot) == 0 &&
                 strcmp(self->space, owner->space) == 0;
-    return here ? !alive(owner->pid, owner->start) : fabs(age_s) > lease_s;
+    if (here)
+        return !ask->alive(owner->pid, owner->start);
+    return fabs(age_s) > lease_s || job_state(self, owner, ask) == UM_JOB_GONE;
 }

@@ -9,18 +9,10 @@
 #include "train/checkpoint.h"
 #include "train/ranks.h"
 
-#include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
-enum { WAIT_MS = 500, REASON_BYTES = 1 << 16 };
+enum { WAIT_MS = 500 };
 enum { NOTHING_NOW = -1, ALL_DONE = -2 }; /* what a group does next, beside the number of a task */
-
-/* Items and cells are one list of tasks: every item stands before the first cell that needs it. */
-typedef struct task {
-    int item, cell; /* one of them, the other -1 */
-    double flops;   /* of it and of the longest that waits for it */
-} task;
 
 typedef struct sweep_run {
     const um_sweep_run_options *o;
@@ -28,81 +20,15 @@ typedef struct sweep_run {
     um_comm *world, *group;
     int n_groups;
     bool idle;   /* this rank is in no group */
-    task *tasks;
+    um_task *tasks; /* the most expensive first */
     um_task_state *item_state, *cell_state; /* of this run: FAILED means that it failed now */
     int n_tasks;
     double lease_s;
 } sweep_run;
 
-const char *um_task_state_name(um_task_state s)
-{
-    static const char *const names[] = {"open", "done", "failed", "running"};
-    return names[s];
-}
-
 static um_status talk(const sweep_run *r, const char *line)
 {
     return r->o->talk ? r->o->talk(r->o->payload, line) : UM_OK;
-}
-
-/* ---- states on disk ---- */
-
-static um_status holder(const um_task_paths *p, double lease_s, um_text *who)
-{
-    return um_dir_exists(p->folder) ? um_lease_holder(who, p->lease, lease_s) : UM_OK;
-}
-
-static um_status state_of(const um_task_paths *p, double lease_s, um_task_state *out, um_text *why)
-{
-    um_status rc = UM_OK;
-    um_text who = {0}, reason = {0};
-    *out = UM_TASK_DONE;
-    if (um_task_is_done(p))
-        return UM_OK;
-    UM_TRY(holder(p, lease_s, &who));
-    *out = who.n ? UM_TASK_RUNNING : um_file_exists(p->failed) ? UM_TASK_FAILED : UM_TASK_OPEN;
-    if (why && *out == UM_TASK_RUNNING)
-        UM_TRY(um_text_add(why, "%s", um_text_get(&who)));
-    if (why && *out == UM_TASK_FAILED && um_file_read(&reason, p->failed, REASON_BYTES) == UM_OK)
-        UM_TRY(um_text_add(why, "%.*s", (int)strcspn(um_text_get(&reason), "\n"), um_text_get(&reason)));
-done:
-    um_text_free(&reason);
-    um_text_free(&who);
-    return rc;
-}
-
-static double lease_seconds(const um_sweep_run_options *o)
-{
-    const um_grid_options *g = um_settings_get(o->settings, "grid");
-    return g->lease_s;
-}
-
-um_status um_sweep_cell_state(const um_sweep_run_options *o, int cell, um_task_state *out, um_text *why)
-{
-    um_status rc = UM_OK;
-    um_task_paths paths = {0};
-    UM_TRY(um_task_paths_cell(&paths, o->dir, &o->sweep->cells[cell]));
-    UM_TRY(state_of(&paths, lease_seconds(o), out, why));
-done:
-    um_task_paths_clear(&paths);
-    return rc;
-}
-
-um_status um_sweep_tally_read(const um_sweep_run_options *o, um_sweep_tally *out)
-{
-    um_status rc = UM_OK;
-    um_sweep_tally t = {0};
-    for (int i = 0; i < o->sweep->n_cells; i++) {
-        um_task_state state;
-        UM_TRY(um_sweep_cell_state(o, i, &state, NULL));
-        t.done += state == UM_TASK_DONE;
-        t.failed += state == UM_TASK_FAILED;
-        t.running += state == UM_TASK_RUNNING;
-        t.open += state == UM_TASK_OPEN;
-    }
-    *out = t;
-done:
-    return rc;
 }
 
 /* ---- one task ---- */
@@ -112,7 +38,10 @@ static um_status record_failure(const um_task_paths *p, um_status failure)
 {
     um_status rc = UM_OK;
     um_text text = {0};
-    UM_TRY(um_text_add(&text, "%s\n%s\n", um_error_text(), um_status_name(failure)));
+    um_lease_owner self;
+    UM_TRY(um_lease_owner_self(&self));
+    UM_TRY(um_text_add(&text, "%s\n%s\n%s on %s%s%s\n", um_error_text(), um_status_name(failure), self.since, self.host,
+                       self.job[0] ? ", job " : "", self.job));
     um_saver_remove(p->checkpoint);
     UM_TRY(um_file_write(p->failed, um_text_get(&text), text.n));
 done:
@@ -125,14 +54,8 @@ static bool still_ours(const void *claim)
     return um_lease_check(claim);
 }
 
-static um_status task_paths(const sweep_run *r, const task *t, um_task_paths *out)
-{
-    return t->item >= 0 ? um_task_paths_item(out, r->o->dir, &r->o->sweep->items[t->item])
-                        : um_task_paths_cell(out, r->o->dir, &r->o->sweep->cells[t->cell]);
-}
-
 /* Every rank of the group works on the task; all come back with the same outcome. claim: rank 0's, else NULL. */
-static um_status do_together(sweep_run *r, const task *t, const um_task_paths *p, const um_lease *claim, um_text *outcome)
+static um_status do_together(sweep_run *r, const um_task *t, const um_task_paths *p, const um_lease *claim, um_text *outcome)
 {
     um_task_context c = {.run = r->o, .cache = &r->cache, .comm = r->group, .paths = p, .still_ours = still_ours, .claim = claim};
     um_status rc = t->item >= 0 ? um_task_run_item(&c, t->item, outcome) : um_task_run_cell(&c, t->cell, outcome);
@@ -145,7 +68,7 @@ static um_status tell_group(sweep_run *r, int next)
 }
 
 /* Rank 0's part in a task that it has claimed. A failure of the task becomes its state; what ends the run is returned. */
-static um_status attempt(sweep_run *r, const task *t, const um_task_paths *p, const um_lease *claim, um_task_state *state)
+static um_status attempt(sweep_run *r, const um_task *t, const um_task_paths *p, const um_lease *claim, um_task_state *state)
 {
     um_status rc = UM_OK;
     um_text label = {0}, line = {0}, outcome = {0};
@@ -181,12 +104,12 @@ done:
 }
 
 /* Claims and does a task that is not done; RUNNING when somebody else holds it. */
-static um_status work_on(sweep_run *r, const task *t, um_task_state *state)
+static um_status work_on(sweep_run *r, const um_task *t, um_task_state *state)
 {
     um_status rc = UM_OK;
     um_task_paths p = {0};
     um_lease *claim = NULL;
-    UM_TRY(task_paths(r, t, &p));
+    UM_TRY(um_task_paths_of(r->o, t, &p));
     *state = UM_TASK_DONE;
     if (um_task_is_done(&p))
         goto done;
@@ -220,7 +143,7 @@ static um_status follow(sweep_run *r)
         um_task_paths_clear(&p);
         um_text_free(&outcome);
         outcome = (um_text){0};
-        UM_TRY(task_paths(r, &r->tasks[next], &p));
+        UM_TRY(um_task_paths_of(r->o, &r->tasks[next], &p));
         rc = do_together(r, &r->tasks[next], &p, NULL, &outcome);
         if (um_comm_broken(r->group))
             break;
@@ -234,47 +157,12 @@ done:
 
 /* ---- all of them ---- */
 
-static int dearer_first(const void *a, const void *b)
-{
-    const task *x = a, *y = b;
-    if (x->flops != y->flops)
-        return x->flops < y->flops ? 1 : -1;
-    if ((x->item >= 0) != (y->item >= 0))
-        return x->item >= 0 ? -1 : 1;
-    return x->item >= 0 ? x->item - y->item : x->cell - y->cell;
-}
-
-/* The most expensive first, where an item counts with the longest cell that waits for it. */
-static void sort_tasks(sweep_run *r)
-{
-    const um_sweep *s = r->o->sweep;
-    for (int i = 0; i < r->n_tasks; i++) {
-        task *t = &r->tasks[i];
-        t->flops = t->item >= 0 ? s->items[t->item].cost.flops : s->cells[t->cell].cost.flops;
-        double longest = 0;
-        for (int c = 0; t->item >= 0 && c < s->n_cells; c++)
-            if (s->cells[c].item == t->item && s->cells[c].cost.flops > longest)
-                longest = s->cells[c].cost.flops;
-        t->flops += longest;
-    }
-    qsort(r->tasks, (size_t)r->n_tasks, sizeof *r->tasks, dearer_first);
-}
-
 static um_status list_tasks(sweep_run *r)
 {
     um_status rc = UM_OK;
-    const um_sweep *s = r->o->sweep;
-    UM_TRY(UM_NEW_ARRAY(r->tasks, s->n_items + s->n_cells));
-    UM_TRY(UM_NEW_ARRAY(r->item_state, s->n_items));
-    UM_TRY(UM_NEW_ARRAY(r->cell_state, s->n_cells));
-    int n_items = 0;
-    for (int c = 0; c < s->n_cells; c++) {
-        if (s->cells[c].item == n_items) /* items are numbered in the order of their first cell */
-            r->tasks[r->n_tasks++] = (task){.item = n_items++, .cell = -1};
-        r->tasks[r->n_tasks++] = (task){.item = -1, .cell = c};
-    }
-    UM_REQUIRE(n_items == s->n_items);
-    sort_tasks(r);
+    UM_TRY(um_task_list(&r->tasks, &r->n_tasks, r->o->sweep));
+    UM_TRY(UM_NEW_ARRAY(r->item_state, r->o->sweep->n_items));
+    UM_TRY(UM_NEW_ARRAY(r->cell_state, r->o->sweep->n_cells));
 done:
     return rc;
 }
@@ -302,7 +190,7 @@ done:
     return rc;
 }
 
-static um_status step(sweep_run *r, const task *t, bool *moved)
+static um_status step(sweep_run *r, const um_task *t, bool *moved)
 {
     um_status rc = UM_OK;
     um_task_state *state = t->item >= 0 ? &r->item_state[t->item] : &r->cell_state[t->cell], before = *state;
@@ -328,8 +216,9 @@ static int n_unsettled(const sweep_run *r)
     return n;
 }
 
-static um_status stop_if_asked(sweep_run *r)
+static um_status stop_if_asked(void *payload)
 {
+    sweep_run *r = payload;
     if (um_comm_given_up(r->world))
         return um_fail(UM_E_STOPPED, "stopped between cells, since another rank gave up; the same command goes on from here");
     return um_stop_check("between cells; the same command goes on from here");
@@ -358,41 +247,6 @@ done:
     return rc;
 }
 
-static um_status tidy_task(const sweep_run *r, const task *t, char *const *names, size_t n)
-{
-    um_status rc = UM_OK;
-    um_task_paths p = {0};
-    char **own = NULL;
-    size_t n_own = 0;
-    UM_TRY(task_paths(r, t, &p));
-    if (t->cell >= 0 && um_dir_exists(p.folder))
-        UM_TRY(um_dir_list(&own, &n_own, p.folder));
-    if (um_task_is_done(&p))
-        UM_TRY(um_task_tidy(&p, own ? own : names, own ? n_own : n, r->lease_s));
-done:
-    um_names_free(own, n_own);
-    um_task_paths_clear(&p);
-    return rc;
-}
-
-/* What killed runs left beside finished tasks. The sweep is done all the same, so that a failure here is no more than a warning. */
-static void tidy(const sweep_run *r)
-{
-    um_status rc = UM_OK;
-    char *items = NULL, **names = NULL;
-    size_t n = 0;
-    UM_TRY(um_path_join(&items, r->o->dir, "protected"));
-    if (um_dir_exists(items))
-        UM_TRY(um_dir_list(&names, &n, items));
-    for (int i = 0; i < r->n_tasks; i++)
-        UM_TRY(tidy_task(r, &r->tasks[i], names, n));
-done:
-    if (rc != UM_OK)
-        um_log(UM_LOG_WARN, "leftovers of killed runs remain: %s", um_error_text());
-    um_names_free(names, n);
-    um_free(items);
-}
-
 /* ---- ranks ---- */
 
 /* Groups of neighbours, which mostly share a node. */
@@ -417,22 +271,11 @@ done:
     return rc;
 }
 
-/* When all groups are through, one rank closes the sweep. */
-static um_status conclude(sweep_run *r)
-{
-    um_status rc = UM_OK;
-    const um_grid_options *grid = um_settings_get(r->o->settings, "grid");
-    if (grid->utility)
-        UM_TRY(um_task_run_utilities(r->o, &r->cache, r->lease_s));
-    tidy(r);
-done:
-    return rc;
-}
-
 /* This rank's part of the sweep. Groups come to their ends at very different times. */
 static um_status take_part(sweep_run *r)
 {
     um_status rc = UM_OK;
+    const um_grid_options *grid = um_settings_get(r->o->settings, "grid");
     if (r->idle)
         return UM_OK;
     if (!um_comm_leads(r->group))
@@ -443,6 +286,8 @@ static um_status take_part(sweep_run *r)
         um_status told = tell_group(r, ALL_DONE);
         rc = rc != UM_OK ? rc : told;
     }
+    if (rc == UM_OK && grid->utility)
+        rc = um_task_run_utilities(r->o, &r->cache, r->lease_s, stop_if_asked, r);
     um_log_set_voice(um_comm_leads(r->world));
     return rc;
 }
@@ -450,7 +295,7 @@ static um_status take_part(sweep_run *r)
 um_status um_sweep_execute(const um_sweep_run_options *o, um_sweep_tally *tally)
 {
     um_status rc = UM_OK;
-    sweep_run r = {.o = o, .cache = {.data = -1}, .lease_s = lease_seconds(o), .world = o->comm};
+    sweep_run r = {.o = o, .cache = {.data = -1}, .lease_s = um_sweep_lease_s(o), .world = o->comm};
     *tally = (um_sweep_tally){0};
     rc = list_tasks(&r);
     if (rc == UM_OK && um_comm_leads(r.world))
@@ -464,8 +309,8 @@ um_status um_sweep_execute(const um_sweep_run_options *o, um_sweep_tally *tally)
     um_comm_set_deadline(r.world, 0); /* other groups may be at work for hours */
     UM_TRY(um_comm_agree(r.world, rc));
     if (um_comm_leads(r.world))
-        rc = conclude(&r);
-    UM_TRY(um_comm_agree(r.world, rc));
+        um_sweep_tidy(o, r.tasks, r.n_tasks, r.lease_s);
+    UM_TRY(um_comm_agree(r.world, UM_OK));
     UM_TRY(um_sweep_tally_read(o, tally));
     if (tally->failed)
         rc = um_fail(UM_E_PARTIAL, "%d of %d cells failed; reasons: %s/cells/*/failed.txt; the same command tries them again",

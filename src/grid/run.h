@@ -20,10 +20,11 @@
 
 #include "grid/plan.h"
 
-typedef enum um_task_state { UM_TASK_OPEN, UM_TASK_DONE, UM_TASK_FAILED, UM_TASK_RUNNING } um_task_state;
+/* STALE: left unfinished by a run that is gone; the next one takes it over. */
+typedef enum um_task_state { UM_TASK_OPEN, UM_TASK_DONE, UM_TASK_FAILED, UM_TASK_RUNNING, UM_TASK_STALE } um_task_state;
 
 typedef struct um_sweep_tally {
-    int done, failed, running, open; /* cells */
+    int done, failed, running, stale, open; /* cells */
 } um_sweep_tally;
 
 typedef struct um_sweep_run_options {
@@ -41,10 +42,12 @@ typedef struct um_sweep_run_options {
  * everything saved; UM_E_IO and UM_E_MEMORY end the run; other errors are those of a cell, recorded while the sweep goes on. */
 um_status um_sweep_execute(const um_sweep_run_options *o, um_sweep_tally *tally);
 
-/* From the files in DIR, which need not exist. why: receives the reason of a failure or the holder of a claim; may be NULL. */
+/* From the files in DIR, which need not exist. why: receives the reason of a failure, or who holds or left it, since when and
+ * how far it was when it last saved itself; may be NULL. */
 um_status um_sweep_cell_state(const um_sweep_run_options *o, int cell, um_task_state *out, um_text *why);
+um_status um_sweep_item_state(const um_sweep_run_options *o, int item, um_task_state *out, um_text *why);
 um_status um_sweep_tally_read(const um_sweep_run_options *o, um_sweep_tally *out);
 
-const char *um_task_state_name(um_task_state s); /* open done failed running */
+const char *um_task_state_name(um_task_state s); /* open done failed running stale */
 
 #endif

@@ -1,4 +1,4 @@
-/* Between run.c (order, claims, failures), run_task.c (one item or cell) and run_utility.c. */
+/* Between run.c (claims, failures, ranks), run_state.c (what is on disk, order), run_task.c (one item or cell) and run_utility.c. */
 #ifndef UM_GRID_RUN_INTERNAL_H
 #define UM_GRID_RUN_INTERNAL_H
 
@@ -24,6 +24,16 @@ um_status um_task_paths_cell(um_task_paths *out, const char *dir, const um_sweep
 void um_task_paths_clear(um_task_paths *p);
 bool um_task_is_done(const um_task_paths *p); /* an item is not when somebody took its dataset away */
 
+/* Items and cells are one list of tasks. */
+typedef struct um_task {
+    int item, cell; /* one of them, the other -1 */
+    double flops;   /* of it and of the longest that waits for it */
+} um_task;
+/* All of a sweep, the most expensive first. out: owned by the caller (um_free). */
+um_status um_task_list(um_task **out, int *n, const um_sweep *s);
+um_status um_task_paths_of(const um_sweep_run_options *o, const um_task *t, um_task_paths *out);
+double um_sweep_lease_s(const um_sweep_run_options *o);
+
 /* Does it together with the other ranks of comm, writes its files, and adds what came out to `outcome` ("DSC 12.3, 45.6 s"). still_ours is asked before the commit. */
 typedef struct um_task_context {
     const um_sweep_run_options *run;
@@ -47,7 +57,9 @@ um_result_meta um_task_describe(const um_sweep *s, int data, int method, int64_t
 
 /* run_utility.c: which cells keep their network (cells/KEY/model.h5), and protected/KEY.EXPLOITER.utility.h5 from them. */
 bool um_task_keeps_model(const um_sweep *s, int cell);
-um_status um_task_run_utilities(const um_sweep_run_options *o, um_task_cache *cache, double lease_s);
+/* Group leaders and other runs share them like cells. stop: asked between them; what is not UM_OK ends it. */
+um_status um_task_run_utilities(const um_sweep_run_options *o, um_task_cache *cache, double lease_s, um_status (*stop)(void *payload),
+                                void *payload);
 
 /* "busi/umed seed 1" and "busi/umed/unet seed 1" (defense added unless none). */
 um_status um_task_label_item(const um_sweep *s, int item, um_text *out);

@@ -6,7 +6,6 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "base/signal.h"
 #include "grid/lease.h"
 #include "io/import.h"
 #include "train/checkpoint.h"
@@ -86,8 +85,8 @@ static um_status claim_name(um_text *out, const um_task_paths *item, const char 
     return um_text_add(out, "%s_%s", item->lease, exploiter);
 }
 
-/* One pair, unless it is done or something of it is missing (a failure, or another filter). What another run is at is waited for. */
-static um_status pair(const um_sweep_run_options *o, um_task_cache *cache, const um_sweep_cell *cell, int item, double lease_s)
+/* One pair, unless it is done, something of it is missing (a failure, or another filter), or somebody else is at it: then *held. */
+static um_status pair(const um_sweep_run_options *o, um_task_cache *cache, const um_sweep_cell *cell, int item, double lease_s, bool *held)
 {
     um_status rc = UM_OK;
     char *model = NULL, *path = NULL;
@@ -98,19 +97,15 @@ static um_status pair(const um_sweep_run_options *o, um_task_cache *cache, const
     UM_TRY(utility_path(&path, o->dir, &o->sweep->items[item], cell->exploiter->name));
     UM_TRY(um_task_paths_item(&paths, o->dir, &o->sweep->items[item]));
     UM_TRY(claim_name(&name, &paths, cell->exploiter->name));
-    while (!um_file_exists(path) && um_file_exists(model) && um_file_exists(paths.done)) {
-        UM_TRY(um_stop_check("after the cells; the same command goes on from here"));
-        UM_TRY(um_lease_take(&claim, um_text_get(&name), lease_s));
-        if (!claim) {
-            usleep(WAIT_MS * 1000);
-            continue;
-        }
-        rc = um_file_exists(path) ? UM_OK : evaluate(o, cache, cell, item, model, path);
-        if (rc != UM_OK && !um_task_ends_sweep(rc)) {
-            um_log(UM_LOG_WARN, "no utility of %s: %s", paths.data, um_error_text());
-            rc = UM_OK;
-        }
-        break;
+    if (um_file_exists(path) || !um_file_exists(model) || !um_file_exists(paths.done))
+        goto done;
+    UM_TRY(um_lease_take(&claim, um_text_get(&name), lease_s));
+    *held = *held || !claim;
+    if (claim && !um_file_exists(path))
+        rc = evaluate(o, cache, cell, item, model, path);
+    if (rc != UM_OK && !um_task_ends_sweep(rc)) {
+        um_log(UM_LOG_WARN, "no utility of %s: %s", paths.data, um_error_text());
+        rc = UM_OK;
     }
 done:
     um_lease_release(claim);
@@ -121,14 +116,26 @@ done:
     return rc;
 }
 
-um_status um_task_run_utilities(const um_sweep_run_options *o, um_task_cache *cache, double lease_s)
+um_status um_task_run_utilities(const um_sweep_run_options *o, um_task_cache *cache, double lease_s, um_status (*stop)(void *payload),
+                                void *payload)
 {
     um_status rc = UM_OK;
     const um_sweep *s = o->sweep;
-    for (int i = 0; i < s->n_items; i++)
-        for (int c = 0; c < s->n_cells; c++)
-            if (um_task_keeps_model(s, c) && s->cells[c].data == s->items[i].data && s->cells[c].seed == s->items[i].seed)
-                UM_TRY(pair(o, cache, &s->cells[c], i, lease_s));
+    for (bool held = true, told = false; held;) {
+        held = false;
+        for (int i = 0; i < s->n_items; i++)
+            for (int c = 0; c < s->n_cells; c++)
+                if (um_task_keeps_model(s, c) && s->cells[c].data == s->items[i].data && s->cells[c].seed == s->items[i].seed) {
+                    UM_TRY(stop(payload));
+                    UM_TRY(pair(o, cache, &s->cells[c], i, lease_s, &held));
+                }
+        if (!held)
+            break;
+        if (!told)
+            um_log(UM_LOG_INFO, "waiting for utilities that others are at");
+        told = true;
+        usleep(WAIT_MS * 1000);
+    }
 done:
     return rc;
 }

@@ -1,6 +1,7 @@
 #include "grid/tidy.h"
 
 #include "base/file.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "base/text.h"
 #include "grid/lease.h"
@@ -47,7 +48,8 @@ done:
     return rc;
 }
 
-um_status um_task_tidy(const um_task_paths *p, char *const *names, size_t n, double lease_s)
+/* Removes what lies beside a finished task. names: the content of p->folder. */
+static um_status tidy_task(const um_task_paths *p, char *const *names, size_t n, double lease_s)
 {
     um_status rc = UM_OK;
     um_lease *claim = NULL;
@@ -62,4 +64,38 @@ um_status um_task_tidy(const um_task_paths *p, char *const *names, size_t n, dou
 done:
     um_lease_release(claim);
     return rc;
+}
+
+static um_status tidy_one(const um_sweep_run_options *o, const um_task *t, char *const *names, size_t n, double lease_s)
+{
+    um_status rc = UM_OK;
+    um_task_paths p = {0};
+    char **own = NULL;
+    size_t n_own = 0;
+    UM_TRY(um_task_paths_of(o, t, &p));
+    if (t->cell >= 0 && um_dir_exists(p.folder))
+        UM_TRY(um_dir_list(&own, &n_own, p.folder));
+    if (um_task_is_done(&p))
+        UM_TRY(tidy_task(&p, own ? own : names, own ? n_own : n, lease_s));
+done:
+    um_names_free(own, n_own);
+    um_task_paths_clear(&p);
+    return rc;
+}
+
+void um_sweep_tidy(const um_sweep_run_options *o, const um_task *tasks, int n_tasks, double lease_s)
+{
+    um_status rc = UM_OK;
+    char *items = NULL, **names = NULL;
+    size_t n = 0;
+    UM_TRY(um_path_join(&items, o->dir, "protected"));
+    if (um_dir_exists(items))
+        UM_TRY(um_dir_list(&names, &n, items));
+    for (int i = 0; i < n_tasks; i++)
+        UM_TRY(tidy_one(o, &tasks[i], names, n, lease_s));
+done:
+    if (rc != UM_OK)
+        um_log(UM_LOG_WARN, "leftovers of killed runs remain: %s", um_error_text());
+    um_names_free(names, n);
+    um_free(items);
 }

@@ -4,8 +4,8 @@
 
 #include "grid/run_internal.h"
 
-/* Removes those of a finished task; results, networks and utilities stay. names: the sorted content of paths->folder. Does nothing
- * while a living run holds the task: it is about to do the same. Errors: UM_E_IO. */
-um_status um_task_tidy(const um_task_paths *paths, char *const *names, size_t n, double lease_s);
+/* Removes those of every finished task; results, networks and utilities stay, and so does everything of a task that a living run holds:
+ * it is about to do the same. The sweep is done all the same, so a failure here is no more than a warning. */
+void um_sweep_tidy(const um_sweep_run_options *o, const um_task *tasks, int n_tasks, double lease_s);
 
 #endif

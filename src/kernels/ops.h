@@ -26,9 +26,13 @@
  *                                                               attr.bn.eval: from the running statistics in[3], in[4], s absent; else from s and
  *                                                               m = n_total*H*W (attr.bn.hw = H*W), and out[1], out[2] (running mean, var; absent = no update)
  *                                                               become (1-momentum)*old + momentum*batch, the variance unbiased (x m/(m-1))
+ *                                                               attr.bn.per_lane (never with eval): statistics of every lane for itself. Then all s of BN ops are f64[N,1,2,C],
+ *                                                               the sums of single images, and coef is real[N,1,4,C], each image having that of its lane: s summed over the
+ *                                                               lane, m = its images * H*W, no update of running statistics
  * BN_APPLY          x coef                                      y = a*x + b, attr.bn.relu: max(0, .)
  * BN_BWD_SUMS       dy x coef                                   s f64[1,1,2,C]: sum g, sum g*xh with g = dy (masked by a*x+b > 0 under relu), xh = (x-mean)*r
- *                                                               (out[1] real: the same, each lane rounded to real before the tree, as gradients are)
+ *                                                               (out[1] real: the same, each lane rounded to real before the tree, as gradients are; absent per lane, where
+ *                                                               NORM_BWD_PARAM makes the gradients of gamma and beta from s)
  * BN_BWD_PARAM      s real (local)                              dbeta = s[0], dgamma = s[1]: out[0] = dgamma, out[1] = dbeta
  * BN_BWD_APPLY      dy x coef (s over all ranks)                dx = a*(g - s0/m - xh*s1/m); attr.bn.eval or s absent: dx = a*g
  * ALL_REDUCE        s f64                                       the same, summed over the ranks of the cell (um_batch.reduce)
@@ -71,7 +75,7 @@
  * CLIP_BWD          v dy                                        dv by um_clip_rule (protectors.md 1.5)
  * SEG_SUMS          z[N,H,W,1|2] y[N,H,W,1]                     s f64[N,1,1,5] per image: sum CE, sum p*y, sum p, sum y, sum p*p; p = sigmoid(z) or, with two
  *                                                               channels, softmax: p = sigmoid(z1 - z0)
- * BATCH_SUM         s f64[N,1,1,K]                              t f64[1,1,1,K] over the local images
+ * BATCH_SUM         s f64[N,1,J,K]                              t f64[1,1,J,K] over the local images
  * SEG_LOSS          s (t over all ranks)                        l f64[1,1,1,3]: this rank's share of loss, CE, Dice (an ALL_REDUCE completes it); protectors.md 1.6
  * SEG_BWD           z y s (t over all ranks)                    dz
  * ALIGN_SUMS        h[N,H,W,C] y[N,H,W,1] m[N,1,2,C]            s f64[N,1,1,4] per image: sum |h - m1|^2 and number of pixels outside (y = 0), sum |h - m0|^2 and number
@@ -151,7 +155,7 @@ typedef struct um_adam_attr {
 typedef union um_op_attr {
     struct { int stride, pad; um_conv_algo algo; } conv;
     struct { bool dual; double theta; } cdc;
-    struct { bool eval, relu; double eps, momentum; int64_t hw; } bn;
+    struct { bool eval, relu, per_lane; double eps, momentum; int64_t hw; } bn;
     struct { um_upsample_mode mode; } upsample;
     struct { int size, stride, pad; } pool, patch;
     struct { double eps; } ws;

@@ -17,12 +17,12 @@ static const char *const rules[UM_OP_COUNT] = {
     [UM_OP_CHANNEL_SUM] = "r N H W K > R 1 1 1 K",
     [UM_OP_CDC_FOLD] = "R 3 3 C K, ?R 3 3 C K > R 3 3 C K",
     [UM_OP_CDC_UNFOLD] = "R 3 3 C K > R 3 3 C K",
-    [UM_OP_BN_STATS] = "r N H W C > D 1 1 2 C",
-    [UM_OP_BN_COEF] = "?D 1 1 2 C, R 1 1 1 C, R 1 1 1 C, ?R 1 1 1 C, ?R 1 1 1 C > R 1 1 4 C, ?R 1 1 1 C, ?R 1 1 1 C",
-    [UM_OP_BN_APPLY] = "r N H W C, R 1 1 4 C > r N H W C",
-    [UM_OP_BN_BWD_SUMS] = "r N H W C, r N H W C, R 1 1 4 C > D 1 1 2 C, ?R 1 1 2 C",
+    [UM_OP_BN_STATS] = "r N H W C > D L 1 2 C",
+    [UM_OP_BN_COEF] = "?D L 1 2 C, R 1 1 1 C, R 1 1 1 C, ?R 1 1 1 C, ?R 1 1 1 C > R L 1 4 C, ?R 1 1 1 C, ?R 1 1 1 C",
+    [UM_OP_BN_APPLY] = "r N H W C, R L 1 4 C > r N H W C",
+    [UM_OP_BN_BWD_SUMS] = "r N H W C, r N H W C, R L 1 4 C > D L 1 2 C, ?R 1 1 2 C",
     [UM_OP_BN_BWD_PARAM] = "R 1 1 2 C > R 1 1 1 C, R 1 1 1 C",
-    [UM_OP_BN_BWD_APPLY] = "r N H W C, r N H W C, R 1 1 4 C, ?D 1 1 2 C > r N H W C",
+    [UM_OP_BN_BWD_APPLY] = "r N H W C, r N H W C, R L 1 4 C, ?D L 1 2 C > r N H W C",
     [UM_OP_ALL_REDUCE] = "D N H W C > D N H W C",
     [UM_OP_MAXPOOL_FWD] = "r N H W C > r N P Q C, u N P Q C",
     [UM_OP_MAXPOOL_BWD] = "r N P Q C, u N P Q C > r N H W C",
@@ -54,7 +54,7 @@ static const char *const rules[UM_OP_COUNT] = {
     [UM_OP_CLIP_FWD] = "r N H W C > r N H W C",
     [UM_OP_CLIP_BWD] = "r N H W C, r N H W C > r N H W C",
     [UM_OP_SEG_SUMS] = "r N H W C, r N H W 1 > D N 1 1 5",
-    [UM_OP_BATCH_SUM] = "D N 1 1 K > D 1 1 1 K",
+    [UM_OP_BATCH_SUM] = "D N 1 J K > D 1 1 J K",
     [UM_OP_SEG_LOSS] = "D N 1 1 5, ?D 1 1 1 5 > D 1 1 1 3",
     [UM_OP_SEG_BWD] = "r N H W C, r N H W 1, D N 1 1 5, ?D 1 1 1 5 > r N H W C",
     [UM_OP_ALIGN_SUMS] = "r N H W C, r N H W 1, R N 1 2 C > D N 1 1 4",
@@ -183,6 +183,10 @@ static const char *check_relations(um_op op, const um_op_call *call)
     const um_view *in = call->in, *out = call->out;
     bool fits = true;
     switch (op) {
+    case UM_OP_BN_STATS: fits = out[0].n == (a->bn.per_lane ? in[0].n : 1); break;
+    case UM_OP_BN_APPLY:
+    case UM_OP_BN_BWD_APPLY: fits = in[op == UM_OP_BN_APPLY ? 1 : 2].n == (a->bn.per_lane ? in[0].n : 1); break;
+    case UM_OP_BN_BWD_SUMS: fits = out[0].n == (a->bn.per_lane ? in[0].n : 1) && (!a->bn.per_lane || out[1].c == 0); break;
     case UM_OP_MAXPOOL_FWD: fits = a->pool.size <= 15 && window_fits(&in[0], &out[0], a->pool.size, a->pool.stride, a->pool.pad); break;
     case UM_OP_MAXPOOL_BWD: fits = a->pool.size <= 15 && window_fits(&out[0], &in[0], a->pool.size, a->pool.stride, a->pool.pad); break;
     case UM_OP_PATCHES_FWD:
@@ -221,6 +225,8 @@ static um_status check_attr(um_op op, const um_op_call *call)
         why = "evaluation needs the running mean and variance (in[3], in[4])";
     else if (op == UM_OP_BN_COEF && !a->bn.eval && (call->in[0].c == 0 || a->bn.hw < 1))
         why = "batch statistics need the sums (in[0]) and attr.bn.hw = H*W";
+    else if (op == UM_OP_BN_COEF && (a->bn.per_lane ? a->bn.eval || call->out[1].c != 0 || call->out[2].c != 0 : call->out[0].n != 1))
+        why = "statistics per lane (attr.bn.per_lane) are of a batch, for each of its images, and update nothing";
     else if (op == UM_OP_CDC_FOLD && a->cdc.dual != (call->in[1].c != 0))
         why = "attr.cdc.dual goes with the second kernel (in[1])";
     else if ((op == UM_OP_CLIP_FWD || op == UM_OP_CLIP_BWD) && !(a->clip.lo <= a->clip.hi))

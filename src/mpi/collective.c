@@ -30,6 +30,11 @@ void um_comm_set_deadline(um_comm *c, double seconds)
         c->deadline_s = seconds;
 }
 
+double um_comm_waited(const um_comm *c)
+{
+    return c ? c->waited_s : 0;
+}
+
 bool um_comm_broken(const um_comm *c)
 {
     return c && c->broken;
@@ -56,6 +61,11 @@ int um_comm_ranks_on_cores(const um_comm *world)
 int um_comm_hosts(const um_comm *world)
 {
     return world ? world->hosts : 1;
+}
+
+const char *um_comm_place(const um_comm *world, int rank)
+{
+    return world ? world->places[rank] : "";
 }
 
 um_status um_comm_exchange(um_comm *c, int to, const void *send, size_t n_send, int from, void *recv, size_t n_recv, const char *what)

@@ -68,8 +68,10 @@ static um_status finish(um_comm *c, int tag, MPI_Request r[2], const int peer[2]
         int done = 0, code = MPI_Testall(2, r, &done, MPI_STATUSES_IGNORE);
         if (code != MPI_SUCCESS)
             return um_mpi_failed(what, code);
-        if (done)
+        if (done) {
+            c->waited_s += um_now() - start;
             return UM_OK;
+        }
         double now = tests < SPINS ? start : um_now();
         if (tag != UM_TAG_AGREE && now - listened > 1e-3 * NOTICE_AFTER_MS) {
             listened = now;
@@ -128,9 +130,29 @@ bool um_comm_link_noticed(um_comm *c, um_notice *out)
 /* ---- communicators ---- */
 
 typedef struct card { /* what ranks tell each other at the start */
-    char host[64];
+    char host[64], cores[64];
     int64_t pid, cores_hash;
 } card;
+
+/* "0-3,8", as far as there is room. */
+static void print_cores(const cpu_set_t *mask, char *out, size_t room)
+{
+    size_t at = 0;
+    for (int first = 0; first < CPU_SETSIZE; first++) {
+        if (!CPU_ISSET(first, mask))
+            continue;
+        int last = first;
+        while (last + 1 < CPU_SETSIZE && CPU_ISSET(last + 1, mask))
+            last++;
+        int n = snprintf(out + at, room - at, last > first ? "%s%d-%d" : "%s%d", at ? "," : "", first, last);
+        if (n < 0 || (size_t)n >= room - at) {
+            snprintf(out + (at < room - 4 ? at : room - 4), 4, "...");
+            return;
+        }
+        at += (size_t)n;
+        first = last;
+    }
+}
 
 static card own_card(void)
 {
@@ -140,6 +162,7 @@ static card own_card(void)
     if (gethostname(own.host, sizeof own.host - 1) != 0)
         snprintf(own.host, sizeof own.host, "unknown");
     sched_getaffinity(0, sizeof mask, &mask);
+    print_cores(&mask, own.cores, sizeof own.cores);
     for (size_t i = 0; i < sizeof mask; i++)
         own.cores_hash = (int64_t)((uint64_t)own.cores_hash * 1099511628211u + ((const unsigned char *)&mask)[i]);
     return own;
@@ -175,6 +198,7 @@ static um_status introduce(um_comm *c)
     int64_t *count = NULL;
     UM_TRY(UM_NEW_ARRAY(cards, c->size));
     UM_TRY(UM_NEW_ARRAY(count, c->size));
+    UM_TRY(UM_NEW_ARRAY(c->places, c->size));
     for (int r = 0; r < c->size; r++)
         count[r] = 1, snprintf(c->peers[r], UM_PEER_TEXT, "rank %d", r);
     cards[c->rank] = own_card();
@@ -187,6 +211,7 @@ static um_status introduce(um_comm *c)
             seen = seen || strcmp(cards[k].host, other->host) == 0;
         c->hosts += !seen;
         snprintf(c->peers[r], UM_PEER_TEXT, "rank %d (%.60s, pid %lld)", r, other->host, (long long)other->pid);
+        snprintf(c->places[r], UM_PLACE_TEXT, "%s, cores %s", other->host, other->cores);
     }
 done:
     um_free(count);
@@ -262,6 +287,7 @@ done:
 static void drop(um_comm *c)
 {
     um_free(c->scratch);
+    um_free(c->places);
     um_free(c->peers);
     um_free(c->link);
     um_free(c);

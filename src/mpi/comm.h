@@ -32,6 +32,8 @@ const char *um_comm_peer(const um_comm *c, int rank); /* "rank 3 (node7, pid 123
 /* Seconds that a wait may last; 0: for ever. Groups split off later inherit it. */
 void um_comm_set_deadline(um_comm *c, double seconds);
 
+double um_comm_waited(const um_comm *c); /* local: seconds that this rank has spent in exchanges over c so far */
+
 /* Ranks of equal colour become one group, in their old order; a negative colour joins none (*out = NULL). */
 um_status um_comm_split(um_comm **out, um_comm *c, int color);
 void um_comm_free(um_comm *c); /* of a group; accepts NULL */
@@ -59,12 +61,14 @@ bool um_comm_given_up(um_comm *c);     /* local: some rank already waits in um_c
 bool um_comm_run_ends(um_comm *group); /* local: the same of what the group was split from, so that the group may end as well */
 
 /* Life signs. Every rank sends one to rank 0 several times per deadline, and back, from a thread of its own; lost(payload, text) is
- * called on that thread when a rank is silent for longer: stopped, swapped out, cut off. Nothing happens with one rank, or
+ * called on that thread when a rank is silent for longer: stopped, swapped out, cut off. With the signs, a rank that was asked to stop
+ * (base/signal.h) passes that on to all others within a few seconds, also to those that wait. Nothing happens with one rank, or
  * where MPI does not allow threads. */
 um_status um_comm_watch(um_comm *world, double deadline_s, void (*lost)(void *payload, const char *text), void *payload);
 
 const char *um_comm_library(void); /* local: "Open MPI v4.1.4", or "none (...)"; needs no um_comm_open. Borrowed. */
 int um_comm_ranks_on_cores(const um_comm *world); /* local: ranks on this host with the same affinity mask as this one */
 int um_comm_hosts(const um_comm *world);          /* local: hosts of the run */
+const char *um_comm_place(const um_comm *world, int rank); /* local: host and affinity mask, "node7, cores 0-3,8"; borrowed */
 
 #endif

@@ -5,7 +5,7 @@
 #include "mpi/comm.h"
 #include "mpi/tags.h"
 
-enum { UM_PEER_TEXT = 96, UM_NOTICE_TEXT = 512 };
+enum { UM_PEER_TEXT = 96, UM_PLACE_TEXT = 160, UM_NOTICE_TEXT = 512 };
 
 typedef struct um_notice { /* why a rank gave up, sent ahead of um_comm_agree */
     int64_t round;         /* of um_comm_agree */
@@ -16,8 +16,9 @@ typedef struct um_notice { /* why a rank gave up, sent ahead of um_comm_agree */
 struct um_comm {
     int rank, size;
     um_comm *parent;             /* what it was split from; NULL: all ranks */
-    double deadline_s;
-    char (*peers)[UM_PEER_TEXT]; /* [size] */
+    double deadline_s, waited_s;
+    char (*peers)[UM_PEER_TEXT];   /* [size] */
+    char (*places)[UM_PLACE_TEXT]; /* [size]; NULL in groups */
     int ranks_on_cores, hosts;
     int64_t round;               /* um_comm_agree so far */
     bool broken, given_up;

@@ -7,8 +7,6 @@ enum um_tag {
     UM_TAG_AGREE = 2,  /* um_comm_agree */
     UM_TAG_NOTICE = 3, /* a rank gave up */
     UM_TAG_LIFE = 4,   /* life signs (watch.c) */
-    UM_TAG_ASK = 5,    /* a group to the coordinator (service.c) */
-    UM_TAG_ANSWER = 6,
 };
 
 #endif

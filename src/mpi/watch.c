@@ -1,9 +1,11 @@
 /* Life signs: a thread per rank that tells rank 0 that this process runs, and hears the same from it. It sees what no wait can see:
- * a process that is stopped while nobody needs it. */
+ * a process that is stopped while nobody needs it. A rank that was asked to stop says so
+ * with its sign, and rank 0 passes it on: ranks that wait for each other's work hear of it too. */
 #include "mpi/link.h"
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "base/signal.h"
 
 #include <math.h>
 #include <pthread.h>
@@ -12,7 +14,8 @@
 #include <time.h>
 
 enum { SIGNS_PER_DEADLINE = 8, NAMED_AT_MOST = 8 };
-static const double LONGEST_TICK_S = 5;
+enum { SIGN_ALIVE = 1, SIGN_STOP = 2 };
+static const double LONGEST_TICK_S = 1;
 
 struct um_comm_watch_state {
     um_comm *world;
@@ -27,7 +30,7 @@ struct um_comm_watch_state {
     bool stop;
 };
 
-static const char sign = 1;
+static const char signs[] = {0, SIGN_ALIVE, SIGN_STOP}; /* what is sent must stay where it is */
 static bool watched;
 
 bool um_comm_watched(void)
@@ -38,7 +41,7 @@ bool um_comm_watched(void)
 static void give_sign(struct um_comm_watch_state *w, int to)
 {
     MPI_Request r;
-    if (MPI_Isend(&sign, 1, MPI_BYTE, to, UM_TAG_LIFE, w->comm, &r) == MPI_SUCCESS)
+    if (MPI_Isend(&signs[um_stop_requested() ? SIGN_STOP : SIGN_ALIVE], 1, MPI_BYTE, to, UM_TAG_LIFE, w->comm, &r) == MPI_SUCCESS)
         MPI_Request_free(&r);
 }
 
@@ -49,8 +52,11 @@ static void take_signs(struct um_comm_watch_state *w, double now)
         char got;
         if (MPI_Iprobe(MPI_ANY_SOURCE, UM_TAG_LIFE, w->comm, &there, &s) != MPI_SUCCESS || !there)
             break;
-        if (MPI_Recv(&got, 1, MPI_BYTE, s.MPI_SOURCE, UM_TAG_LIFE, w->comm, &s) == MPI_SUCCESS)
-            w->heard[s.MPI_SOURCE] = now;
+        if (MPI_Recv(&got, 1, MPI_BYTE, s.MPI_SOURCE, UM_TAG_LIFE, w->comm, &s) != MPI_SUCCESS)
+            continue;
+        w->heard[s.MPI_SOURCE] = now;
+        if (got == SIGN_STOP)
+            um_stop_pass_on();
     }
 }
 

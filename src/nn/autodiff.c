@@ -211,6 +211,7 @@ um_status um_graph_backward(um_graph *g, um_tid loss, const um_tid *wanted, int 
     g->n_local = g->n_nodes;
     for (int i = 0; i < gs.n_last; i++)
         UM_TRY(um_graph_node(g, gs.last[i].op, gs.last[i].name, gs.last[i].in, gs.last[i].out, &gs.last[i].attr, false));
+    UM_TRY(um_graph_end(g));
     UM_TRY(keep_wanted(&gs, wanted, n_wanted, wanted_grads));
     UM_TRY(um_graph_check(g));
 done:

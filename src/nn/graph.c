@@ -23,6 +23,7 @@ void um_graph_free(um_graph *g)
         return;
     um_free(g->tensors);
     um_free(g->nodes);
+    um_free(g->late);
     um_free(g);
 }
 
@@ -96,16 +97,9 @@ um_status um_graph_slice(um_graph *g, um_tid *out, um_tid parent, int64_t c_offs
     return rc;
 }
 
-um_status um_graph_node(um_graph *g, um_op op, const char *name, const um_tid *in, const um_tid *out, const um_op_attr *attr,
-                        bool accumulate)
+static void set_node(um_node *node, um_op op, const char *name, const um_tid *in, const um_tid *out, const um_op_attr *attr, bool accumulate)
 {
-    um_status rc = UM_OK;
     const um_op_info *info = &um_op_table[op];
-    if (g->n_nodes == g->cap_nodes) {
-        UM_TRY(UM_GROW(g->nodes, g->cap_nodes, g->cap_nodes * 2 + 128));
-        g->cap_nodes = g->cap_nodes * 2 + 128;
-    }
-    um_node *node = &g->nodes[g->n_nodes];
     memset(node, 0, sizeof *node);
     node->op = op;
     node->accumulate = accumulate;
@@ -114,12 +108,46 @@ um_status um_graph_node(um_graph *g, um_op op, const char *name, const um_tid *i
     snprintf(node->name, sizeof node->name, "%.63s", name);
     for (int i = 0; i < UM_OP_MAX_IN; i++)
         node->in[i] = i < info->n_in ? in[i] : UM_NONE;
-    for (int i = 0; i < UM_OP_MAX_OUT; i++) {
+    for (int i = 0; i < UM_OP_MAX_OUT; i++)
         node->out[i] = i < info->n_out ? out[i] : UM_NONE;
+}
+
+um_status um_graph_node(um_graph *g, um_op op, const char *name, const um_tid *in, const um_tid *out, const um_op_attr *attr,
+                        bool accumulate)
+{
+    um_status rc = UM_OK;
+    if (g->n_nodes == g->cap_nodes) {
+        UM_TRY(UM_GROW(g->nodes, g->cap_nodes, g->cap_nodes * 2 + 128));
+        g->cap_nodes = g->cap_nodes * 2 + 128;
+    }
+    um_node *node = &g->nodes[g->n_nodes];
+    set_node(node, op, name, in, out, attr, accumulate);
+    for (int i = 0; i < UM_OP_MAX_OUT; i++)
         if (node->out[i] >= 0 && g->tensors[node->out[i]].producer < 0)
             g->tensors[node->out[i]].producer = g->n_nodes;
-    }
     g->n_nodes++;
+done:
+    return rc;
+}
+
+um_status um_graph_late(um_graph *g, um_op op, const char *name, const um_tid *in, const um_tid *out, const um_op_attr *attr)
+{
+    um_status rc = UM_OK;
+    if (g->n_late == g->cap_late) {
+        UM_TRY(UM_GROW(g->late, g->cap_late, g->cap_late * 2 + 32));
+        g->cap_late = g->cap_late * 2 + 32;
+    }
+    set_node(&g->late[g->n_late++], op, name, in, out, attr, false);
+done:
+    return rc;
+}
+
+um_status um_graph_end(um_graph *g)
+{
+    um_status rc = UM_OK;
+    for (int i = 0; i < g->n_late; i++)
+        UM_TRY(um_graph_node(g, g->late[i].op, g->late[i].name, g->late[i].in, g->late[i].out, &g->late[i].attr, false));
+    g->n_late = 0;
 done:
     return rc;
 }
@@ -190,6 +218,9 @@ static um_status check_operand(const um_graph *g, int node, um_tid t, bool is_in
 um_status um_graph_check(const um_graph *g)
 {
     um_status rc = UM_OK;
+    if (g->n_late > 0)
+        return um_fail(UM_E_BUG, "%d late nodes (%s %s) were never appended (um_graph_end)", g->n_late, um_op_table[g->late[0].op].name,
+                       g->late[0].name);
     for (int i = 0; i < g->n_nodes; i++) {
         for (int k = 0; k < UM_OP_MAX_IN; k++)
             if (g->nodes[i].in[k] >= 0)

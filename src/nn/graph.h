@@ -43,13 +43,16 @@ typedef struct um_graph {
     um_dtype real;
     int64_t max_batch;
     int lanes;     /* its batches are cut into this many lanes of nearly equal size; 0: anything. Sums over the batch need room per lane */
+    bool bn_per_lane; /* BatchNorm in training: statistics of every lane for itself, so that ranks do not wait for each other's */
     bool recompute; /* um_graph_backward makes the output of a normalisation anew instead of keeping it; true unless its owner says no */
     um_tensor *tensors;
     int n_tensors, cap_tensors;
     um_node *nodes;
     int n_nodes, cap_nodes;
+    um_node *late; /* um_graph_late */
+    int n_late, cap_late;
     int n_forward; /* nodes before the backward pass; 0 while there is none */
-    int n_local;   /* nodes from here on read parameter gradients summed over all ranks (um_graph_backward); 0 like n_forward */
+    int n_local;   /* nodes from here on read parameter gradients summed over all ranks, or are late; 0 like n_forward */
 } um_graph;
 
 um_status um_graph_create(um_graph **out, um_dtype real, int64_t max_batch);
@@ -66,6 +69,11 @@ um_status um_graph_slice(um_graph *g, um_tid *out, um_tid parent, int64_t c_offs
 /* Appends a node; unused operands are UM_NONE. in, out: arrays of the op's n_in and n_out ids. out_index: may be NULL. */
 um_status um_graph_node(um_graph *g, um_op op, const char *name, const um_tid *in, const um_tid *out, const um_op_attr *attr,
                         bool accumulate);
+
+/* A node for the end of the graph: what nothing in it waits for, but ranks have to exchange. um_graph_backward appends them last; a
+ * graph without a backward pass needs um_graph_end. */
+um_status um_graph_late(um_graph *g, um_op op, const char *name, const um_tid *in, const um_tid *out, const um_op_attr *attr);
+um_status um_graph_end(um_graph *g);
 
 /* y = [a, b] along channels; same batch and extents (UM_E_BUG otherwise). */
 um_status um_graph_concat(um_graph *g, um_tid *out, um_tid a, um_tid b, const char *name);

@@ -81,31 +81,87 @@ done:
     return rc;
 }
 
-/* sums over the batch (batch statistics only), coefficients, application: three nodes and the hook where ranks meet. */
+/* What a normalisation is made of: the four vectors, and x. */
+typedef struct norm {
+    um_tid x, gamma, beta, mean, var;
+    um_op_attr attr;
+    const char *name;
+} norm;
+
+/* Coefficients from the whole batch or from running statistics, with the hook where ranks meet. */
+static um_status coef_of_batch(const um_net *net, um_tid *coef, const norm *n)
+{
+    um_status rc = UM_OK;
+    um_graph *g = net->graph;
+    int64_t c = g->tensors[n->x].c;
+    um_tid sums = UM_NONE, all = UM_NONE;
+    bool update = net->bn == UM_BN_TRAIN, read = net->bn == UM_BN_EVAL; /* never both: no operand is in and out at once */
+    if (!read) {
+        UM_TRY(um_graph_act(g, &sums, n->name, UM_F64, false, 1, 1, 2, c));
+        UM_TRY(um_graph_node(g, UM_OP_BN_STATS, n->name, &n->x, &sums, &n->attr, false));
+        UM_TRY(um_graph_act(g, &all, n->name, UM_F64, false, 1, 1, 2, c));
+        UM_TRY(um_graph_node(g, UM_OP_ALL_REDUCE, n->name, &sums, &all, NULL, false));
+    }
+    UM_TRY(um_graph_act(g, coef, n->name, g->real, false, 1, 1, 4, c));
+    UM_TRY(um_graph_node(g, UM_OP_BN_COEF, n->name, (um_tid[]){all, n->gamma, n->beta, read ? n->mean : UM_NONE, read ? n->var : UM_NONE},
+                         (um_tid[]){*coef, update ? n->mean : UM_NONE, update ? n->var : UM_NONE}, &n->attr, false));
+done:
+    return rc;
+}
+
+/* Running statistics are those of the whole batch all the same. Nothing waits for them, so they come last. */
+static um_status update_late(um_graph *g, const norm *n, um_tid sums)
+{
+    um_status rc = UM_OK;
+    int64_t c = g->tensors[n->x].c;
+    um_tid own = UM_NONE, all = UM_NONE, unused = UM_NONE;
+    um_op_attr attr = n->attr;
+    attr.bn.per_lane = false;
+    UM_TRY(um_graph_act(g, &own, n->name, UM_F64, false, 1, 1, 2, c));
+    UM_TRY(um_graph_act(g, &all, n->name, UM_F64, false, 1, 1, 2, c));
+    UM_TRY(um_graph_act(g, &unused, n->name, g->real, false, 1, 1, 4, c));
+    UM_TRY(um_graph_node(g, UM_OP_BATCH_SUM, n->name, &sums, &own, NULL, false));
+    UM_TRY(um_graph_late(g, UM_OP_ALL_REDUCE, n->name, &own, &all, NULL));
+    UM_TRY(um_graph_late(g, UM_OP_BN_COEF, n->name, (um_tid[]){all, n->gamma, n->beta, UM_NONE, UM_NONE},
+                         (um_tid[]){unused, n->mean, n->var}, &attr));
+done:
+    return rc;
+}
+
+/* Coefficients of every image, from its lane. */
+static um_status coef_per_lane(const um_net *net, um_tid *coef, const norm *n)
+{
+    um_status rc = UM_OK;
+    um_graph *g = net->graph;
+    int64_t c = g->tensors[n->x].c;
+    um_tid sums = UM_NONE;
+    UM_TRY(um_graph_act(g, &sums, n->name, UM_F64, true, 0, 1, 2, c));
+    UM_TRY(um_graph_node(g, UM_OP_BN_STATS, n->name, &n->x, &sums, &n->attr, false));
+    UM_TRY(um_graph_act(g, coef, n->name, g->real, true, 0, 1, 4, c));
+    UM_TRY(um_graph_node(g, UM_OP_BN_COEF, n->name, (um_tid[]){sums, n->gamma, n->beta, UM_NONE, UM_NONE},
+                         (um_tid[]){*coef, UM_NONE, UM_NONE}, &n->attr, false));
+    if (net->bn == UM_BN_TRAIN)
+        UM_TRY(update_late(g, n, sums));
+done:
+    return rc;
+}
+
 um_status um_nn_batchnorm(const um_net *net, um_tid *out, um_tid x, const char *name, bool relu)
 {
     um_status rc = UM_OK;
     um_graph *g = net->graph;
     um_tensor tx = g->tensors[x];
-    um_tid gamma = UM_NONE, beta = UM_NONE, mean = UM_NONE, var = UM_NONE, sums = UM_NONE, all = UM_NONE, coef = UM_NONE,
-           y = UM_NONE;
-    um_op_attr attr = {.bn = {.eval = net->bn == UM_BN_EVAL, .relu = relu, .eps = 1e-5, .momentum = 0.1, .hw = tx.h * tx.w}};
-    UM_TRY(vector_param(net, &gamma, name, "weight", tx.c, 0, 1, false));
-    UM_TRY(vector_param(net, &beta, name, "bias", tx.c, 0, 0, false));
-    UM_TRY(vector_param(net, &mean, name, "running_mean", tx.c, 0, 0, true));
-    UM_TRY(vector_param(net, &var, name, "running_var", tx.c, 0, 1, true));
-    if (net->bn != UM_BN_EVAL) {
-        UM_TRY(um_graph_act(g, &sums, name, UM_F64, false, 1, 1, 2, tx.c));
-        UM_TRY(um_graph_node(g, UM_OP_BN_STATS, name, &x, &sums, &attr, false));
-        UM_TRY(um_graph_act(g, &all, name, UM_F64, false, 1, 1, 2, tx.c));
-        UM_TRY(um_graph_node(g, UM_OP_ALL_REDUCE, name, &sums, &all, NULL, false));
-    }
-    bool update = net->bn == UM_BN_TRAIN, read = net->bn == UM_BN_EVAL; /* never both: no operand is in and out at once */
-    UM_TRY(um_graph_act(g, &coef, name, g->real, false, 1, 1, 4, tx.c));
-    UM_TRY(um_graph_node(g, UM_OP_BN_COEF, name, (um_tid[]){all, gamma, beta, read ? mean : UM_NONE, read ? var : UM_NONE},
-                         (um_tid[]){coef, update ? mean : UM_NONE, update ? var : UM_NONE}, &attr, false));
+    um_tid coef = UM_NONE, y = UM_NONE;
+    bool eval = net->bn == UM_BN_EVAL, per_lane = g->bn_per_lane && !eval;
+    norm n = {.x = x, .gamma = UM_NONE, .beta = UM_NONE, .mean = UM_NONE, .var = UM_NONE, .name = name,
+              .attr = {.bn = {.eval = eval, .relu = relu, .per_lane = per_lane, .eps = 1e-5, .momentum = 0.1, .hw = tx.h * tx.w}}};
+    UM_TRY(vector_param(net, &n.gamma, name, "weight", tx.c, 0, 1, false));
+    UM_TRY(vector_param(net, &n.beta, name, "bias", tx.c, 0, 0, false));
+    UM_TRY(vector_param(net, &n.mean, name, "running_mean", tx.c, 0, 0, true));
+    UM_TRY(vector_param(net, &n.var, name, "running_var", tx.c, 0, 1, true));
+    UM_TRY(per_lane ? coef_per_lane(net, &coef, &n) : coef_of_batch(net, &coef, &n));
     UM_TRY(um_nn_act_like(g, &y, x, name, tx.h, tx.w, tx.c));
-    UM_TRY(um_graph_node(g, UM_OP_BN_APPLY, name, (um_tid[]){x, coef}, &y, &attr, false));
+    UM_TRY(um_graph_node(g, UM_OP_BN_APPLY, name, (um_tid[]){x, coef}, &y, &n.attr, false));
     *out = y;
 done:
     return rc;

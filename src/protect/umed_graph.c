@@ -100,15 +100,20 @@ um_status um_umed_graph_build(um_umed_graph *out, um_umed *u, um_umed_phase phas
     um_umed_graph r = {.x = UM_NONE, .xy = UM_NONE, .y = UM_NONE, .contour = UM_NONE, .texture = UM_NONE, .loss = UM_NONE, .delta = UM_NONE};
     phase_modes m = modes_of(u, phase);
     UM_TRY(um_graph_create(&r.graph, u->backend->real, max_batch));
-    r.graph->lanes = phase == UM_UMED_EXPORT ? 1 : um_share_lanes(&u->spread);
+    if (phase == UM_UMED_EXPORT)
+        r.graph->lanes = 1;
+    else
+        um_share_graph(&u->spread, r.graph);
     UM_TRY(um_graph_input(r.graph, &r.x, "image", u->h, u->w, u->c));
     if (u->o.gen_input == 1)
         UM_TRY(um_graph_input(r.graph, &r.xy, "image and mask", u->h, u->w, u->c + 1));
     UM_TRY(perturbation(&r, u, m));
-    if (phase == UM_UMED_RECALIBRATE || phase == UM_UMED_EXPORT)
+    if (phase == UM_UMED_RECALIBRATE || phase == UM_UMED_EXPORT) {
         r.graph->tensors[r.delta].keep = true;
-    else
+        UM_TRY(um_graph_end(r.graph));
+    } else {
         UM_TRY(through_surrogate(&r, u, m));
+    }
     *out = r;
     r.graph = NULL;
 done:

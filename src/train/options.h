@@ -27,7 +27,7 @@ typedef struct um_run_options {
 } um_run_options;
 extern const um_opt_table um_run_table;
 const char *um_run_backend_name(const um_run_options *o);
-/* UM_E_UNSUPPORTED naming the key for what this build lacks: bn=lane, tf32, bf16. */
+/* UM_E_UNSUPPORTED naming the key for what this build lacks: tf32, bf16. */
 um_status um_run_check(const um_run_options *o);
 
 /* Group "conv". */

@@ -5,7 +5,7 @@
 um_spread um_spread_of(const um_run_options *run, um_comm *comm)
 {
     bool fast = run->reduce == 1;
-    return (um_spread){.comm = comm, .fast = fast, .lanes = fast ? um_comm_size(comm) : (int)run->lanes};
+    return (um_spread){.comm = comm, .fast = fast, .lanes = fast ? um_comm_size(comm) : (int)run->lanes, .bn_per_lane = run->bn == 1};
 }
 
 um_status um_spread_check(const um_spread *s)
@@ -29,10 +29,11 @@ static int lane_of(const um_spread *s, int rank)
     return (int)((int64_t)s->lanes * rank / um_comm_size(s->comm));
 }
 
-int um_share_lanes(const um_spread *s)
+void um_share_graph(const um_spread *s, um_graph *g)
 {
     int rank = um_comm_rank(s->comm);
-    return lane_of(s, rank + 1) - lane_of(s, rank);
+    g->lanes = lane_of(s, rank + 1) - lane_of(s, rank);
+    g->bn_per_lane = s->bn_per_lane;
 }
 
 void um_share_set(um_share *out, const um_spread *s, int64_t n)

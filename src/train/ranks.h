@@ -19,6 +19,7 @@ typedef struct um_spread {
     um_comm *comm; /* borrowed; NULL: one rank */
     int lanes;
     bool fast;
+    bool bn_per_lane; /* run.bn: um_graph.bn_per_lane */
 } um_spread;
 um_spread um_spread_of(const um_run_options *run, um_comm *comm);
 /* UM_E_CONFIG when there are more ranks than lanes. */
@@ -30,8 +31,9 @@ typedef struct um_share {
     um_batch batch;
 } um_share;
 void um_share_set(um_share *out, const um_spread *s, int64_t n);
-/* Lanes that this rank holds, for um_graph.lanes; and the most images that any rank may get of a batch of at most n. */
-int um_share_lanes(const um_spread *s);
+/* Tells a training graph how its batches are cut (lanes, bn_per_lane), before layers are added to it. */
+void um_share_graph(const um_spread *s, um_graph *g);
+/* The most images that any rank may get of a batch of at most n. */
 int64_t um_share_most(const um_spread *s, int64_t n);
 
 /* Runs a training graph on a share, and sums the gradients over the ranks before what is derived from them. */

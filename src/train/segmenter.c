@@ -12,7 +12,7 @@ static um_status build_train(um_segmenter *s)
     um_tid logits = UM_NONE;
     UM_TRY(um_graph_create(&s->train_graph, s->backend->real, um_share_most(&c->spread, c->max_batch)));
     um_graph *g = s->train_graph;
-    g->lanes = um_share_lanes(&c->spread);
+    um_share_graph(&c->spread, g);
     um_net net = {g, s->params, true, UM_BN_TRAIN, &aux};
     UM_TRY(um_graph_input(g, &s->x, "image", c->h, c->w, c->net.in_ch));
     UM_TRY(um_graph_input(g, &s->y, "mask", c->h, c->w, 1));

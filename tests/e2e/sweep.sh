@@ -16,7 +16,7 @@ expect 0 "$umed" check once
 before=$(find once -type f -printf '%p %T@\n' | sort)
 expect 0 "$umed" grid g.cfg -o once;  lacks err "start"
 same "$(find once -type f -printf '%p %T@\n' | sort)" "$before" "a second run changed files"
-expect 0 "$umed" grid g.cfg -o once --status; holds out "done 2"
+expect 0 "$umed" grid g.cfg -o once --status; holds out "done 2"; holds out "protected 1 of 1"
 
 # eight shards: the same keys and the same numbers
 expect 0 "$umed" grid s.cfg -o sharded
@@ -42,6 +42,8 @@ for moment in "start  protect" "start  exploit tiny/umed"; do
     sleep 0.15
     kill -KILL $pid 2>/dev/null
     wait $pid 2>/dev/null
+    expect 0 "$umed" grid g.cfg -o killed --status
+    grep -Eq "^stale +[0-9a-f]+  .*tiny/umed.* seed 1: .* pid $pid, since 20.*" out || fail "the status does not say who left what behind"
     expect 0 timeout 60 "$umed" grid g.cfg -o killed
     same "$(science killed)" "$(cat once.txt)" "killed after $moment"
     find killed -name '*ckpt*' -o -name '*lease*' | grep -q . && fail "something was left behind"

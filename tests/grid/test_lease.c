@@ -5,6 +5,8 @@
 
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -19,6 +21,18 @@ static bool fake_alive(int64_t pid, int64_t start)
     return process_runs;
 }
 
+static um_job_state job_answer;
+static int job_asked;
+
+static um_job_state fake_job(const char *id)
+{
+    assert_string_equal(id, "77");
+    job_asked++;
+    return job_answer;
+}
+
+static const um_lease_questions ask = {fake_alive, fake_job};
+
 static const um_lease_owner me = {.host = "n1", .boot = "b1", .space = "s1", .pid = 10, .start = 100};
 
 static void rule_same_host(void **state)
@@ -26,10 +40,10 @@ static void rule_same_host(void **state)
     (void)state;
     um_lease_owner other = me;
     process_runs = false;
-    assert_true(um_lease_is_stale(&me, &other, 0, 600, fake_alive));
+    assert_true(um_lease_is_stale(&me, &other, 0, 600, &ask));
     process_runs = true;
-    assert_false(um_lease_is_stale(&me, &other, 0, 600, fake_alive));
-    assert_false(um_lease_is_stale(&me, &other, 1e6, 600, fake_alive)); /* a living process is never robbed */
+    assert_false(um_lease_is_stale(&me, &other, 0, 600, &ask));
+    assert_false(um_lease_is_stale(&me, &other, 1e6, 600, &ask)); /* a living process is never robbed */
 }
 
 /* Where a process cannot be looked up, only age counts. */
@@ -45,13 +59,96 @@ static void rule_elsewhere(void **state)
     process_runs = false;
     asked = 0;
     for (size_t i = 0; i < 4; i++) {
-        assert_false(um_lease_is_stale(&me, others[i], 599, 600, fake_alive));
-        assert_true(um_lease_is_stale(&me, others[i], 601, 600, fake_alive));
-        assert_false(um_lease_is_stale(&me, others[i], -599, 600, fake_alive));
-        assert_true(um_lease_is_stale(&me, others[i], -601, 600, fake_alive)); /* the server's clock was set back */
+        assert_false(um_lease_is_stale(&me, others[i], 599, 600, &ask));
+        assert_true(um_lease_is_stale(&me, others[i], 601, 600, &ask));
+        assert_false(um_lease_is_stale(&me, others[i], -599, 600, &ask));
+        assert_true(um_lease_is_stale(&me, others[i], -601, 600, &ask)); /* the server's clock was set back */
     }
-    assert_false(um_lease_is_stale(&unknown, &unknown, 599, 600, fake_alive));
+    assert_false(um_lease_is_stale(&unknown, &unknown, 599, 600, &ask));
     assert_int_equal(asked, 0);
+}
+
+/* A job of our cluster that is gone holds nothing; of others nothing is known. */
+static void rule_jobs(void **state)
+{
+    (void)state;
+    um_lease_owner self = me, other = me;
+    snprintf(self.cluster, sizeof self.cluster, "c1");
+    snprintf(self.job, sizeof self.job, "12");
+    other = self;
+    snprintf(other.host, sizeof other.host, "n2");
+    snprintf(other.job, sizeof other.job, "77");
+    job_asked = 0;
+    job_answer = UM_JOB_GONE;
+    assert_true(um_lease_is_stale(&self, &other, 0, 600, &ask));
+    job_answer = UM_JOB_UNKNOWN;
+    assert_false(um_lease_is_stale(&self, &other, 0, 600, &ask));
+    job_answer = UM_JOB_RUNS;
+    assert_false(um_lease_is_stale(&self, &other, 0, 600, &ask));
+    assert_int_equal(job_asked, 3);
+    assert_true(um_lease_is_stale(&self, &other, 601, 600, &ask)); /* nobody has touched it */
+    job_answer = UM_JOB_GONE;
+    snprintf(other.cluster, sizeof other.cluster, "c2");
+    assert_false(um_lease_is_stale(&self, &other, 0, 600, &ask));
+    self.cluster[0] = other.cluster[0] = 0;
+    assert_false(um_lease_is_stale(&self, &other, 0, 600, &ask));
+    other = self;
+    snprintf(self.cluster, sizeof self.cluster, "c1");
+    snprintf(other.host, sizeof other.host, "n2"); /* another node of our own job */
+    other.cluster[0] = 'c', other.cluster[1] = '1', other.cluster[2] = 0;
+    assert_false(um_lease_is_stale(&self, &other, 0, 600, &ask));
+    assert_int_equal(job_asked, 3);
+}
+
+/* A program on PATH that says `text`, counts how often it is asked, and ends with `code`. */
+static void put_command(const char *name, const char *text, int code)
+{
+    um_text script = {0};
+    char path[512];
+    snprintf(path, sizeof path, "%s", at(name));
+    OK(um_text_add(&script, "#!/bin/sh\necho \"$@\" >>%s.asked\nprintf '%s'\nexit %d\n", path, text, code));
+    unlink(path);
+    OK(um_file_write(path, um_text_get(&script), script.n));
+    assert_int_equal(chmod(path, 0755), 0);
+    um_text_free(&script);
+}
+
+static void asks_slurm(void **state)
+{
+    (void)state;
+    char old[4096], path[8192];
+    um_text questions = {0};
+    snprintf(old, sizeof old, "%s", getenv("PATH"));
+    snprintf(path, sizeof path, "%s:%s", at("."), old);
+    setenv("PATH", path, 1);
+    put_command("squeue", "RUNNING\\n", 0);
+    put_command("sacct", "", 1);
+    assert_int_equal(um_lease_job_state("1"), UM_JOB_RUNS);
+    put_command("squeue", "PENDING\\n", 0);
+    assert_int_equal(um_lease_job_state("1"), UM_JOB_RUNS); /* believed for a while */
+    assert_int_equal(um_lease_job_state("2_4"), UM_JOB_GONE);
+    put_command("squeue", "RUNNING\\n", 0);
+    assert_int_equal(um_lease_job_state("2_4"), UM_JOB_RUNS); /* it started since: "gone" is not remembered */
+    put_command("squeue", "PENDING\\nCOMPLETING\\n", 0);
+    assert_int_equal(um_lease_job_state("3"), UM_JOB_RUNS);
+    put_command("squeue", "CANCELLED\\nTIMEOUT\\n", 0);
+    assert_int_equal(um_lease_job_state("4"), UM_JOB_GONE);
+    put_command("squeue", "slurm_load_jobs error: Invalid job id specified\\n", 1);
+    assert_int_equal(um_lease_job_state("5"), UM_JOB_GONE);
+    put_command("squeue", "slurm_load_jobs error: Unable to contact slurm controller\\n", 1);
+    assert_int_equal(um_lease_job_state("6"), UM_JOB_UNKNOWN);
+    put_command("sacct", "           COMPLETED\\n", 0);
+    assert_int_equal(um_lease_job_state("7"), UM_JOB_GONE);
+    put_command("sacct", "   CANCELLED by 1000\\n", 0);
+    assert_int_equal(um_lease_job_state("8"), UM_JOB_GONE);
+    put_command("sacct", "             RUNNING\\n", 0);
+    assert_int_equal(um_lease_job_state("9"), UM_JOB_RUNS);
+    assert_int_equal(um_lease_job_state("9; touch here"), UM_JOB_UNKNOWN);
+    OK(um_file_read(&questions, at("squeue.asked"), 4096));
+    assert_non_null(strstr(um_text_get(&questions), "-j 2_4"));
+    assert_null(strstr(um_text_get(&questions), "touch"));
+    um_text_free(&questions);
+    setenv("PATH", old, 1);
 }
 
 static void owner_text(void **state)
@@ -108,20 +205,24 @@ static void take_and_release(void **state)
     (void)state;
     um_lease *mine = NULL, *second = NULL;
     um_text who = {0};
+    bool held = false;
     OK(um_lease_take(&mine, at("lease"), 600));
     assert_non_null(mine);
     assert_true(um_file_exists(at("lease.1")));
     assert_true(um_lease_check(mine));
     OK(um_lease_take(&second, at("lease"), 600));
     assert_null(second);
-    OK(um_lease_holder(&who, at("lease"), 600));
+    OK(um_lease_holder(&who, &held, at("lease"), 600));
+    assert_true(held);
     assert_non_null(strstr(um_text_get(&who), "pid"));
+    assert_non_null(strstr(um_text_get(&who), "since 20"));
     um_lease_release(mine);
     assert_false(um_file_exists(at("lease.1")));
     um_text_free(&who);
     who = (um_text){0};
-    OK(um_lease_holder(&who, at("lease"), 600));
+    OK(um_lease_holder(&who, &held, at("lease"), 600));
     assert_int_equal(who.n, 0);
+    assert_false(held);
     OK(um_lease_take(&second, at("lease"), 600));
     assert_non_null(second);
     um_lease_release(second);
@@ -134,9 +235,15 @@ static void takes_over_from_the_dead(void **state)
     (void)state;
     um_lease_owner dead;
     um_lease *mine = NULL;
+    um_text who = {0};
+    bool held = true;
     OK(um_lease_owner_self(&dead));
     dead.start += 1; /* our pid, but another process */
     put_claim(at("lease.3"), &dead, 0);
+    OK(um_lease_holder(&who, &held, at("lease"), 600)); /* who was it? */
+    assert_false(held);
+    assert_non_null(strstr(um_text_get(&who), "pid"));
+    um_text_free(&who);
     OK(um_lease_take(&mine, at("lease"), 600));
     assert_non_null(mine);
     assert_true(um_file_exists(at("lease.4")));
@@ -158,6 +265,38 @@ static void waits_for_another_host(void **state)
     OK(um_lease_take(&mine, at("lease"), 600));
     assert_non_null(mine);
     um_lease_release(mine);
+}
+
+/* A claim of an ended job of another node is taken at once. */
+static void takes_over_from_an_ended_job(void **state)
+{
+    (void)state;
+    char old[4096], path[8192];
+    um_lease_owner other;
+    um_lease *mine = NULL;
+    setenv("SLURM_CLUSTER_NAME", "c1", 1);
+    setenv("SLURM_JOB_ID", "100", 1);
+    snprintf(old, sizeof old, "%s", getenv("PATH"));
+    snprintf(path, sizeof path, "%s:%s", at("."), old);
+    setenv("PATH", path, 1);
+    OK(um_lease_owner_self(&other));
+    assert_string_equal(other.job, "100");
+    snprintf(other.host, sizeof other.host, "another-host");
+    snprintf(other.job, sizeof other.job, "99");
+    put_claim(at("lease.1"), &other, 0);
+    put_command("squeue", "RUNNING\\n", 0);
+    OK(um_lease_take(&mine, at("lease"), 600));
+    assert_null(mine);
+    snprintf(other.job, sizeof other.job, "98");
+    put_claim(at("lease.2"), &other, 0);
+    put_command("squeue", "slurm_load_jobs error: Invalid job id specified\\n", 1);
+    OK(um_lease_take(&mine, at("lease"), 600));
+    assert_non_null(mine);
+    assert_true(um_file_exists(at("lease.3")));
+    um_lease_release(mine);
+    setenv("PATH", old, 1);
+    unsetenv("SLURM_CLUSTER_NAME");
+    unsetenv("SLURM_JOB_ID");
 }
 
 static void waits_for_an_empty_claim(void **state)
@@ -219,7 +358,8 @@ int main(void)
         FIXTURE_TEST(rule_same_host),         FIXTURE_TEST(rule_elsewhere),           FIXTURE_TEST(owner_text),
         FIXTURE_TEST(processes),              FIXTURE_TEST(take_and_release),         FIXTURE_TEST(takes_over_from_the_dead),
         FIXTURE_TEST(waits_for_another_host), FIXTURE_TEST(waits_for_an_empty_claim), FIXTURE_TEST(notices_a_takeover),
-        FIXTURE_TEST(race),
+        FIXTURE_TEST(race),                   FIXTURE_TEST(rule_jobs),                FIXTURE_TEST(asks_slurm),
+        FIXTURE_TEST(takes_over_from_an_ended_job),
     };
     return cmocka_run_group_tests_name("grid_lease", tests, NULL, NULL);
 }

@@ -7,19 +7,21 @@
 #define VEC(c, fill) PAR(1, 1, 1, c, fill)
 #define SUMS(h, w, c, fill) {1, h, w, c, 0, 'd', fill, false}
 #define PER_IMAGE(n, c, fill) {n, 1, 1, c, 0, 'd', fill, true}
+#define IMAGE_SUMS(n, w, c, fill) {n, 1, w, c, 0, 'd', fill, true}
 #define PLACE(n, h, w, c, gap) {n, h, w, c, gap, 'u', FILL_PLACE, true}
 #define NONE {0}
 
-/* BN_COEF: sums of a batch whose mean is in[0] row 0 and whose variance is row 1, as filled. */
+/* BN_COEF: sums of a batch, or of images, whose mean is in[0] row 0 and whose variance is row 1, as filled. */
 static void derive_bn_sums(um_op_call *call)
 {
     const um_view *s = &call->in[0];
-    double m = (double)(call->batch->n_total * call->attr.bn.hw);
-    for (int64_t k = 0; k < s->c; k++) {
-        double mean = *ref_at(s, 0, 0, 0, k), var = *ref_at(s, 0, 0, 1, k);
-        *ref_at(s, 0, 0, 0, k) = m * mean;
-        *ref_at(s, 0, 0, 1, k) = m * (mean * mean + var);
-    }
+    double m = (double)((call->attr.bn.per_lane ? 1 : call->batch->n_total) * call->attr.bn.hw);
+    for (int64_t i = 0; i < s->n; i++)
+        for (int64_t k = 0; k < s->c; k++) {
+            double mean = *ref_at(s, i, 0, 0, k), var = *ref_at(s, i, 0, 1, k);
+            *ref_at(s, i, 0, 0, k) = m * mean;
+            *ref_at(s, i, 0, 1, k) = m * (mean * mean + var);
+        }
 }
 
 /* SEG_BWD: s and t from the logits and masks of the call. */
@@ -109,6 +111,22 @@ static void derive_attention(um_op_call *call)
         {"bn bwd apply " #n " " #h "x" #w "x" #c " relu " #relu, UM_OP_BN_BWD_APPLY,                                           \
          {IMG(n, h, w, c, gy, FILL_ANY), IMG(n, h, w, c, gx, FILL_ANY), PAR(1, 1, 4, c, FILL_ANY), SUMS(1, 2, c, FILL_ANY)},   \
          {IMG(n, h, w, c, gy, FILL_ANY)}, BN(relu, false, 0)}
+
+/* The same with statistics of every lane for itself: sums and coefficients of every image. */
+#define BN_LANE(relu_, hw_) {.bn = {.relu = relu_, .per_lane = true, .eps = 1e-5, .momentum = 0.1, .hw = hw_}}
+#define BN_LANE_CASES(n, h, w, c, relu, gx, gy)                                                                                \
+    {"bn lane stats " #n " " #h "x" #w "x" #c, UM_OP_BN_STATS, {IMG(n, h, w, c, gx, FILL_ANY)}, {IMAGE_SUMS(n, 2, c, FILL_ANY)}, \
+     BN_LANE(relu, 0)},                                                                                                        \
+        {"bn lane coef " #n " " #c, UM_OP_BN_COEF, {IMAGE_SUMS(n, 2, c, FILL_POSITIVE), VEC(c, FILL_ANY), VEC(c, FILL_ANY)},    \
+         {IMG(n, 1, 4, c, 0, FILL_ANY)}, BN_LANE(relu, (h) * (w)), derive_bn_sums},                                            \
+        {"bn lane apply " #n " " #h "x" #w "x" #c, UM_OP_BN_APPLY, {IMG(n, h, w, c, gx, FILL_ANY), IMG(n, 1, 4, c, 0, FILL_ANY)}, \
+         {IMG(n, h, w, c, gy, FILL_ANY)}, BN_LANE(relu, 0)},                                                                   \
+        {"bn lane bwd sums " #n " " #h "x" #w "x" #c, UM_OP_BN_BWD_SUMS,                                                       \
+         {IMG(n, h, w, c, gy, FILL_ANY), IMG(n, h, w, c, gx, FILL_ANY), IMG(n, 1, 4, c, 0, FILL_ANY)},                         \
+         {IMAGE_SUMS(n, 2, c, FILL_ANY)}, BN_LANE(relu, 0)},                                                                   \
+        {"bn lane bwd apply " #n " " #h "x" #w "x" #c, UM_OP_BN_BWD_APPLY,                                                     \
+         {IMG(n, h, w, c, gy, FILL_ANY), IMG(n, h, w, c, gx, FILL_ANY), IMG(n, 1, 4, c, 0, FILL_ANY), IMAGE_SUMS(n, 2, c, FILL_ANY)}, \
+         {IMG(n, h, w, c, gy, FILL_ANY)}, BN_LANE(relu, 0)}
 
 #define POOL_CASES(n, h, w, c, g)                                                                                              \
     {"maxpool fwd " #n " " #h "x" #w "x" #c, UM_OP_MAXPOOL_FWD, {IMG(n, h, w, c, g, FILL_ANY)},                                \
@@ -288,6 +306,10 @@ const op_case op_cases[] = {
     {"bn bwd sums of a frozen network", UM_OP_BN_BWD_SUMS,
      {IMG(4, 5, 7, 9, 0, FILL_ANY), IMG(4, 5, 7, 9, 0, FILL_ANY), PAR(1, 1, 4, 9, FILL_ANY)}, {SUMS(1, 2, 9, FILL_ANY)},
      BN(true, false, 0)},
+    BN_LANE_CASES(1, 3, 5, 4, true, 0, 0), /* lanes without an image */
+    BN_LANE_CASES(6, 7, 5, 8, true, 0, 0),
+    BN_LANE_CASES(9, 5, 9, 13, false, 3, 2),
+    BN_LANE_CASES(5, 33, 41, 24, true, 24, 0),
     {"bn bwd param", UM_OP_BN_BWD_PARAM, {PAR(1, 1, 2, 19, FILL_ANY)}, {VEC(19, FILL_ANY), VEC(19, FILL_ANY)}},
 
     {"cdc fold dual", UM_OP_CDC_FOLD, {PAR(3, 3, 5, 9, FILL_ANY), PAR(3, 3, 5, 9, FILL_ANY)}, {PAR(3, 3, 5, 9, FILL_ANY)},
@@ -383,6 +405,7 @@ const op_case op_cases[] = {
     {"seg loss without total", UM_OP_SEG_LOSS, {PER_IMAGE(4, 5, FILL_POSITIVE), NONE}, {SUMS(1, 1, 3, FILL_ANY)},
      SEG(false, false, 100, false), derive_seg_total},
     {"batch sum", UM_OP_BATCH_SUM, {PER_IMAGE(6, 5, FILL_ANY)}, {SUMS(1, 1, 5, FILL_ANY)}},
+    {"batch sum of rows", UM_OP_BATCH_SUM, {IMAGE_SUMS(7, 2, 9, FILL_ANY)}, {SUMS(1, 2, 9, FILL_ANY)}},
 
     ALIGN_CASES(1, 1, 1, 1, false, 0),
     ALIGN_CASES(4, 33, 31, 3, true, 0),

@@ -304,7 +304,8 @@ static um_batch half_batch(const um_batch *all, int first, int last)
     return b;
 }
 
-/* Two ranks with two lanes each, continued by the tree: out = first half + second half, in the type of out. */
+/* Two ranks with two lanes each. What is of the whole batch is continued by the tree: out = first half + second half, in the type of
+ * out; of images each rank has its own. */
 static void check_two_ranks(const bench *t)
 {
     op_set half[2];
@@ -319,6 +320,11 @@ static void check_two_ranks(const bench *t)
     }
     for (int i = 0; i < UM_OP_MAX_OUT; i++) {
         um_view *a = &half[0].call.out[i], *b = &half[1].call.out[i];
+        if (a->data && t->c->out[i].batched) {
+            size_t own = half[0].bytes[UM_OP_MAX_IN + i] / (size_t)a->n * (size_t)half[0].batch.lane_begin[CASE_LANES / 2];
+            memcpy((char *)a->data + own, (char *)b->data + own, half[0].bytes[UM_OP_MAX_IN + i] - own);
+            continue;
+        }
         for (int64_t k = 0; a->data && k < um_view_count(a); k++)
             op_view_set(a, 0, k, a->dtype == UM_F32 ? (float)op_view_get(a, 0, k) + (float)op_view_get(b, 0, k)
                                                     : op_view_get(a, 0, k) + op_view_get(b, 0, k));
@@ -346,13 +352,20 @@ static void check_in_place(const bench *t)
     op_set_free(&got);
 }
 
+/* Whether a case depends on how images form lanes. */
+static bool walks_lanes(const op_case *c)
+{
+    bool per_lane = (c->op == UM_OP_BN_COEF || c->op == UM_OP_BN_BWD_APPLY) && c->attr.bn.per_lane;
+    return um_op_table[c->op].flags & UM_OPF_S || per_lane;
+}
+
 static void check_grouping(const bench *t)
 {
     const um_batch *b = &t->first.batch;
     bool batched = false;
     for (int i = 0; i < SET_OPERANDS; i++)
         batched |= case_operand_at(t->c, i)->batched;
-    if (um_op_table[t->c->op].flags & UM_OPF_S) {
+    if (walks_lanes(t->c)) {
         if (b->lane_begin[CASE_LANES / 2] > 0 && b->lane_begin[CASE_LANES / 2] < b->lane_begin[CASE_LANES])
             check_two_ranks(t);
     } else if (batched) {

@@ -29,10 +29,16 @@ grid: { ranks_per_cell = $3; datasets = ( { name = "tiny"; path = "$1"; } );
 EOF
 }
 
+# foreign_claim FILE: as if somebody on another machine were at work.
+foreign_claim() { printf '%s\n' host=elsewhere boot=1 space=1 pid=1 start=1 job= cluster= since= end=1 >"$1"; }
+
 # everything DIR: "KEY HASH" of every cell, and of the images of every released dataset.
 everything() {
     science "$1"
     for f in "$1"/protected/*.result.h5; do
         echo "$(basename "$f") $(sha256sum <"${f%.result.h5}.h5")"
+    done
+    for f in "$1"/protected/*.utility.h5; do
+        [ ! -e "$f" ] || echo "$(basename "$f") $("$probe" attr "$f" science_sha256)"
     done
 }

@@ -35,6 +35,30 @@ for signal in USR1 TERM; do
 done
 holds err "resumed after"
 
+# the same while all wait for somebody else, between cells and at the end of the sweep, also when the rank that is told belongs to no
+# group (2) or only follows (1)
+cp -r alone late
+utility=$(basename "$(find late -name '*.utility.h5')")
+rm "late/protected/$utility"
+mkdir -p early/protected
+foreign_claim "early/protected/${utility%%.*}.lease.1"
+foreign_claim "late/protected/${utility%%.*}.lease_unet.1"
+for dir in early late; do
+    for rank in 2 1; do
+        begin $dir 3 0 --set run.deadline_s=60
+        for _ in $(seq 600); do grep -q 'waiting for' err && break; sleep 0.05; done
+        holds err "waiting for"
+        kill -USR1 "$(child $pid $rank)"
+        start=$(date +%s)
+        ended 75
+        [ $(($(date +%s) - start)) -lt 15 ] || fail "it took $(($(date +%s) - start)) s to stop"
+        holds err "stopped by another rank"
+    done
+done
+rm "late/protected/${utility%%.*}.lease_unet.1"
+expect 0 ranks 3 "$umed" grid g.cfg -o late
+same "$(everything late)" "$(cat alone.txt)" "after stops at the end"
+
 # a time limit, as often as it takes
 rc=75 runs=0
 while [ $rc = 75 ] && [ $runs -lt 20 ]; do

@@ -74,9 +74,10 @@ static bool power_of_two(int n)
     return (n & (n - 1)) == 0;
 }
 
-static void ordered(const char *model, bool dice_batch)
+static void ordered(const char *model, bool dice_batch, bool bn_per_lane)
 {
-    um_spread alone = {.lanes = LANES}, together = {.lanes = LANES, .comm = world};
+    um_spread alone = {.lanes = LANES, .bn_per_lane = bn_per_lane}, together = alone;
+    together.comm = world;
     um_segmenter *a = make(model, &alone, dice_batch, 1e-2), *t = make(model, &together, dice_batch, 1e-2);
     char own[65], shared[65];
     for (int k = 0; k < STEPS; k++) {
@@ -98,8 +99,13 @@ static void ordered(const char *model, bool dice_batch)
 
 static void ordered_trainings_are_equal(void **state)
 {
-    ordered(*state, false);
-    ordered(*state, true);
+    ordered(*state, false, false);
+    ordered(*state, true, false);
+}
+
+static void statistics_per_lane_are_equal(void **state)
+{
+    ordered(*state, false, true);
 }
 
 static void fast_trainings_are_close(void **state)
@@ -176,6 +182,8 @@ int main(void)
         {"ordered attention_unet", ordered_trainings_are_equal, NULL, NULL, "attention_unet"},
         {"ordered transunet", ordered_trainings_are_equal, NULL, NULL, "transunet"},
         {"ordered cdc_unet", ordered_trainings_are_equal, NULL, NULL, "cdc_unet"},
+        {"ordered unet, statistics per lane", statistics_per_lane_are_equal, NULL, NULL, "unet"},
+        {"ordered cdc_unet, statistics per lane", statistics_per_lane_are_equal, NULL, NULL, "cdc_unet"},
         {"fast unet", fast_trainings_are_close, NULL, NULL, "unet"},
     };
     return cmocka_run_group_tests(tests, open_world, close_world);

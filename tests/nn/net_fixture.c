@@ -55,6 +55,7 @@ static void build_graph(test_net *net)
     const um_seg_attr loss = {.w_ce = 1, .w_dice = 1, .smooth = 1e-5};
     assert_ok(um_model_find(&model, s->model));
     assert_ok(um_graph_create(&net->graph, s->real, s->max_batch));
+    net->graph->bn_per_lane = s->bn_per_lane;
     um_aux_heads aux = {0};
     um_net in_graph = {net->graph, net->params, !s->frozen, s->bn, &aux};
     assert_ok(um_graph_input(net->graph, &net->x, "image", s->h, s->w, s->config.in_ch));

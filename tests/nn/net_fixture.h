@@ -22,6 +22,7 @@ typedef struct net_spec {
     um_model_config config;
     int64_t h, w, max_batch;
     um_bn_mode bn;
+    bool bn_per_lane; /* um_graph.bn_per_lane */
     bool frozen;   /* no weight gradients; then wants_dx must be set */
     bool wants_dx; /* the gradient of the images too */
     bool clear_of_kinks; /* BatchNorm keeps activations away from zero, for finite differences */

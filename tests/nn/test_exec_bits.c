@@ -9,6 +9,7 @@
 enum { SIDE = 32, PIXELS = SIDE * SIDE, IMAGES = 8, LANES = 4, NARROW = 4, WIDE = 16 };
 
 static double images[IMAGES * PIXELS], masks[IMAGES * PIXELS];
+static bool bn_per_lane; /* of the nets that follow */
 
 static int make_images(void **state)
 {
@@ -22,7 +23,7 @@ static void open_net(test_net *net, const char *model, int64_t width, um_dtype r
     um_model_config config = net_config(width, 1, 1);
     config.dropout = 0.1;
     net_create(net, &(net_spec){.model = model, .backend = "cpu", .real = real, .config = config, .h = SIDE,
-                                .w = SIDE, .max_batch = max_batch, .bn = bn, .wants_dx = true, .seed = 9});
+                                .w = SIDE, .max_batch = max_batch, .bn = bn, .bn_per_lane = bn_per_lane, .wants_dx = true, .seed = 9});
 }
 
 static void feed(test_net *net, int64_t first, int64_t n)
@@ -260,6 +261,13 @@ static void ranks_continue_the_tree(void **state)
     }
 }
 
+static void ranks_keep_lanes_to_themselves(void **state)
+{
+    bn_per_lane = true;
+    ranks_continue_the_tree(state);
+    bn_per_lane = false;
+}
+
 /* Lanes are part of the result: without this the tests above could compare two wrong trees. */
 static void lanes_change_last_bits_only(void **state)
 {
@@ -304,6 +312,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         BOTH(threads_do_not_matter),        BOTH(maximum_batch_does_not_matter), BOTH(earlier_batches_do_not_matter),
         BOTH(images_do_not_see_each_other), BOTH(ranks_continue_the_tree),       BOTH(lanes_change_last_bits_only),
+        BOTH(ranks_keep_lanes_to_themselves),
         BOTH(refuses_what_does_not_fit),    OTHERS(threads_do_not_matter),       OTHERS(images_do_not_see_each_other),
         {"ranks_continue_the_tree (attention_unet)", ranks_continue_the_tree, NULL, NULL, "attention_unet"},
         {"ranks_continue_the_tree (unetpp)", ranks_continue_the_tree, NULL, NULL, "unetpp"},

@@ -16,6 +16,7 @@ typedef struct grad_case {
     int probes;
     bool deep;
     double dropout;
+    bool bn_per_lane;
 } grad_case;
 
 static void make_net(test_net *net, const grad_case *k, um_bn_mode bn, const double *x, const double *y)
@@ -24,7 +25,7 @@ static void make_net(test_net *net, const grad_case *k, um_bn_mode bn, const dou
     config.up = k->up, config.bias = k->bias, config.cdc = k->cdc;
     config.deep_supervision = k->deep, config.dropout = k->dropout;
     net_create(net, &(net_spec){.model = k->model, .backend = "cpu", .real = UM_F64, .config = config, .h = k->h, .w = k->w,
-                                .max_batch = BATCH, .bn = bn, .wants_dx = true, .clear_of_kinks = true, .seed = 8});
+                                .max_batch = BATCH, .bn = bn, .bn_per_lane = k->bn_per_lane, .wants_dx = true, .clear_of_kinks = true, .seed = 8});
     net_upload(net, net->x, x, BATCH);
     net_upload(net, net->y, y, BATCH);
 }
@@ -69,7 +70,7 @@ static void gradients_match(void **state)
 int main(void)
 {
     static const um_cdc dual = {UM_CDC_DUAL, 0.7, 0.25}, theta = {UM_CDC_THETA, 0.7, 0.25}, none = {UM_CDC_NONE, 0, 0};
-    static grad_case cases[10];
+    static grad_case cases[11];
     cases[0] = (grad_case){"unet", 32, 32, 1, UM_UP_CONVT, false, none, UM_BN_TRAIN, 30};
     cases[1] = (grad_case){"cdc_unet", 32, 32, 1, UM_UP_CONVT, false, dual, UM_BN_TRAIN, 30};
     cases[2] = (grad_case){"cdc_unet", 32, 32, 1, UM_UP_CONVT, false, theta, UM_BN_BATCH, 8};
@@ -80,6 +81,7 @@ int main(void)
     cases[7] = (grad_case){"unetpp", 33, 18, 1, UM_UP_CONVT, false, none, UM_BN_BATCH, 3};
     cases[8] = (grad_case){"attention_unet", 32, 35, 1, UM_UP_CONVT, false, none, UM_BN_BATCH, 6};
     cases[9] = (grad_case){"transunet", 32, 32, 1, UM_UP_CONVT, false, none, UM_BN_TRAIN, 4, .dropout = 0.1};
+    cases[10] = (grad_case){"cdc_unet", 32, 33, 1, UM_UP_CONVT, false, dual, UM_BN_TRAIN, 8, .bn_per_lane = true};
     const struct CMUnitTest tests[] = {
         {"unet", gradients_match, NULL, NULL, &cases[0]},
         {"cdc_unet", gradients_match, NULL, NULL, &cases[1]},
@@ -91,6 +93,7 @@ int main(void)
         {"unetpp at 33x18", gradients_match, NULL, NULL, &cases[7]},
         {"attention_unet at 32x35", gradients_match, NULL, NULL, &cases[8]},
         {"transunet with dropout", gradients_match, NULL, NULL, &cases[9]},
+        {"cdc_unet, statistics per lane", gradients_match, NULL, NULL, &cases[10]},
     };
     um_threads_set(1);
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -26,7 +26,7 @@ void um_ref_batch_sum(const um_op_call *call)
 {
     const um_view *s = &call->in[0], *t = &call->out[0];
     REF_FOR(t, a, b, c, k) *ref_at(t, a, b, c, k) = 0;
-    REF_FOR(s, i, r, c, k) *ref_at(t, 0, 0, 0, k) += *ref_at(s, i, r, c, k);
+    REF_FOR(s, i, r, c, k) *ref_at(t, 0, 0, c, k) += *ref_at(s, i, r, c, k);
 }
 
 /* Dice loss from {CE, py, p, y, pp} over n pixels; class 0 is p -> 1-p, y -> 1-y. */

@@ -72,6 +72,7 @@ until_true() {
         sleep 0.05
     done
 }
+runs() { [ "$(squeue -h -j "$1" -o %T 2>/dev/null)" = RUNNING ]; }
 logged() { grep -qs -- "$2" "$1"; }
 
 # rank_of JOB RANK: its process, by the environment that srun gave it. umed starts itself once more through /proc/self/exe, after
@@ -102,7 +103,7 @@ end_rank() {
 # its other cell, and then waits, however fast this machine is; until let_go.
 hold() {
     mkdir -p "$1/protected"
-    printf '%s\n' host=elsewhere boot=1 space=1 pid=1 start=1 job=other end=1 >"$1/protected/$item.lease.1"
+    printf '%s\n' host=elsewhere boot=1 space=1 pid=1 start=1 job=other cluster=other since= end=1 >"$1/protected/$item.lease.1"
 }
 let_go() { rm "$1/protected/$item.lease.1"; }
 
@@ -205,6 +206,21 @@ case_killed_early() {
     holds "umed-grid-$id.log" 'requeued: a rank died (exit code 137) before anything was saved'
     same "$(field "$id" Restarts)" 1 "requeues"
     same "$(science out)" "$(grep -Ff <(ls out/cells) ../once.txt)" "results"
+}
+
+# A claim of a job of another machine holds while that job runs, and no longer; its age would be waited for for ten minutes.
+case_ended_job() {
+    submit "${one[@]}" -o owner.log --wrap 'sleep 300'
+    local owner=$id
+    until_true 100 runs "$owner"
+    hold out
+    sed -i "s/^job=.*/job=$owner/; s/^cluster=.*/cluster=umedtest/" "out/protected/$item.lease.1"
+    submit "${one[@]}" "$scripts/grid.sbatch" ../g.cfg -o out --log-level info
+    until_true 200 logged "umed-grid-$id.log" 'waiting for'
+    scancel "$owner"
+    ends "$id" 120 "1 COMPLETED"
+    holds "umed-grid-$id.log" "job $owner, which held a claim, does not run any more"
+    undisturbed out
 }
 
 # Several ranks on two nodes: one is killed, all of them are started again.

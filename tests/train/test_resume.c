@@ -1,4 +1,5 @@
 /* Exact restart: a training that was stopped, saved and loaded ends in the bits of one that was left alone. */
+#include "base/clock.h"
 #include "train/train_fixture.h"
 
 enum { SIDE = 32, IMAGES = 10, BATCH = 4, EPOCHS = 3 };
@@ -94,6 +95,84 @@ static void anothers_checkpoint_is_left_alone(void **state)
     assert_ok(um_params_sha256(net->params, after));
     assert_string_equal(before, after);
     assert_int_equal(net->params->adam_step, 1);
+    um_segmenter_free(net);
+    um_backend_free(b);
+}
+
+/* However short the interval that was asked for, the next save waits until the last one was at most 2 % of the time. */
+static void saves_take_little_of_the_time(void **state)
+{
+    (void)state;
+    um_backend *b = NULL;
+    um_segmenter *net = NULL;
+    um_curves curves = {0};
+    um_saver saver;
+    assert_ok(um_backend_create(&b, "cpu", UM_F32));
+    small_segmenter(&net, b, "unet", SIDE, 1e-2, 1);
+    um_training_state s = {.fingerprint = "mine", .n_nets = 1, .net_name = {"model"}, .net = {net->params}, .curves = &curves};
+    um_saver_set(&saver, &s, NULL, at("state.h5"), 0, "test");
+    assert_ok(um_saver_pause(&saver));
+    assert_true(um_file_exists(at("state.h5"))); /* nothing is known of the cost yet */
+    assert_true(saver.cost_s > 0 && saver.cost_s < 60);
+    unlink(at("state.h5"));
+    saver.cost_s = 100;
+    saver.saved_at = um_now() - 4990;
+    assert_ok(um_saver_pause(&saver));
+    assert_false(um_file_exists(at("state.h5")));
+    saver.saved_at = um_now() - 5000;
+    assert_ok(um_saver_pause(&saver));
+    assert_true(um_file_exists(at("state.h5")));
+    assert_true(saver.cost_s < 60); /* as measured, again */
+    unlink(at("state.h5"));
+    saver.every_s = 1e6;
+    saver.saved_at = um_now() - 9e5;
+    assert_ok(um_saver_pause(&saver));
+    assert_false(um_file_exists(at("state.h5")));
+    um_stop_request();
+    assert_int_equal(um_saver_pause(&saver), UM_E_STOPPED); /* what is asked for now does not wait */
+    assert_true(um_file_exists(at("state.h5")));
+    um_segmenter_free(net);
+    um_backend_free(b);
+}
+
+/* A newest checkpoint that cannot be read costs the time since the one before it. */
+static void the_generation_before_is_there(void **state)
+{
+    (void)state;
+    um_backend *b = NULL;
+    um_segmenter *net = NULL;
+    um_curves curves = {0};
+    um_saver saver;
+    um_text old = {0};
+    bool found = false;
+    assert_ok(um_backend_create(&b, "cpu", UM_F32));
+    small_segmenter(&net, b, "unet", SIDE, 1e-2, 1);
+    um_training_state s = {.fingerprint = "mine", .n_nets = 1, .net_name = {"model"}, .net = {net->params}, .curves = &curves};
+    um_saver_set(&saver, &s, NULL, at("state.h5"), 0, "test");
+    for (int64_t k = 1; k <= 3; k++) {
+        s.progress.step = k;
+        assert_ok(um_saver_save(&saver));
+    }
+    assert_ok(um_text_add(&old, "%s.old", at("state.h5")));
+    assert_true(um_file_exists(um_text_get(&old)));
+    assert_int_equal(truncate(at("state.h5"), 1000), 0);
+    um_log_set_level(UM_LOG_ERROR);
+    assert_ok(um_saver_resume(&saver, NULL, &found));
+    assert_true(found);
+    assert_int_equal(s.progress.step, 2);
+    assert_int_equal(truncate(um_text_get(&old), 1000), 0);
+    assert_int_equal(um_saver_resume(&saver, NULL, &found), UM_E_DATA);
+    unlink(at("state.h5")); /* killed between the two renames */
+    s.progress.step = 9;
+    unlink(um_text_get(&old));
+    assert_ok(um_saver_save(&saver));
+    assert_int_equal(rename(at("state.h5"), um_text_get(&old)), 0);
+    s.progress.step = 0;
+    assert_ok(um_saver_resume(&saver, NULL, &found));
+    assert_int_equal(s.progress.step, 9);
+    um_saver_remove(at("state.h5"));
+    assert_false(um_file_exists(um_text_get(&old)));
+    um_text_free(&old);
     um_segmenter_free(net);
     um_backend_free(b);
 }
@@ -249,6 +328,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         FIXTURE_TEST(five_and_five_are_ten),
+        FIXTURE_TEST(saves_take_little_of_the_time),
+        FIXTURE_TEST(the_generation_before_is_there),
         FIXTURE_TEST(anothers_checkpoint_is_left_alone),
         FIXTURE_TEST(stopped_fits_end_the_same),
         FIXTURE_TEST(a_fit_is_its_steps),

@@ -6,11 +6,27 @@
 #include "kernels/cpu/span.h"
 
 /* Rows of coef. */
-enum { COEF_MEAN, COEF_R, COEF_A, COEF_B };
+enum { COEF_MEAN, COEF_R, COEF_A, COEF_B, COEF_ROWS };
 
-static const real *coef_row(const um_view *coef, int row)
+/* The rows [COEF_ROWS][C] of an image: its own where statistics are per lane. */
+static const real *coef_of(const um_view *coef, int64_t image)
 {
-    return (const real *)coef->data + row * coef->c;
+    return (const real *)coef->data + (coef->n > 1 ? image : 0) * COEF_ROWS * coef->c;
+}
+
+/* Pixels that share coefficients, in a row: those of an image, or all. */
+static int64_t shared_pixels(const um_op_call *call, const um_view *x)
+{
+    return call->attr.bn.per_lane ? x->h * x->w : um_view_pixels(x);
+}
+
+/* Element k of the sums of single images, over the images of a lane. */
+static double lane_sum(const um_batch *batch, int lane, const um_view *s, int64_t k)
+{
+    double sum = 0;
+    for (int64_t i = batch->lane_begin[lane]; i < batch->lane_begin[lane + 1]; i++)
+        sum += ((const double *)s->data)[i * 2 * s->c + k];
+    return sum;
 }
 
 /* Without relu nothing lies below the floor. */
@@ -79,6 +95,10 @@ static void stats_block(const um_op_call *call, int64_t begin, int64_t end, doub
 um_status UM_FN(um_cpu_bn_stats)(const um_op_call *call)
 {
     int64_t width = 2 * call->in[0].c;
+    if (call->attr.bn.per_lane) {
+        um_block_image_sums(call, &call->in[0], width, stats_block, call->out[0].data);
+        return UM_OK;
+    }
     double *lanes = um_block_lane_sums(call, &call->in[0], width, stats_block);
     um_tree_sum_f64(lanes, call->batch->n_lanes, width);
     memcpy(call->out[0].data, lanes, (size_t)width * sizeof *lanes);
@@ -90,23 +110,51 @@ static void update_running(real *running, double batch, double momentum)
     *running = (real)((1 - momentum) * (double)*running + momentum * batch);
 }
 
+static void put_coef(const um_op_call *call, real *coef, int64_t k, double mean, double var)
+{
+    const real *gamma = call->in[1].data, *beta = call->in[2].data;
+    int64_t c = call->out[0].c;
+    double r = 1 / sqrt(var + call->attr.bn.eps), a = (double)gamma[k] * r;
+    coef[COEF_MEAN * c + k] = (real)mean;
+    coef[COEF_R * c + k] = (real)r;
+    coef[COEF_A * c + k] = (real)a;
+    coef[COEF_B * c + k] = (real)((double)beta[k] - mean * a);
+}
+
+static void coef_per_lane(const um_op_call *call)
+{
+    const um_view *s = &call->in[0];
+    const um_batch *batch = call->batch;
+    int64_t c = s->c, size = COEF_ROWS * c;
+    for (int l = 0; l < batch->n_lanes; l++) {
+        int64_t begin = batch->lane_begin[l], end = batch->lane_begin[l + 1];
+        double m = (double)((end - begin) * call->attr.bn.hw);
+        real *coef = (real *)call->out[0].data + begin * size;
+        for (int64_t k = 0; begin < end && k < c; k++) {
+            double mean = lane_sum(batch, l, s, k) / m;
+            put_coef(call, coef, k, mean, fmax(lane_sum(batch, l, s, c + k) / m - mean * mean, 0));
+        }
+        for (int64_t i = begin + 1; i < end; i++)
+            memcpy(coef + (i - begin) * size, coef, (size_t)size * sizeof *coef);
+    }
+}
+
 um_status UM_FN(um_cpu_bn_coef)(const um_op_call *call)
 {
+    if (call->attr.bn.per_lane) {
+        coef_per_lane(call);
+        return UM_OK;
+    }
     const double *s = call->in[0].data;
-    const real *gamma = call->in[1].data, *beta = call->in[2].data;
     const real *mean_in = call->in[3].data, *var_in = call->in[4].data;
-    real *coef = call->out[0].data, *run_mean = call->out[1].data, *run_var = call->out[2].data;
+    real *run_mean = call->out[1].data, *run_var = call->out[2].data;
     bool eval = call->attr.bn.eval;
     double m = (double)(call->batch->n_total * call->attr.bn.hw), momentum = call->attr.bn.momentum;
     int64_t c = call->out[0].c;
     for (int64_t k = 0; k < c; k++) {
         double mean = eval ? (double)mean_in[k] : s[k] / m;
         double var = eval ? (double)var_in[k] : fmax(s[c + k] / m - mean * mean, 0);
-        double r = 1 / sqrt(var + call->attr.bn.eps), a = (double)gamma[k] * r;
-        coef[COEF_MEAN * c + k] = (real)mean;
-        coef[COEF_R * c + k] = (real)r;
-        coef[COEF_A * c + k] = (real)a;
-        coef[COEF_B * c + k] = (real)((double)beta[k] - mean * a);
+        put_coef(call, call->out[0].data, k, mean, var);
         if (!eval && run_mean)
             update_running(&run_mean[k], mean, momentum);
         if (!eval && run_var)
@@ -117,7 +165,8 @@ um_status UM_FN(um_cpu_bn_coef)(const um_op_call *call)
 
 typedef struct apply_pass {
     columns grid;
-    const um_view *x, *coef, *y;
+    const um_view *x, *y;
+    const real *coef; /* rows */
     real lowest;
 } apply_pass;
 
@@ -130,8 +179,8 @@ UM_INLINE void apply_column(const void *context, column at)
     int64_t x_step = p->grid.fold * p->x->ld, y_step = p->grid.fold * p->y->ld;
     vreal a[MAX_VECTORS], b[MAX_VECTORS], lowest = v_set(p->lowest);
     for (int i = 0; i < at.vectors; i++) {
-        a[i] = column_coef(p->grid, at, i, coef_row(p->coef, COEF_A));
-        b[i] = column_coef(p->grid, at, i, coef_row(p->coef, COEF_B));
+        a[i] = column_coef(p->grid, at, i, p->coef + COEF_A * p->grid.c);
+        b[i] = column_coef(p->grid, at, i, p->coef + COEF_B * p->grid.c);
     }
     for (int64_t r = 0; r < at.rows; r++, y += y_step, x += x_step)
         for (int i = 0; i < at.vectors; i++) {
@@ -143,8 +192,13 @@ UM_INLINE void apply_column(const void *context, column at)
 static void apply_span(const um_op_call *call, int64_t begin, int64_t end)
 {
     const um_view *x = &call->in[0], *y = &call->out[0];
-    apply_pass p = {columns_of(x->c, um_view_dense(x) && um_view_dense(y)), x, &call->in[1], y, relu_floor(call)};
-    columns_visit(p.grid, begin, end, MAX_VECTORS, apply_column, &p);
+    apply_pass p = {.grid = columns_of(x->c, um_view_dense(x) && um_view_dense(y)), .x = x, .y = y, .lowest = relu_floor(call)};
+    for (int64_t shared = shared_pixels(call, x), stop; begin < end; begin = stop) {
+        int64_t owner = begin / shared;
+        stop = min64(end, (owner + 1) * shared);
+        p.coef = coef_of(&call->in[1], owner);
+        columns_visit(p.grid, begin, stop, MAX_VECTORS, apply_column, &p);
+    }
 }
 
 um_status UM_FN(um_cpu_bn_apply)(const um_op_call *call)
@@ -161,7 +215,8 @@ um_status UM_FN(um_cpu_bn_bwd_sums_prepare)(const um_op_call *call, size_t *byte
 
 typedef struct bwd_sums_pass {
     columns grid;
-    const um_view *dy, *x, *coef;
+    const um_view *dy, *x;
+    const real *coef; /* rows */
     double *sums; /* of g, of g*(x - mean); the factor r of xh follows once per block */
     real lowest;
 } bwd_sums_pass;
@@ -175,9 +230,9 @@ UM_INLINE void bwd_sums_column(const void *context, column at)
     vreal a[2], b[2], lowest = v_set(p->lowest);
     v_wide minus_mean[2], s0[2], s1[2];
     for (int i = 0; i < at.vectors; i++) {
-        a[i] = column_coef(p->grid, at, i, coef_row(p->coef, COEF_A));
-        b[i] = column_coef(p->grid, at, i, coef_row(p->coef, COEF_B));
-        minus_mean[i] = v_widen(-column_coef(p->grid, at, i, coef_row(p->coef, COEF_MEAN)));
+        a[i] = column_coef(p->grid, at, i, p->coef + COEF_A * p->grid.c);
+        b[i] = column_coef(p->grid, at, i, p->coef + COEF_B * p->grid.c);
+        minus_mean[i] = v_widen(-column_coef(p->grid, at, i, p->coef + COEF_MEAN * p->grid.c));
         s0[i] = v_wide_load(to + i * VL, at.lanes);
         s1[i] = v_wide_load(to + p->grid.width + i * VL, at.lanes);
     }
@@ -197,20 +252,24 @@ UM_INLINE void bwd_sums_column(const void *context, column at)
 
 static void bwd_sums_block(const um_op_call *call, int64_t begin, int64_t end, double *part)
 {
-    const um_view *dy = &call->in[0], *x = &call->in[1], *coef = &call->in[2];
+    const um_view *dy = &call->in[0], *x = &call->in[1];
     double buffer[2 * VL];
-    bwd_sums_pass p = {columns_of(x->c, um_view_dense(x) && um_view_dense(dy)), dy, x, coef, .lowest = relu_floor(call)};
+    bwd_sums_pass p = {columns_of(x->c, um_view_dense(x) && um_view_dense(dy)), dy, x, coef_of(&call->in[2], begin / shared_pixels(call, x)),
+                       .lowest = relu_floor(call)};
     p.sums = columns_sums(p.grid, part, buffer, 2);
     columns_visit(p.grid, begin, end, 2, bwd_sums_column, &p);
     columns_fold(p.grid, part, p.sums, 2);
-    const real *r = coef_row(coef, COEF_R);
     for (int64_t k = 0; k < x->c; k++)
-        part[x->c + k] *= (double)r[k];
+        part[x->c + k] *= (double)p.coef[COEF_R * x->c + k];
 }
 
 um_status UM_FN(um_cpu_bn_bwd_sums)(const um_op_call *call)
 {
     int64_t width = 2 * call->in[0].c;
+    if (call->attr.bn.per_lane) {
+        um_block_image_sums(call, &call->in[0], width, bwd_sums_block, call->out[0].data);
+        return UM_OK;
+    }
     double *lanes = um_block_lane_sums(call, &call->in[0], width, bwd_sums_block);
     if (call->out[1].data)
         memcpy(call->out[1].data, lanes_rounded_sum(lanes, call->batch->n_lanes, width), (size_t)width * sizeof(real));
@@ -233,28 +292,47 @@ um_status UM_FN(um_cpu_bn_bwd_param)(const um_op_call *call)
 
 um_status UM_FN(um_cpu_bn_bwd_apply_prepare)(const um_op_call *call, size_t *bytes)
 {
-    *bytes = 2 * (size_t)call->in[1].c * sizeof(real);
+    *bytes = 2 * (size_t)(call->in[2].n * call->in[1].c) * sizeof(real);
     return UM_OK;
 }
 
-/* dx = a*g + k1*(x - mean) + k0 with k1 = -a*r*s1/m, k0 = -a*s0/m; both rows go to the workspace. */
+/* dx = a*g + k1*(x - mean) + k0 with k1 = -a*r*s1/m, k0 = -a*s0/m. */
+static void put_shift(real *k0, real *k1, real a, real r, double s0, double s1, double m)
+{
+    *k1 = (real)(-(double)a * (double)r * s1 / m);
+    *k0 = (real)(-(double)a * s0 / m);
+}
+
+/* Rows k1 and k0 in the workspace: of all, or of every image. */
 static void bwd_apply_coef(const um_op_call *call)
 {
-    const um_view *x = &call->in[1], *coef = &call->in[2];
-    const double *s = call->attr.bn.eval ? NULL : call->in[3].data;
-    const real *a = coef_row(coef, COEF_A), *r = coef_row(coef, COEF_R);
-    double m = (double)(call->batch->n_total * x->h * x->w);
-    real *k1 = call->workspace, *k0 = k1 + x->c;
-    for (int64_t k = 0; k < x->c; k++) {
-        k1[k] = s ? (real)(-(double)a[k] * (double)r[k] * s[x->c + k] / m) : 0;
-        k0[k] = s ? (real)(-(double)a[k] * s[k] / m) : 0;
+    const um_view *x = &call->in[1], *coef = &call->in[2], *s = &call->in[3];
+    const um_batch *batch = call->batch;
+    bool per_lane = call->attr.bn.per_lane;
+    int64_t c = x->c, hw = x->h * x->w;
+    real *rows = call->workspace;
+    if (call->attr.bn.eval || !s->data) {
+        memset(rows, 0, 2 * (size_t)(coef->n * c) * sizeof *rows);
+        return;
+    }
+    for (int l = 0; l < (per_lane ? batch->n_lanes : 1); l++) {
+        int64_t begin = per_lane ? batch->lane_begin[l] : 0, end = per_lane ? batch->lane_begin[l + 1] : 1;
+        double m = (double)((per_lane ? end - begin : batch->n_total) * hw);
+        const double *all = s->data;
+        for (int64_t i = begin; i < end; i++) {
+            const real *a = coef_of(coef, i) + COEF_A * c, *r = coef_of(coef, i) + COEF_R * c;
+            real *k1 = rows + i * 2 * c, *k0 = k1 + c;
+            for (int64_t k = 0; k < c; k++)
+                put_shift(&k0[k], &k1[k], a[k], r[k], per_lane ? lane_sum(batch, l, s, k) : all[k],
+                          per_lane ? lane_sum(batch, l, s, c + k) : all[c + k], m);
+        }
     }
 }
 
 typedef struct bwd_apply_pass {
     columns grid;
-    const um_view *dy, *x, *coef, *dx;
-    const real *k1, *k0;
+    const um_view *dy, *x, *dx;
+    const real *coef, *k1, *k0; /* rows */
     real lowest;
     bool accumulate;
 } bwd_apply_pass;
@@ -268,9 +346,9 @@ UM_INLINE void bwd_apply_column(const void *context, column at)
     vreal mean[MAX_VECTORS], a[MAX_VECTORS], b[MAX_VECTORS], k1[MAX_VECTORS], k0[MAX_VECTORS], lowest = v_set(p->lowest);
     bool accumulate = p->accumulate;
     for (int i = 0; i < at.vectors; i++) {
-        mean[i] = column_coef(p->grid, at, i, coef_row(p->coef, COEF_MEAN));
-        a[i] = column_coef(p->grid, at, i, coef_row(p->coef, COEF_A));
-        b[i] = column_coef(p->grid, at, i, coef_row(p->coef, COEF_B));
+        mean[i] = column_coef(p->grid, at, i, p->coef + COEF_MEAN * p->grid.c);
+        a[i] = column_coef(p->grid, at, i, p->coef + COEF_A * p->grid.c);
+        b[i] = column_coef(p->grid, at, i, p->coef + COEF_B * p->grid.c);
         k1[i] = column_coef(p->grid, at, i, p->k1);
         k0[i] = column_coef(p->grid, at, i, p->k0);
     }
@@ -287,10 +365,16 @@ UM_INLINE void bwd_apply_column(const void *context, column at)
 static void bwd_apply_span(const um_op_call *call, int64_t begin, int64_t end)
 {
     const um_view *dy = &call->in[0], *x = &call->in[1], *dx = &call->out[0];
-    const real *k1 = call->workspace;
-    bwd_apply_pass p = {columns_of(x->c, um_view_dense(x) && um_view_dense(dy) && um_view_dense(dx)), dy, x, &call->in[2], dx, k1,
-                        k1 + x->c, relu_floor(call), call->accumulate};
-    columns_visit(p.grid, begin, end, MAX_VECTORS, bwd_apply_column, &p);
+    bwd_apply_pass p = {.grid = columns_of(x->c, um_view_dense(x) && um_view_dense(dy) && um_view_dense(dx)), .dy = dy, .x = x, .dx = dx,
+                        .lowest = relu_floor(call), .accumulate = call->accumulate};
+    for (int64_t shared = shared_pixels(call, x), stop; begin < end; begin = stop) {
+        int64_t owner = begin / shared;
+        stop = min64(end, (owner + 1) * shared);
+        p.coef = coef_of(&call->in[2], owner);
+        p.k1 = (const real *)call->workspace + owner * 2 * x->c;
+        p.k0 = p.k1 + x->c;
+        columns_visit(p.grid, begin, stop, MAX_VECTORS, bwd_apply_column, &p);
+    }
 }
 
 um_status UM_FN(um_cpu_bn_bwd_apply)(const um_op_call *call)

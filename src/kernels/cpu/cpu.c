@@ -120,7 +120,8 @@ static bool needs_batch(um_op op)
 static bool lanes_fit(um_op op, const um_op_call *call)
 {
     const um_batch *b = call->batch;
-    if (!(um_op_table[op].flags & UM_OPF_S))
+    bool per_lane = (op == UM_OP_BN_COEF || op == UM_OP_BN_BWD_APPLY) && call->attr.bn.per_lane;
+    if (!(um_op_table[op].flags & UM_OPF_S) && !per_lane)
         return true;
     return b->n_lanes >= 1 && b->n_lanes <= UM_MAX_LANES && b->lane_begin[0] == 0 && b->lane_begin[b->n_lanes] == call->in[0].n;
 }

@@ -53,22 +53,21 @@ um_status UM_FN(um_cpu_channel_sum)(const um_op_call *call)
 static void batch_sum_block(const um_op_call *call, int64_t begin, int64_t end, double *part)
 {
     const um_view *s = &call->in[0];
-    (void)end; /* one pixel per image */
-    memcpy(part, (const double *)s->data + begin * s->ld, (size_t)s->c * sizeof *part);
+    memcpy(part, (const double *)s->data + begin * s->c, (size_t)((end - begin) * s->c) * sizeof *part); /* one image */
 }
 
 um_status UM_FN(um_cpu_batch_sum_prepare)(const um_op_call *call, size_t *bytes)
 {
-    *bytes = um_block_bytes(&call->in[0], call->in[0].c);
+    *bytes = um_block_bytes(&call->in[0], call->in[0].w * call->in[0].c);
     return UM_OK;
 }
 
 um_status UM_FN(um_cpu_batch_sum)(const um_op_call *call)
 {
-    int64_t c = call->in[0].c;
-    double *lanes = um_block_lane_sums(call, &call->in[0], c, batch_sum_block);
-    um_tree_sum_f64(lanes, call->batch->n_lanes, c);
-    memcpy(call->out[0].data, lanes, (size_t)c * sizeof *lanes);
+    int64_t width = call->in[0].w * call->in[0].c;
+    double *lanes = um_block_lane_sums(call, &call->in[0], width, batch_sum_block);
+    um_tree_sum_f64(lanes, call->batch->n_lanes, width);
+    memcpy(call->out[0].data, lanes, (size_t)width * sizeof *lanes);
     return UM_OK;
 }
 
