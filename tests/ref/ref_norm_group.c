@@ -21,6 +21,11 @@ static region region_of(const um_view *x, int64_t groups, int64_t r, int64_t c, 
         for (int64_t c = (q).c0; c < (q).c1; c++)                                                                              \
             for (int64_t k = (q).k0; k < (q).k1; k++)
 
+static bool is_first(const region *q, int64_t r, int64_t c, int64_t k)
+{
+    return r == q->r0 && c == q->c0 && k == q->k0;
+}
+
 static double region_size(const region *q)
 {
     return (double)((q->r1 - q->r0) * (q->c1 - q->c0) * (q->k1 - q->k0));
@@ -39,12 +44,18 @@ void um_ref_norm_fwd(const um_op_call *call)
     {
         region q = region_of(x, groups, r, c, k);
         double mean = 0, var = 0;
+        if (!is_first(&q, r, c, k))
+            continue;
         REGION_FOR(q, a, b, d) mean += *ref_at(x, i, a, b, d) / region_size(&q);
         REGION_FOR(q, a, b, d) var += pow(*ref_at(x, i, a, b, d) - mean, 2) / region_size(&q);
         double *s = (double *)(uintptr_t)stats_at(stats, groups, x, i, r, c, k);
         s[0] = mean;
         s[1] = 1 / sqrt(var + call->attr.norm.eps);
-        *ref_at(y, i, r, c, k) = *ref_at(&call->in[1], 0, 0, 0, k) * (*ref_at(x, i, r, c, k) - mean) * s[1] + *ref_at(&call->in[2], 0, 0, 0, k);
+        REGION_FOR(q, a, b, d)
+        {
+            double gamma = *ref_at(&call->in[1], 0, 0, 0, d), beta = *ref_at(&call->in[2], 0, 0, 0, d);
+            *ref_at(y, i, a, b, d) = gamma * (*ref_at(x, i, a, b, d) - mean) * s[1] + beta;
+        }
     }
 }
 
@@ -84,15 +95,20 @@ void um_ref_norm_bwd(const um_op_call *call)
     REF_FOR(x, i, r, c, k)
     {
         region q = region_of(x, groups, r, c, k);
-        double mean_g = 0, mean_gx = 0;
+        double mean_g = 0, mean_gx = 0, scale = stats_at(stats, groups, x, i, r, c, k)[1];
+        if (!is_first(&q, r, c, k))
+            continue;
         REGION_FOR(q, a, b, d)
         {
             double g = *ref_at(gamma, 0, 0, 0, d) * *ref_at(dy, i, a, b, d);
             mean_g += g / region_size(&q);
             mean_gx += g * normalised(x, stats, groups, i, a, b, d) / region_size(&q);
         }
-        double g = *ref_at(gamma, 0, 0, 0, k) * *ref_at(dy, i, r, c, k), scale = stats_at(stats, groups, x, i, r, c, k)[1];
-        *ref_at(dx, i, r, c, k) = scale * (g - mean_g - normalised(x, stats, groups, i, r, c, k) * mean_gx);
+        REGION_FOR(q, a, b, d)
+        {
+            double g = *ref_at(gamma, 0, 0, 0, d) * *ref_at(dy, i, a, b, d);
+            *ref_at(dx, i, a, b, d) = scale * (g - mean_g - normalised(x, stats, groups, i, a, b, d) * mean_gx);
+        }
     }
 }
 
