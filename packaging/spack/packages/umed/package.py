@@ -25,6 +25,7 @@ class Umed(CMakePackage):
     depends_on("libconfig")
     depends_on("libpng")
     depends_on("libjpeg-turbo")
+    depends_on("libzip")
     depends_on("cmocka", type="test")
     depends_on("openblas threads=none", type="test")
 
