@@ -3,7 +3,6 @@
 #include "bench/rounds.h"
 
 #include <math.h>
-#include <string.h>
 
 #include "base/clock.h"
 #include "base/mem.h"
@@ -123,12 +122,9 @@ done:
 static um_status check_weights(const learner *l, um_comm *comm)
 {
     um_status rc = UM_OK;
-    char own[UM_SHA256_HEX], first[UM_SHA256_HEX];
+    char own[UM_SHA256_HEX];
     UM_TRY(um_params_sha256(l->s->params, own));
-    memcpy(first, own, sizeof own);
-    UM_TRY(um_comm_bcast(comm, first, sizeof first, "weights after the measurement"));
-    rc = strcmp(own, first) == 0 ? UM_OK : um_fail(UM_E_NUMERIC, "the ranks' weights differ after steps that they took together");
-    UM_TRY(um_comm_agree(comm, rc));
+    UM_TRY(um_comm_same(comm, own, sizeof own, "weights after steps together"));
 done:
     return rc;
 }

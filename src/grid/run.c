@@ -3,6 +3,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/sha256.h"
 #include "base/signal.h"
 #include "grid/lease.h"
 #include "grid/tidy.h"
@@ -292,6 +293,21 @@ static um_status take_part(sweep_run *r)
     return rc;
 }
 
+/* Ranks tell each other the numbers of tasks: everybody's list must be the same. */
+static um_status check_tasks(const sweep_run *r)
+{
+    um_status rc = UM_OK;
+    um_text keys = {0};
+    char sha256[UM_SHA256_HEX];
+    for (int i = 0; i < r->n_tasks; i++)
+        UM_TRY(um_text_add(&keys, "%s\n", r->tasks[i].item >= 0 ? r->o->sweep->items[r->tasks[i].item].key : r->o->sweep->cells[r->tasks[i].cell].key));
+    um_sha256_of(um_text_get(&keys), keys.n, sha256);
+    UM_TRY(um_comm_same(r->world, sha256, sizeof sha256, "settings and datasets of the sweep"));
+done:
+    um_text_free(&keys);
+    return rc;
+}
+
 um_status um_sweep_execute(const um_sweep_run_options *o, um_sweep_tally *tally)
 {
     um_status rc = UM_OK;
@@ -301,6 +317,7 @@ um_status um_sweep_execute(const um_sweep_run_options *o, um_sweep_tally *tally)
     if (rc == UM_OK && um_comm_leads(r.world))
         rc = um_dir_make(o->dir, 0777);
     UM_TRY(um_comm_agree(r.world, rc));
+    UM_TRY(check_tasks(&r));
     rc = form_groups(&r);
     if (rc == UM_OK)
         rc = take_part(&r);

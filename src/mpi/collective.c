@@ -190,3 +190,20 @@ um_status um_comm_agree_at(um_comm *c, um_status outcome, int place)
 done:
     return rc;
 }
+
+um_status um_comm_same(um_comm *c, const void *data, size_t bytes, const char *what)
+{
+    um_status rc = UM_OK;
+    void *first = NULL;
+    if (um_comm_size(c) == 1)
+        return UM_OK;
+    UM_TRY(um_alloc(&first, bytes, 1));
+    memcpy(first, data, bytes);
+    UM_TRY(um_comm_bcast(c, first, bytes, what));
+    rc = memcmp(first, data, bytes) == 0 ? UM_OK : um_fail(UM_E_USAGE, "%s are not the same on %s and %s; do all nodes see the same program, "
+                                                           "settings and files?", what, um_comm_peer(c, c->rank), um_comm_peer(c, 0));
+    rc = um_comm_agree(c, rc);
+done:
+    um_free(first);
+    return rc;
+}

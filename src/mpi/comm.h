@@ -47,6 +47,9 @@ um_status um_comm_bcast(um_comm *c, void *data, size_t bytes, const char *what);
 um_status um_comm_gather(um_comm *c, void *data, const int64_t *count, size_t bytes, const char *what);
 um_status um_comm_any(um_comm *c, unsigned *flags); /* bitwise or over the ranks */
 
+/* UM_E_USAGE on every rank, naming one of them, when its bytes are not those of rank 0. what: "the weights at the start". */
+um_status um_comm_same(um_comm *c, const void *data, size_t bytes, const char *what);
+
 /* data[i] summed over the ranks by the tree of um_tree_sum (kernels/ops.h), one part per rank: ranks that hold aligned blocks of
  * lanes continue the tree over the lanes. Same bits on every rank. type: UM_F32 or UM_F64, in host memory. */
 um_status um_comm_sum(um_comm *c, void *data, um_dtype type, int64_t n, const char *what);

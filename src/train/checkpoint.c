@@ -10,6 +10,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/sha256.h"
 #include "base/signal.h"
 #include "io/checkpoint.h"
 #include "train/net_tensors.h"
@@ -272,10 +273,32 @@ done:
     return rc;
 }
 
+/* Ranks that begin with anything else than each other would train different networks without a word. */
+static um_status check_start(const um_saver *s)
+{
+    um_status rc = UM_OK;
+    um_text start = {0};
+    char sha256[65];
+    if (um_comm_size(s->comm) == 1)
+        return UM_OK;
+    for (int i = 0; i < s->state->n_nets; i++) {
+        UM_TRY(um_params_sha256(s->state->net[i], sha256));
+        UM_TRY(um_text_add(&start, "%s", sha256));
+    }
+    um_sha256_of(s->state->fingerprint, strlen(s->state->fingerprint), sha256);
+    UM_TRY(um_text_add(&start, "%s %lld %lld", sha256, (long long)s->state->progress.epoch, (long long)s->state->progress.step));
+    um_sha256_of(um_text_get(&start), start.n, sha256);
+    UM_TRY(um_comm_same(s->comm, sha256, sizeof sha256, "weights, settings and data at the start"));
+done:
+    um_text_free(&start);
+    return rc;
+}
+
 um_status um_saver_resume(um_saver *s, double *earlier_s, bool *found)
 {
     um_status rc = UM_OK;
     UM_TRY(load_together(s, found));
+    UM_TRY(check_start(s));
     if (*found)
         um_log(UM_LOG_INFO, "%s: resumed after %ld epochs and %ld steps", s->label, (long)s->state->progress.epoch,
                (long)s->state->progress.step);

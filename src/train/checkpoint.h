@@ -54,7 +54,8 @@ typedef struct um_saver {
 } um_saver;
 void um_saver_set(um_saver *s, um_training_state *state, um_comm *comm, const char *path, double every_s, const char *label);
 /* Goes on where the last run of this training left off; found: false when there is nothing to go on from. earlier_s: seconds that went in
- * before; may be NULL. Errors: those of um_training_load when both generations are broken. */
+ * before; may be NULL. Errors: those of um_training_load when both generations are broken; UM_E_USAGE when
+ * ranks do not start with the same weights, settings and data. */
 um_status um_saver_resume(um_saver *s, double *earlier_s, bool *found);
 um_status um_saver_save(um_saver *s);
 /* At a point from which the run could go on exactly: saves when it is time to. When a stop was asked for on any rank, saves and returns

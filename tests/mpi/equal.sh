@@ -27,6 +27,10 @@ same "$(cat err | grep -c 'start ')" 2 "tasks done twice"
 expect 0 ranks 4 "$umed" grid g1.cfg -o groups
 same "$(everything groups)" "$(cat alone.txt)" "four groups share cells and utilities"
 
+# ranks that do not read the same settings
+expect 64 timeout 120 "$mpiexec" --bind-to none -np 1 "$umed" grid g2.cfg -o apart : -np 1 "$umed" grid g2.cfg -o apart --set em.T=3
+holds err "settings and datasets of the sweep are not the same on rank 1"
+
 # statistics per lane: other numbers under other keys, which do not depend on the ranks either
 for n in 1 2 4; do
     expect 0 ranks $n "$umed" grid g$n.cfg -o lane$n --only protector=umed --set run.bn=lane

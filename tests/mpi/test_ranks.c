@@ -8,6 +8,7 @@
 #include "base/threads.h"
 #include "image/metric.h"
 #include "nn/net_fixture.h"
+#include "train/checkpoint.h"
 #include "train/ranks.h"
 #include "train/segmenter.h"
 
@@ -125,6 +126,32 @@ static void fast_trainings_are_close(void **state)
     um_segmenter_free(t);
 }
 
+/* A rank with other weights, or of another run, is found before the first step; everybody learns of it. */
+static void ranks_start_alike(void **state)
+{
+    (void)state;
+    int size = um_comm_size(world), rank = um_comm_rank(world);
+    um_spread together = {.lanes = LANES, .comm = world};
+    um_segmenter *s = make("unet", &together, false, 1e-2);
+    um_curves curves = {0};
+    um_saver saver;
+    bool found = true;
+    um_training_state t = {.fingerprint = "one", .n_nets = 1, .net_name = {"model"}, .net = {s->params}, .curves = &curves};
+    um_saver_set(&saver, &t, world, NULL, 0, "test");
+    assert_ok(um_saver_resume(&saver, NULL, &found));
+    assert_false(found);
+    t.fingerprint = rank == size - 1 && size > 1 ? "another" : "one";
+    assert_int_equal(um_saver_resume(&saver, NULL, &found), size > 1 ? UM_E_USAGE : UM_OK);
+    t.fingerprint = "one";
+    if (rank == size - 1 && size > 1)
+        assert_ok(um_params_init(s->params, 4, UM_RNG_TEST));
+    assert_int_equal(um_saver_resume(&saver, NULL, &found), size > 1 ? UM_E_USAGE : UM_OK);
+    char name[32];
+    snprintf(name, sizeof name, "rank %d (", size - 1);
+    assert_true(size == 1 || strstr(um_error_text(), name));
+    um_segmenter_free(s);
+}
+
 /* Every lane and every image belongs to one rank, in order, whatever the numbers. */
 static void shares_cover_the_batch(void **state)
 {
@@ -177,6 +204,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(shares_cover_the_batch),
+        cmocka_unit_test(ranks_start_alike),
         {"ordered unet", ordered_trainings_are_equal, NULL, NULL, "unet"},
         {"ordered unetpp", ordered_trainings_are_equal, NULL, NULL, "unetpp"},
         {"ordered attention_unet", ordered_trainings_are_equal, NULL, NULL, "attention_unet"},
