@@ -134,9 +134,12 @@ if build "$BUILD_DIR-debug" -DCMAKE_BUILD_TYPE=Debug -DCMAKE_C_FLAGS_DEBUG="-O1 
         tests_in_time "sanitizers" "$BUILD_DIR-debug" -LE 'lint|e2e|slow|mpi'
         skipped+=("tests with the labels e2e and slow under the sanitizers: they run with --long")
     fi
+    # Without leaks: Open MPI unloads its plugins before they are looked for, so what they keep has no name to be excused by.
+    say "communicators under the sanitizers"
+    ASAN_OPTIONS=detect_leaks=0 tests "communicators under the sanitizers" "$BUILD_DIR-debug" -R '^mpi_comm_np[23]$'
 fi
 
-skipped+=("tests with the label mpi under the sanitizers: Open MPI itself does not pass them")
+skipped+=("tests with the label mpi under the sanitizers but mpi_comm: Open MPI keeps memory that LeakSanitizer cannot tell from ours")
 if [ $long = 1 ]; then
     for isa in generic avx2 avx512; do
         if [ $isa != generic ] && ! grep -qm1 -w "${isa/avx512/avx512vl}" /proc/cpuinfo; then
