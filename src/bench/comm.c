@@ -33,12 +33,18 @@ static void learner_free(learner *l)
     um_free(l->y);
 }
 
-static um_status learner_create(learner *l, const um_bench_job *job, const um_bench_step_job *w, const um_spread *spread, int64_t batch)
+static um_status learner_create(learner *l, const um_bench_job *job, const um_bench_step_job *w, const um_spread *spread,
+                                int64_t batch)
 {
     um_status rc = UM_OK;
-    um_segmenter_config c = {.net = um_model_configure(um_settings_get(job->settings, "model"), w->channels), .h = w->side, .w = w->side,
-                             .max_batch = batch, .spread = *spread, .loss = um_loss_attr(um_settings_get(job->settings, "loss")),
-                             .adam = {.lr = 1e-4, .b1 = 0.9, .b2 = 0.999, .eps = 1e-8}, .seed = 1};
+    um_segmenter_config c = {.net = um_model_configure(um_settings_get(job->settings, "model"), w->channels),
+                             .h = w->side,
+                             .w = w->side,
+                             .max_batch = batch,
+                             .spread = *spread,
+                             .loss = um_loss_attr(um_settings_get(job->settings, "loss")),
+                             .adam = {.lr = 1e-4, .b1 = 0.9, .b2 = 0.999, .eps = 1e-8},
+                             .seed = 1};
     um_share share;
     int64_t pixels = w->side * w->side;
     *l = (learner){.batch = batch};
@@ -152,12 +158,14 @@ static um_status report(const um_bench_times *t, const turns *turn, int ranks, i
     UM_TRY(add_row(out, "together: a step of all ranks", t->seconds[TOGETHER], n, 1e3, "ms"));
     UM_TRY(add_row(out, "exposed communication, of the step together", turn[TOGETHER].least + 1, n, 100, "%"));
     UM_TRY(add_row(out, "with waits for slower ranks, mean of the ranks", turn[TOGETHER].mean + 1, n, 100, "%"));
-    UM_TRY(um_text_add(out, "%-46s %9.4g images/s\n", "one cell on all ranks", (double)(ranks * batch) / um_bench_median(t, TOGETHER)));
+    UM_TRY(um_text_add(out, "%-46s %9.4g images/s\n", "one cell on all ranks",
+                       (double)(ranks * batch) / um_bench_median(t, TOGETHER)));
     UM_TRY(um_text_add(out, "%-46s %9.4g images/s\n", "a cell on every rank, same batch per cell",
                        (double)(ranks * ranks * batch) / um_bench_median(t, CELLS)));
     UM_TRY(add_row(out, "one cell on all ranks / a cell on every rank", against, n, 1, ""));
     um_bench_quartiles_of(efficiency, n, q);
-    UM_TRY(um_text_add(out, "weak-scaling efficiency of %d ranks, median of %d rounds (quartiles %.3f to %.3f): %.3fx\n", ranks, n, q[0], q[2], q[1]));
+    UM_TRY(um_text_add(out, "weak-scaling efficiency of %d ranks, median of %d rounds (quartiles %.3f to %.3f): %.3fx\n", ranks, n,
+                       q[0], q[2], q[1]));
 done:
     return rc;
 }
@@ -178,10 +186,11 @@ um_status um_bench_comm(const um_bench_job *job, const um_bench_step_job *w, um_
     UM_TRY(learner_create(&l[CELLS], job, w, &own, ranks * w->batch));
     own.lanes = all.lanes / ranks; /* as many as a rank has of the common batch */
     UM_TRY(learner_create(&l[ALONE], job, w, &own, w->batch));
-    UM_TRY(um_text_add(out, "%s, width %lld, %lld channels, %lldx%lld, %lld images per rank, %d ranks on %d hosts, reduce %s, bn %s; ", w->model,
-                       (long long)((const um_model_options *)um_settings_get(job->settings, "model"))->base_width, (long long)w->channels,
-                       (long long)w->side, (long long)w->side, (long long)w->batch, ranks, um_comm_hosts(job->comm),
-                       all.fast ? "fast" : "ordered", all.bn_per_lane ? "lane" : "sync"));
+    UM_TRY(um_text_add(out,
+                       "%s, width %lld, %lld channels, %lldx%lld, %lld images per rank, %d ranks on %d hosts, reduce %s, bn %s; ",
+                       w->model, (long long)((const um_model_options *)um_settings_get(job->settings, "model"))->base_width,
+                       (long long)w->channels, (long long)w->side, (long long)w->side, (long long)w->batch, ranks,
+                       um_comm_hosts(job->comm), all.fast ? "fast" : "ordered", all.bn_per_lane ? "lane" : "sync"));
     UM_TRY(um_bench_conditions(out, &fma));
     UM_TRY(um_text_add(out, "\n"));
     static const char *const names[WAYS] = {"alone", "together", "cells"};

@@ -68,7 +68,8 @@ static um_status conv_row(const um_bench_job *job, um_op op, um_bench_shape s, d
     double rate = flops / um_bench_median(&t, 0);
     *ratio = peer ? um_bench_ratio(&t, 1, 0) : rate / peak;
     UM_TRY(um_text_add(out, "%-16s %3lld,%4lld,%5lld,%5lld %9.3f %8.0f %7.2f %9.1e", um_op_table[op].name, (long long)s.n,
-                       (long long)s.side, (long long)s.c, (long long)s.k, 1e3 * um_bench_median(&t, 0), rate * 1e-9, rate / peak, error));
+                       (long long)s.side, (long long)s.c, (long long)s.k, 1e3 * um_bench_median(&t, 0), rate * 1e-9, rate / peak,
+                       error));
     if (peer)
         UM_TRY(um_text_add(out, " %9.3f %7.2fx %s", 1e3 * um_bench_median(&t, 1), *ratio, um_peer_conditions(peer)));
     UM_TRY(um_text_add(out, "\n"));
@@ -88,8 +89,8 @@ um_status um_bench_conv(const um_bench_job *job, const um_bench_shape *shapes, i
     if (n_shapes == 0)
         shapes = standard, n_shapes = (int)UM_COUNT(standard);
     UM_TRY(um_bench_conditions(out, &peak));
-    UM_TRY(um_text_add(out, "\n%-16s %20s %9s %8s %7s %9s%s\n", "3x3 convolution", "n,side,c,k", "ms", "GFLOP/s", "of peak", "error",
-                       job->peer ? "   peer ms   ratio" : ""));
+    UM_TRY(um_text_add(out, "\n%-16s %20s %9s %8s %7s %9s%s\n", "3x3 convolution", "n,side,c,k", "ms", "GFLOP/s", "of peak",
+                       "error", job->peer ? "   peer ms   ratio" : ""));
     for (int i = 0; i < n_shapes; i++)
         for (size_t k = 0; k < UM_COUNT(conv_ops); k++, n++) {
             double ratio = 0;

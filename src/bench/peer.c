@@ -33,8 +33,10 @@ static um_status find_program(char **out, const char *name)
     }
     UM_TRY(um_path_join(&program, dir, name));
     if (!um_file_exists(program)) {
-        rc = um_fail(UM_E_UNSUPPORTED, "there is no peer %s in %s; a build with its tests fills build/peers (the peer's library must be "
-                                       "installed), or set UMED_PEERS", name, dir);
+        rc = um_fail(UM_E_UNSUPPORTED,
+                     "there is no peer %s in %s; a build with its tests fills build/peers (the peer's library must be "
+                     "installed), or set UMED_PEERS",
+                     name, dir);
         goto done;
     }
     *out = program;

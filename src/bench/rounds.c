@@ -82,6 +82,6 @@ um_status um_bench_conditions(um_text *out, double *fma_flops)
     int threads = um_threads();
     getloadavg(load, 3);
     *fma_flops = um_probe_fma(threads);
-    return um_text_add(out, "%s, %d thread%s of %d cores, load %.1f, multiply-adds from registers %.0f GFLOP/s", um_cpu_isa(), threads,
-                       threads > 1 ? "s" : "", um_cores(), load[0], *fma_flops * 1e-9);
+    return um_text_add(out, "%s, %d thread%s of %d cores, load %.1f, multiply-adds from registers %.0f GFLOP/s", um_cpu_isa(),
+                       threads, threads > 1 ? "s" : "", um_cores(), load[0], *fma_flops * 1e-9);
 }

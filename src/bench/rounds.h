@@ -25,7 +25,8 @@ double um_bench_least(const um_bench_times *t, int way);
 /* Median over the rounds of seconds[of] / seconds[to]. */
 double um_bench_ratio(const um_bench_times *t, int of, int to);
 double um_bench_median_of(const double *values, int n);
-void um_bench_quartiles_of(const double *values, int n, double out[3]); /* lower, median, upper; between values where they fall there */
+void um_bench_quartiles_of(const double *values, int n,
+                           double out[3]); /* lower, median, upper; between values where they fall there */
 
 /* A way that is a peer; payload: the um_peer. */
 um_status um_bench_run_peer(void *payload, double *seconds);

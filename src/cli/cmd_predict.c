@@ -121,7 +121,12 @@ done:
 }
 
 const um_command um_command_predict = {
-    .name = "predict", .summary = "logits of a trained network for every image of a dataset",
-    .usage = "--model M.h5 --data DATA.h5 [--metrics] -o PRED.h5", .options = "model data output metrics", .groups = "metrics run conv",
-    .max_args = 0, .computes = true, .run = run,
+    .name = "predict",
+    .summary = "logits of a trained network for every image of a dataset",
+    .usage = "--model M.h5 --data DATA.h5 [--metrics] -o PRED.h5",
+    .options = "model data output metrics",
+    .groups = "metrics run conv",
+    .max_args = 0,
+    .computes = true,
+    .run = run,
 };

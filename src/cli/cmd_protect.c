@@ -136,8 +136,9 @@ static void print_visibility(const um_visibility *v)
            "ssim_roi %.6f\nlinf_levels %.0f\nchanged_pixels_percent %.3f\n",
            (long long)v->n, (long long)v->n_identical, v->psnr, v->psnr_worst, v->psnr_roi, v->ssim, v->ssim_worst, v->ssim_roi,
            255 * v->linf, 100 * v->changed);
-    printf("mask_leak_highpass_dsc %.4f\nmask_leak_highpass_dsc_clean %.4f\nmask_leak_denoise_dsc %.4f\nmask_leak_denoise_dsc_clean %.4f\n",
-           v->leak_highpass, v->leak_highpass_clean, v->leak_denoise, v->leak_denoise_clean);
+    printf(
+        "mask_leak_highpass_dsc %.4f\nmask_leak_highpass_dsc_clean %.4f\nmask_leak_denoise_dsc %.4f\nmask_leak_denoise_dsc_clean %.4f\n",
+        v->leak_highpass, v->leak_highpass_clean, v->leak_denoise, v->leak_denoise_clean);
 }
 
 static um_status run(um_cli *cli)
@@ -163,9 +164,14 @@ done:
 }
 
 const um_command um_command_protect = {
-    .name = "protect", .summary = "perturb a dataset for release",
+    .name = "protect",
+    .summary = "perturb a dataset for release",
     .usage = "[-c CONFIG] --data DATA.h5 [--protector umed] [--rows all|train] [--private DIR] [--state S.h5] "
              "[--seed 1] [--shards K] -o OUT.h5",
-    .options = "data protector rows private state seed shards output", .groups = "protectors export model loss run conv data", .max_args = 0,
-    .computes = true, .spreads = true, .run = run,
+    .options = "data protector rows private state seed shards output",
+    .groups = "protectors export model loss run conv data",
+    .max_args = 0,
+    .computes = true,
+    .spreads = true,
+    .run = run,
 };

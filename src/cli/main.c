@@ -120,9 +120,10 @@ static void announce_ranks(const um_cli *cli)
     int size = um_comm_size(cli->comm), hosts = um_comm_hosts(cli->comm);
     if (size == 1)
         return;
-    um_log(UM_LOG_INFO, "%d ranks on %d host%s, %d threads each on %d of %d cores", size, hosts, hosts == 1 ? "" : "s", um_threads(), um_cores(),
-           um_cores() * size / um_comm_ranks_on_cores(cli->comm));
-    um_log(UM_LOG_INFO, "sums over ranks: %s (run.reduce), by our own exchanges in host memory over %s, since networks are computed on the CPU",
+    um_log(UM_LOG_INFO, "%d ranks on %d host%s, %d threads each on %d of %d cores", size, hosts, hosts == 1 ? "" : "s",
+           um_threads(), um_cores(), um_cores() * size / um_comm_ranks_on_cores(cli->comm));
+    um_log(UM_LOG_INFO,
+           "sums over ranks: %s (run.reduce), by our own exchanges in host memory over %s, since networks are computed on the CPU",
            run->reduce == 1 ? "fast, one lane per rank" : "ordered, the same bits for 1, 2, 4 ... ranks", um_comm_library());
     announce_places(cli->comm);
 }

@@ -29,8 +29,9 @@ static bool is_job_id(const char *id)
 /* States of a job without processes: not yet, or not any more. COMPLETING still may have some. */
 static bool is_gone(const char *state)
 {
-    static const char *const gone[] = {"PENDING", "COMPLETED", "CANCELLED", "FAILED", "TIMEOUT", "NODE_FAIL", "PREEMPTED", "OUT_OF_MEMORY",
-                                       "BOOT_FAIL", "DEADLINE", "REVOKED", "REQUEUED", "SPECIAL_EXIT", "REQUEUE_HOLD"};
+    static const char *const gone[] = {"PENDING",   "COMPLETED", "CANCELLED",     "FAILED",      "TIMEOUT",
+                                       "NODE_FAIL", "PREEMPTED", "OUT_OF_MEMORY", "BOOT_FAIL",   "DEADLINE",
+                                       "REVOKED",   "REQUEUED",  "SPECIAL_EXIT",  "REQUEUE_HOLD"};
     for (size_t i = 0; i < sizeof gone / sizeof gone[0]; i++)
         if (strncmp(state, gone[i], strlen(gone[i])) == 0) /* "CANCELLED by 1000" */
             return true;

@@ -59,8 +59,8 @@ um_status um_lease_owner_self(um_lease_owner *out)
 
 um_status um_lease_owner_print(const um_lease_owner *o, um_text *out)
 {
-    return um_text_add(out, "host=%s\nboot=%s\nspace=%s\npid=%lld\nstart=%lld\njob=%s\ncluster=%s\nsince=%s\nend=1\n", o->host, o->boot, o->space,
-                       (long long)o->pid, (long long)o->start, o->job, o->cluster, o->since);
+    return um_text_add(out, "host=%s\nboot=%s\nspace=%s\npid=%lld\nstart=%lld\njob=%s\ncluster=%s\nsince=%s\nend=1\n", o->host,
+                       o->boot, o->space, (long long)o->pid, (long long)o->start, o->job, o->cluster, o->since);
 }
 
 static bool find_line(const char *text, const char *key, char out[UM_LEASE_TEXT])

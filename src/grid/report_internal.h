@@ -14,7 +14,8 @@ typedef struct um_stat {
 typedef struct um_report_group {
     const um_result_row *first; /* for coordinates; borrowed */
     um_stat dsc[3], jac[3];     /* batch, pooled, image; percent */
-    um_stat train_dsc, foreground, psnr, ssim, psnr_roi, ssim_roi, psnr_worst, ssim_worst; /* train_dsc of a utility: clean images */
+    um_stat train_dsc, foreground, psnr, ssim, psnr_roi, ssim_roi, psnr_worst,
+        ssim_worst;     /* train_dsc of a utility: clean images */
     um_stat leak[2][2]; /* high-pass, denoise; released, clean; percent */
 } um_report_group;
 

@@ -54,8 +54,8 @@ typedef struct um_result_row {
     bool plain;
     int64_t seed;
     um_overlap test[3], train[3]; /* batch, pooled, image; of a utility: on released, on clean images */
-    double test_foreground, train_foreground, psnr, ssim, psnr_roi, ssim_roi, psnr_worst, ssim_worst, leak_highpass, leak_highpass_clean,
-        leak_denoise, leak_denoise_clean, seconds;
+    double test_foreground, train_foreground, psnr, ssim, psnr_roi, ssim_roi, psnr_worst, ssim_worst, leak_highpass,
+        leak_highpass_clean, leak_denoise, leak_denoise_clean, seconds;
 } um_result_row;
 
 um_status um_result_read_row(um_result_row *out, const char *path);

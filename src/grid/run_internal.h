@@ -58,8 +58,8 @@ um_result_meta um_task_describe(const um_sweep *s, int data, int method, int64_t
 /* run_utility.c: which cells keep their network (cells/KEY/model.h5), and protected/KEY.EXPLOITER.utility.h5 from them. */
 bool um_task_keeps_model(const um_sweep *s, int cell);
 /* Group leaders and other runs share them like cells. stop: asked between them; what is not UM_OK ends it. */
-um_status um_task_run_utilities(const um_sweep_run_options *o, um_task_cache *cache, double lease_s, um_status (*stop)(void *payload),
-                                void *payload);
+um_status um_task_run_utilities(const um_sweep_run_options *o, um_task_cache *cache, double lease_s,
+                                um_status (*stop)(void *payload), void *payload);
 
 /* "busi/umed seed 1" and "busi/umed/unet seed 1" (defense added unless none). */
 um_status um_task_label_item(const um_sweep *s, int item, um_text *out);

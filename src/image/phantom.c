@@ -8,7 +8,8 @@
 
 enum { SCAN_MIN = 256, PSF_RADIUS = 3, PSF_TAPS = 2 * PSF_RADIUS + 1, SPECKLE_STREAM = 1 };
 
-static const double COMPOUND = 0.15; /* contrast of speckle that is left after compounding and the speckle reduction of today's scanners */
+static const double COMPOUND =
+    0.15; /* contrast of speckle that is left after compounding and the speckle reduction of today's scanners */
 static const double PSF_AXIAL = 0.6; /* samples of the scanner's grid */
 
 /* Complex white noise: [2][size][size], real and imaginary part. */

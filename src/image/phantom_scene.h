@@ -6,7 +6,15 @@
 #include <stdint.h>
 
 /* Largest counts. */
-enum { SCENE_LESIONS = 2, SCENE_CYSTS = 3, SCENE_SHADOWS = 3, SCENE_TUBES = 6, SCENE_SPOTS = 5, SCENE_LAYERS = 4, SCENE_HARMONICS = 5 };
+enum {
+    SCENE_LESIONS = 2,
+    SCENE_CYSTS = 3,
+    SCENE_SHADOWS = 3,
+    SCENE_TUBES = 6,
+    SCENE_SPOTS = 5,
+    SCENE_LAYERS = 4,
+    SCENE_HARMONICS = 5
+};
 enum { SCENE_GRID = 10 }; /* lattice points per axis */
 
 /* Smooth noise in [-1,1]: random values on a lattice, interpolated with a smooth step. */
@@ -41,7 +49,8 @@ typedef struct phantom_scene {
     double floor_at, floor_depth; /* chest wall and the dark below it; at > 1: none in view */
     int n_lesions, n_cysts, n_shadows, n_tubes, n_spots;
     scene_lesion lesions[SCENE_LESIONS];
-    scene_lesion cysts[SCENE_CYSTS]; /* as dark and as large as lesions, but round, crisp, empty, brighter behind: not in the mask */
+    scene_lesion
+        cysts[SCENE_CYSTS]; /* as dark and as large as lesions, but round, crisp, empty, brighter behind: not in the mask */
     scene_shadow shadows[SCENE_SHADOWS];
     scene_tube tubes[SCENE_TUBES];
     scene_spot spots[SCENE_SPOTS];

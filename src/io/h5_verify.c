@@ -78,7 +78,8 @@ static um_status read_attribute(um_h5 *f, const char *object, const char *name, 
     hssize_t n = H5Sget_simple_extent_npoints(space);
     size_t size = H5Tget_size(type);
     if (n < 0 || size == 0 || (uint64_t)n > MAX_ATTR_BYTES / size) {
-        rc = um_fail(UM_E_DATA, "%s: attribute '%s' of %s claims %lld values of %zu bytes", f->path, name, object, (long long)n, size);
+        rc = um_fail(UM_E_DATA, "%s: attribute '%s' of %s claims %lld values of %zu bytes", f->path, name, object, (long long)n,
+                     size);
         goto done;
     }
     UM_TRY(um_alloc(&value, (size_t)n, size));

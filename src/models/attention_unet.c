@@ -4,7 +4,8 @@
 enum { LEVELS = 5 };
 
 /* Convolution with bias, then BatchNorm: entries `index` and `index + 1` of a sequence. */
-static um_status conv_bn(const um_net *net, um_tid *out, um_tid x, const char *sequence, int index, int64_t out_ch, int k, bool relu)
+static um_status conv_bn(const um_net *net, um_tid *out, um_tid x, const char *sequence, int index, int64_t out_ch, int k,
+                         bool relu)
 {
     um_status rc = UM_OK;
     char name[64];
@@ -76,7 +77,8 @@ static um_status build(const um_net *net, const um_model_config *config, um_tid 
     um_tid skip[LEVELS];
     const um_tensor *in = &net->graph->tensors[x];
     if (in->h < 16 || in->w < 16)
-        return um_fail(UM_E_DATA, "an Attention U-Net needs images of at least 16x16 pixels; these are %ldx%ld", (long)in->h, (long)in->w);
+        return um_fail(UM_E_DATA, "an Attention U-Net needs images of at least 16x16 pixels; these are %ldx%ld", (long)in->h,
+                       (long)in->w);
     if (config->width % 2)
         return um_fail(UM_E_CONFIG, "model.base_width = %ld: an Attention U-Net needs an even width", (long)config->width);
     for (int i = 0; i < LEVELS; i++) {
@@ -93,5 +95,8 @@ done:
 }
 
 const um_model_def um_model_attention_unet = {
-    .name = "attention_unet", .summary = "Attention U-Net (Oktay 2018): gates on the skip connections", .exploiter = true, .build = build,
+    .name = "attention_unet",
+    .summary = "Attention U-Net (Oktay 2018): gates on the skip connections",
+    .exploiter = true,
+    .build = build,
 };

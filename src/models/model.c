@@ -14,11 +14,14 @@ static const um_model_def *const all[] = {
 enum { N_MODELS = sizeof all / sizeof all[0] };
 
 static const um_opt rows[] = {
-    UM_OPT_ENUM_ROW(um_model_options, head, "head", "sigmoid1", "sigmoid1 softmax2", "one logit with a sigmoid, or two with a softmax"),
-    UM_OPT_INT_ROW(um_model_options, base_width, "base_width", "64", 1, 1024, "channels", "width of the first level of surrogate and exploiter"),
+    UM_OPT_ENUM_ROW(um_model_options, head, "head", "sigmoid1", "sigmoid1 softmax2",
+                    "one logit with a sigmoid, or two with a softmax"),
+    UM_OPT_INT_ROW(um_model_options, base_width, "base_width", "64", 1, 1024, "channels",
+                   "width of the first level of surrogate and exploiter"),
     UM_OPT_ENUM_ROW(um_model_options, up, "up", "convt", "convt bilinear", "upsampling in U-Net decoders"),
     UM_OPT_BOOL_ROW(um_model_options, bias, "bias", "false", "bias in the convolutions before a BatchNorm (U-Net)"),
-    UM_OPT_BOOL_ROW(um_model_options, deep_supervision, "deep_supervision", "false", "U-Net++: a loss on each of its four outputs, averaged"),
+    UM_OPT_BOOL_ROW(um_model_options, deep_supervision, "deep_supervision", "false",
+                    "U-Net++: a loss on each of its four outputs, averaged"),
 };
 const um_opt_table um_model_table = UM_OPT_TABLE("model", um_model_options, rows);
 

@@ -93,7 +93,8 @@ static um_status build(const um_net *net, const um_model_config *config, um_tid 
     if (in->h < 16 || in->w < 16)
         return um_fail(UM_E_DATA, "a U-Net needs images of at least 16x16 pixels; these are %ldx%ld", (long)in->h, (long)in->w);
     if (config->up == UM_UP_BILINEAR && config->width % 2)
-        return um_fail(UM_E_CONFIG, "a U-Net with bilinear upsampling halves its width, which must be even, not %ld", (long)config->width);
+        return um_fail(UM_E_CONFIG, "a U-Net with bilinear upsampling halves its width, which must be even, not %ld",
+                       (long)config->width);
     UM_REQUIRE(in->c == config->in_ch);
     UM_TRY(encode(&b, x, level));
     x = level[DEPTH];

@@ -68,7 +68,8 @@ const char *um_comm_place(const um_comm *world, int rank)
     return world ? world->places[rank] : "";
 }
 
-um_status um_comm_exchange(um_comm *c, int to, const void *send, size_t n_send, int from, void *recv, size_t n_recv, const char *what)
+um_status um_comm_exchange(um_comm *c, int to, const void *send, size_t n_send, int from, void *recv, size_t n_recv,
+                           const char *what)
 {
     if (c->broken)
         return um_fail(UM_E_COMM, "%s: the ranks have already lost each other", what);
@@ -103,8 +104,8 @@ um_status um_comm_gather(um_comm *c, void *data, const int64_t *count, size_t by
         begin[r + 1] = begin[r] + (size_t)count[r] * bytes;
     for (int k = 0; k < size - 1; k++) {
         int give = (rank - k + size) % size, take = (rank - k - 1 + size) % size;
-        UM_TRY(um_comm_exchange(c, (rank + 1) % size, (char *)data + begin[give], begin[give + 1] - begin[give], (rank + size - 1) % size,
-                                (char *)data + begin[take], begin[take + 1] - begin[take], what));
+        UM_TRY(um_comm_exchange(c, (rank + 1) % size, (char *)data + begin[give], begin[give + 1] - begin[give],
+                                (rank + size - 1) % size, (char *)data + begin[take], begin[take + 1] - begin[take], what));
     }
 done:
     um_free(begin);
@@ -200,8 +201,11 @@ um_status um_comm_same(um_comm *c, const void *data, size_t bytes, const char *w
     UM_TRY(um_alloc(&first, bytes, 1));
     memcpy(first, data, bytes);
     UM_TRY(um_comm_bcast(c, first, bytes, what));
-    rc = memcmp(first, data, bytes) == 0 ? UM_OK : um_fail(UM_E_USAGE, "%s are not the same on %s and %s; do all nodes see the same program, "
-                                                           "settings and files?", what, um_comm_peer(c, c->rank), um_comm_peer(c, 0));
+    rc = memcmp(first, data, bytes) == 0 ? UM_OK
+                                         : um_fail(UM_E_USAGE,
+                                                   "%s are not the same on %s and %s; do all nodes see the same program, "
+                                                   "settings and files?",
+                                                   what, um_comm_peer(c, c->rank), um_comm_peer(c, 0));
     rc = um_comm_agree(c, rc);
 done:
     um_free(first);

@@ -56,7 +56,8 @@ static um_status too_late(um_comm *c, const MPI_Request *r, const int *peer, con
         if (r[k] != MPI_REQUEST_NULL && !strstr(who, c->peers[peer[k]]))
             snprintf(who + strlen(who), sizeof who - strlen(who), "%s%s", who[0] ? ", " : "", c->peers[peer[k]]);
     c->broken = true;
-    return um_fail(UM_E_COMM, "%s: no word from %s for %g s; it is stopped, overloaded or cut off (run.deadline_s)", what, who, c->deadline_s);
+    return um_fail(UM_E_COMM, "%s: no word from %s for %g s; it is stopped, overloaded or cut off (run.deadline_s)", what, who,
+                   c->deadline_s);
 }
 
 /* r[0] receives from peer[0], r[1] sends to peer[1]. */
@@ -114,7 +115,8 @@ void um_comm_link_notify(um_comm *c, const um_notice *n)
     c->link->notice = *n;
     for (int r = 0; r < c->size; r++) {
         MPI_Request request;
-        if (r != c->rank && MPI_Isend(&c->link->notice, (int)sizeof *n, MPI_BYTE, r, UM_TAG_NOTICE, c->link->comm, &request) == MPI_SUCCESS)
+        if (r != c->rank &&
+            MPI_Isend(&c->link->notice, (int)sizeof *n, MPI_BYTE, r, UM_TAG_NOTICE, c->link->comm, &request) == MPI_SUCCESS)
             MPI_Request_free(&request);
     }
 }
@@ -224,8 +226,11 @@ static um_status check_size(int size)
     int started = um_launcher_size();
     if (started == size)
         return UM_OK;
-    return um_fail(UM_E_USAGE, "the launcher started %d tasks, but MPI sees %d rank%s; with srun use --mpi=pmix, and the mpirun of the MPI that "
-                   "umed was built with (%s)", started, size, size == 1 ? "" : "s", um_comm_library());
+    return um_fail(
+        UM_E_USAGE,
+        "the launcher started %d tasks, but MPI sees %d rank%s; with srun use --mpi=pmix, and the mpirun of the MPI that "
+        "umed was built with (%s)",
+        started, size, size == 1 ? "" : "s", um_comm_library());
 }
 
 um_status um_comm_open(um_comm **out, int *argc, char ***argv)

@@ -40,7 +40,8 @@ void um_comm_free(um_comm *c); /* of a group; accepts NULL */
 
 /* Sends n_send bytes to rank `to` and receives exactly n_recv bytes from rank `from`; either may be -1. Both ranks of a pair must
  * call it. what: for the message of a failure, "sum of gradients". */
-um_status um_comm_exchange(um_comm *c, int to, const void *send, size_t n_send, int from, void *recv, size_t n_recv, const char *what);
+um_status um_comm_exchange(um_comm *c, int to, const void *send, size_t n_send, int from, void *recv, size_t n_recv,
+                           const char *what);
 
 um_status um_comm_bcast(um_comm *c, void *data, size_t bytes, const char *what); /* from rank 0 */
 /* Rank r brings `count[r]` items of `bytes` bytes, which lie at item count[0] + ... + count[r-1] of data; then all have all. */

@@ -55,8 +55,8 @@ static um_status trade(const bucket *b, int rank, int64_t give, int64_t n_give, 
 {
     um_status rc = UM_OK;
     char *to = adds ? b->c->scratch : b->data + (size_t)take * b->size;
-    UM_TRY(um_comm_exchange(b->c, rank, b->data + (size_t)give * b->size, (size_t)n_give * b->size, rank, to, (size_t)n_take * b->size,
-                            b->what));
+    UM_TRY(um_comm_exchange(b->c, rank, b->data + (size_t)give * b->size, (size_t)n_give * b->size, rank, to,
+                            (size_t)n_take * b->size, b->what));
     if (adds)
         add(b->data + (size_t)take * b->size, to, b->type, n_take);
 done:
@@ -80,7 +80,8 @@ static um_status sum_halves(const bucket *b, const tree *t, int d, int64_t begin
         return UM_OK;
     int64_t left = n / 2, right = n - left;
     bool low = (t->id & d) == 0;
-    int64_t mine = low ? begin : begin + left, n_mine = low ? left : right, other = low ? begin + left : begin, n_other = low ? right : left;
+    int64_t mine = low ? begin : begin + left, n_mine = low ? left : right, other = low ? begin + left : begin,
+            n_other = low ? right : left;
     int rank = rank_of(t, t->id ^ d);
     UM_TRY(trade(b, rank, other, n_other, mine, n_mine, true));
     UM_TRY(sum_halves(b, t, 2 * d, mine, n_mine));

@@ -33,8 +33,8 @@ static um_status param_grads(um_grads *gs, const um_node *node, um_tid gamma, um
     UM_TRY(um_grads_target(gs, gamma, &to[0], &acc[0]));
     UM_TRY(um_grads_target(gs, beta, &to[1], &acc[1]));
     UM_REQUIRE(acc[0] == acc[1]);
-    UM_TRY(um_graph_node(gs->graph, node->attr.bn.per_lane ? UM_OP_NORM_BWD_PARAM : UM_OP_BN_BWD_PARAM, node->name, &sums, to, &node->attr,
-                         acc[0]));
+    UM_TRY(um_graph_node(gs->graph, node->attr.bn.per_lane ? UM_OP_NORM_BWD_PARAM : UM_OP_BN_BWD_PARAM, node->name, &sums, to,
+                         &node->attr, acc[0]));
 done:
     return rc;
 }

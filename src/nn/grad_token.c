@@ -102,7 +102,8 @@ um_status um_grad_norm(um_grads *gs, const um_node *node)
         return rc;
     if (learns || grouped) {
         UM_TRY(um_graph_act(gs->graph, &sums, node->name, UM_F64, true, 0, 1, 2, gs->graph->tensors[x].c));
-        UM_TRY(um_graph_node(gs->graph, UM_OP_NORM_BWD_SUMS, node->name, (um_tid[]){dy, x, node->out[1]}, &sums, &node->attr, false));
+        UM_TRY(
+            um_graph_node(gs->graph, UM_OP_NORM_BWD_SUMS, node->name, (um_tid[]){dy, x, node->out[1]}, &sums, &node->attr, false));
     }
     if (learns)
         UM_TRY(norm_param_grads(gs, node, sums));

@@ -103,7 +103,8 @@ static um_status coef_of_batch(const um_net *net, um_tid *coef, const norm *n)
         UM_TRY(um_graph_node(g, UM_OP_ALL_REDUCE, n->name, &sums, &all, NULL, false));
     }
     UM_TRY(um_graph_act(g, coef, n->name, g->real, false, 1, 1, 4, c));
-    UM_TRY(um_graph_node(g, UM_OP_BN_COEF, n->name, (um_tid[]){all, n->gamma, n->beta, read ? n->mean : UM_NONE, read ? n->var : UM_NONE},
+    UM_TRY(um_graph_node(g, UM_OP_BN_COEF, n->name,
+                         (um_tid[]){all, n->gamma, n->beta, read ? n->mean : UM_NONE, read ? n->var : UM_NONE},
                          (um_tid[]){*coef, update ? n->mean : UM_NONE, update ? n->var : UM_NONE}, &n->attr, false));
 done:
     return rc;

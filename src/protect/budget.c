@@ -10,8 +10,10 @@ enum { APPLY_BATCH = 32 };
 
 static const um_opt export_rows[] = {
     UM_OPT_ENUM_ROW(um_export_options, dtype, "dtype", "u8", "u8 f32", "u8: the input's integer type; f32 cannot be released"),
-    UM_OPT_BOOL_ROW(um_export_options, bn_recalibrate, "bn_recalibrate", "true", "recompute the generators' running statistics before export"),
-    UM_OPT_REAL_ROW(um_export_options, eps_scale, "eps_scale", "1", 0, 64, "", "scales the perturbation, and its declared bound, at application"),
+    UM_OPT_BOOL_ROW(um_export_options, bn_recalibrate, "bn_recalibrate", "true",
+                    "recompute the generators' running statistics before export"),
+    UM_OPT_REAL_ROW(um_export_options, eps_scale, "eps_scale", "1", 0, 64, "",
+                    "scales the perturbation, and its declared bound, at application"),
 };
 const um_opt_table um_export_table = UM_OPT_TABLE("export", um_export_options, export_rows);
 

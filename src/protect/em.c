@@ -94,7 +94,8 @@ static um_status surrogate_step(em *e)
     um_share share;
     UM_TRY(surrogate_batch(e, p->epoch * e->o->m + p->step, &n));
     um_segmenter_share(e->a.surrogate, n, &share);
-    UM_TRY(um_segmenter_step(e->a.surrogate, um_attack_image(&e->a, e->a.v, share.first), um_attack_mask(&e->a, share.first), n, loss));
+    UM_TRY(um_segmenter_step(e->a.surrogate, um_attack_image(&e->a, e->a.v, share.first), um_attack_mask(&e->a, share.first), n,
+                             loss));
     p->sums[SUM_SURROGATE] += loss[0];
     p->sums[SUM_STEPS] += 1;
 done:

@@ -42,7 +42,8 @@ static um_status pass(fit *f, const um_umed_graph *g, const int64_t *pick, int64
     UM_TRY(um_share_run(g->exec, g->graph, &share, f->u->spread.comm));
     UM_TRY(um_exec_download(g->exec, g->loss, all, 1));
     if (!isfinite(all[0]))
-        rc = um_fail(UM_E_NUMERIC, "UMed's loss is not a number in epoch %ld; lower umed.adam.lr", (long)f->state.progress.epoch + 1);
+        rc = um_fail(UM_E_NUMERIC, "UMed's loss is not a number in epoch %ld; lower umed.adam.lr",
+                     (long)f->state.progress.epoch + 1);
     *loss = all[0];
 done:
     return rc;
@@ -103,7 +104,8 @@ static um_status run_epoch(fit *f, int64_t n_epochs)
     um_progress_state *p = &f->state.progress;
     int64_t steps = (rows->n + o->batch - 1) / o->batch;
     bool by_batch = o->unit == 1, surrogate = surrogates_turn(o, p->epoch);
-    UM_TRY(um_rows_order(f->order, rows, f->job->seed, surrogate && !by_batch ? UM_RNG_SURROGATE_ORDER : UM_RNG_GENERATOR_ORDER, p->epoch));
+    UM_TRY(um_rows_order(f->order, rows, f->job->seed, surrogate && !by_batch ? UM_RNG_SURROGATE_ORDER : UM_RNG_GENERATOR_ORDER,
+                         p->epoch));
     while (p->step < steps) {
         UM_TRY(um_saver_pause(&f->saver));
         int64_t first = p->step * o->batch, n = rows->n - first < o->batch ? rows->n - first : o->batch;
@@ -210,10 +212,13 @@ static um_status report_reliance(fit *f)
     UM_TRY(mean_loss(f, false, &clean));
     UM_TRY(um_curves_add(f->state.curves, "reliance_protected_loss", at, protected));
     UM_TRY(um_curves_add(f->state.curves, "reliance_clean_loss", at, clean));
-    um_log(UM_LOG_INFO, "%s: the surrogate's loss is %.3f on protected images and %.3f on clean ones", f->job->label, protected, clean);
+    um_log(UM_LOG_INFO, "%s: the surrogate's loss is %.3f on protected images and %.3f on clean ones", f->job->label, protected,
+           clean);
     if (clean < 1 && um_comm_leads(f->job->comm)) /* a Dice term near 1 is what failing looks like */
-        um_log(UM_LOG_WARN, "%s: the surrogate segments clean images too, so this release may not protect; measure it (umed exploit), and "
-               "try another seed, more cycles or a larger umed.adam.lr", f->job->label);
+        um_log(UM_LOG_WARN,
+               "%s: the surrogate segments clean images too, so this release may not protect; measure it (umed exploit), and "
+               "try another seed, more cycles or a larger umed.adam.lr",
+               f->job->label);
 done:
     return rc;
 }

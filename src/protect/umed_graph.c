@@ -97,7 +97,8 @@ done:
 um_status um_umed_graph_build(um_umed_graph *out, um_umed *u, um_umed_phase phase, int64_t max_batch)
 {
     um_status rc = UM_OK;
-    um_umed_graph r = {.x = UM_NONE, .xy = UM_NONE, .y = UM_NONE, .contour = UM_NONE, .texture = UM_NONE, .loss = UM_NONE, .delta = UM_NONE};
+    um_umed_graph r = {
+        .x = UM_NONE, .xy = UM_NONE, .y = UM_NONE, .contour = UM_NONE, .texture = UM_NONE, .loss = UM_NONE, .delta = UM_NONE};
     phase_modes m = modes_of(u, phase);
     UM_TRY(um_graph_create(&r.graph, u->backend->real, max_batch));
     if (phase == UM_UMED_EXPORT)

@@ -264,7 +264,8 @@ static um_status load_together(um_saver *s, bool *found)
     if (which && !um_comm_leads(s->comm)) {
         rc = um_training_load(s->state, which == 1 ? s->path : old, found);
         if (rc == UM_OK && !*found)
-            rc = um_fail(UM_E_IO, "%s: not seen by %s; is the folder shared by all nodes?", s->path, um_comm_peer(s->comm, um_comm_rank(s->comm)));
+            rc = um_fail(UM_E_IO, "%s: not seen by %s; is the folder shared by all nodes?", s->path,
+                         um_comm_peer(s->comm, um_comm_rank(s->comm)));
     }
     UM_TRY(um_comm_agree(s->comm, rc));
     *found = which != 0;

@@ -6,9 +6,11 @@
 #include "image/mask_leak.h"
 
 static const um_opt metric_rows[] = {
-    UM_OPT_INT_ROW(um_metric_options, batch, "batch", "32", 1, 65536, "images", "images per confusion matrix of the headline aggregation"),
+    UM_OPT_INT_ROW(um_metric_options, batch, "batch", "32", 1, 65536, "images",
+                   "images per confusion matrix of the headline aggregation"),
     UM_OPT_ENUM_ROW(um_metric_options, ssim.window, "ssim.window", "gauss11", UM_SSIM_WINDOWS, "window of SSIM"),
-    UM_OPT_ENUM_ROW(um_metric_options, ssim.border, "ssim.border", "valid", UM_SSIM_BORDERS, "pixels whose window leaves the frame"),
+    UM_OPT_ENUM_ROW(um_metric_options, ssim.border, "ssim.border", "valid", UM_SSIM_BORDERS,
+                    "pixels whose window leaves the frame"),
     UM_OPT_ENUM_ROW(um_metric_options, ssim.color, "ssim.color", "channel_mean", UM_SSIM_COLORS, "SSIM of colour images"),
 };
 const um_opt_table um_metric_table = UM_OPT_TABLE("metrics", um_metric_options, metric_rows);
@@ -33,7 +35,8 @@ done:
     return rc;
 }
 
-um_status um_evaluate(um_scores *out, um_segmenter *s, const um_dataset *d, const um_rows *rows, int64_t metric_batch, bool per_image)
+um_status um_evaluate(um_scores *out, um_segmenter *s, const um_dataset *d, const um_rows *rows, int64_t metric_batch,
+                      bool per_image)
 {
     um_status rc = UM_OK;
     int64_t hw = d->h * d->w, batch = s->config.max_batch, begin, own;
@@ -122,7 +125,8 @@ static um_status measure_leak(um_visibility *v, const um_dataset *clean, const u
     for (int64_t i = 0; i < rows->n; i++) {
         const um_pixels sides[] = {pixels_of(released, rows->index[i]), pixels_of(clean, rows->index[i])};
         for (int k = 0; k < 4; k++)
-            UM_TRY(add_leak(&leak[k / 2][k % 2], &sides[k % 2], um_dataset_mask(clean, rows->index[i]), (um_leak_filter)(k / 2), found));
+            UM_TRY(add_leak(&leak[k / 2][k % 2], &sides[k % 2], um_dataset_mask(clean, rows->index[i]), (um_leak_filter)(k / 2),
+                            found));
     }
     v->leak_highpass = mean_of(&leak[0][0]), v->leak_highpass_clean = mean_of(&leak[0][1]);
     v->leak_denoise = mean_of(&leak[1][0]), v->leak_denoise_clean = mean_of(&leak[1][1]);

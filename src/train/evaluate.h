@@ -22,7 +22,8 @@ typedef struct um_scores {
 } um_scores;
 
 /* per_image: also fill image_dsc. Rows are taken in file order. Collective over the ranks of the segmenter, which share the rows. */
-um_status um_evaluate(um_scores *out, um_segmenter *s, const um_dataset *d, const um_rows *rows, int64_t metric_batch, bool per_image);
+um_status um_evaluate(um_scores *out, um_segmenter *s, const um_dataset *d, const um_rows *rows, int64_t metric_batch,
+                      bool per_image);
 void um_scores_free(um_scores *s);
 /* The same from margins somebody computed ([rows->n][h][w]). */
 um_status um_evaluate_margins(um_scores *out, const float *margins, const um_dataset *d, const um_rows *rows, int64_t metric_batch,

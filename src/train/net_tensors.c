@@ -72,8 +72,8 @@ done:
     return rc;
 }
 
-static um_status add_tensor(um_named_tensor **list, size_t *n, const um_params *p, int index, um_param_block block, const char *prefix,
-                            um_h5_type type, bool filled)
+static um_status add_tensor(um_named_tensor **list, size_t *n, const um_params *p, int index, um_param_block block,
+                            const char *prefix, um_h5_type type, bool filled)
 {
     um_status rc = UM_OK;
     const um_param *q = &p->list[index];

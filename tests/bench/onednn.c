@@ -50,7 +50,8 @@ static void describe(work *w)
     dnnl_convolution_desc_t fwd, bwd;
     dnnl_primitive_desc_t hint;
     bool data = strcmp(w->op, "conv_bwd_data") == 0, weight = strcmp(w->op, "conv_bwd_weight") == 0;
-    DNN(dnnl_convolution_forward_desc_init(&fwd, dnnl_forward_training, dnnl_convolution_auto, &mx, &mk, NULL, &my, strides, pad, pad));
+    DNN(dnnl_convolution_forward_desc_init(&fwd, dnnl_forward_training, dnnl_convolution_auto, &mx, &mk, NULL, &my, strides, pad,
+                                           pad));
     DNN(dnnl_primitive_desc_create(&hint, &fwd, NULL, engine, NULL));
     if (data)
         DNN(dnnl_convolution_backward_data_desc_init(&bwd, dnnl_convolution_auto, &mx, &mk, &my, strides, pad, pad));

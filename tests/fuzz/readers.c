@@ -238,8 +238,9 @@ static um_status read_result(const char *path)
 
 static um_status settings_of(um_settings **out)
 {
-    static const um_opt_table *const tables[] = {&um_data_table, &um_model_table, &um_loss_table, &um_export_table,
-                                                 &um_exploiter_table, &um_metric_table, &um_run_table, &um_conv_table, &um_grid_table, NULL};
+    static const um_opt_table *const tables[] = {
+        &um_data_table,   &um_model_table, &um_loss_table, &um_export_table, &um_exploiter_table,
+        &um_metric_table, &um_run_table,   &um_conv_table, &um_grid_table,   NULL};
     return um_settings_create(out, tables);
 }
 

@@ -61,10 +61,11 @@ static void blocks_merge(void **state)
     (void)state;
     um_sweep *s = NULL;
     um_text tables = {0};
-    OK(expand(&s,
-              "blocks = ( { tables = [1,2]; datasets = [\"a\"]; protectors = [\"none\",\"umed\"]; exploiters = [\"unet\"]; defenses = [\"none\"]; },\n"
-              "           { tables = [3]; datasets = [\"a\"]; protectors = [\"same\",\"umed8\"]; exploiters = [\"unet\"]; defenses = [\"none\"]; } ); seeds = [4,5]; };",
-              NULL, 0));
+    OK(expand(
+        &s,
+        "blocks = ( { tables = [1,2]; datasets = [\"a\"]; protectors = [\"none\",\"umed\"]; exploiters = [\"unet\"]; defenses = [\"none\"]; },\n"
+        "           { tables = [3]; datasets = [\"a\"]; protectors = [\"same\",\"umed8\"]; exploiters = [\"unet\"]; defenses = [\"none\"]; } ); seeds = [4,5]; };",
+        NULL, 0));
     assert_int_equal(s->n_cells, 6);
     assert_int_equal(s->n_items, 4);
     assert_string_equal(s->methods[s->cells[2].method].name, "umed");
@@ -130,7 +131,8 @@ static void only(void **state)
 {
     (void)state;
     um_sweep *s = NULL;
-    static const char *const some[] = {"dataset=b", "protector=none", "protector=umed8", "seed=2", "defense=none", "exploiter=unet"};
+    static const char *const some[] = {"dataset=b", "protector=none", "protector=umed8",
+                                       "seed=2",    "defense=none",   "exploiter=unet"};
     OK(expand(&s, "seeds = [1,2]; };", some, UM_COUNT(some)));
     assert_int_equal(s->n_cells, 2);
     assert_string_equal(s->data[s->cells[0].data].name, "b");

@@ -174,8 +174,10 @@ static void text_tables(void **state)
 static void notes_and_completeness(void **state)
 {
     (void)state;
-    um_result_row rows[] = {cell("chest_xray", "none", "none", "attention_unet", 1, 0.95), cell("busi", "umed", "4/255", "unet", 1, 0.1)};
-    char *two = print(rows, 2, 2, UM_REPORT_TEXT), *three = print(rows, 2, 3, UM_REPORT_MARKDOWN), *all = print(rows, 2, UM_REPORT_ALL, UM_REPORT_TEXT);
+    um_result_row rows[] = {cell("chest_xray", "none", "none", "attention_unet", 1, 0.95),
+                            cell("busi", "umed", "4/255", "unet", 1, 0.1)};
+    char *two = print(rows, 2, 2, UM_REPORT_TEXT), *three = print(rows, 2, 3, UM_REPORT_MARKDOWN),
+         *all = print(rows, 2, UM_REPORT_ALL, UM_REPORT_TEXT);
     char *latex = print(rows, 2, 5, UM_REPORT_LATEX);
     HOLDS(two, "[88.90 b]");
     HOLDS(two, "[95.95 a]");

@@ -66,7 +66,8 @@ static void what_has_no_checksums_is_refused(void **state)
     FAILS(um_h5_open(&f, at("old.h5"), "umed-test", "1.0"), UM_E_DATA,
           "old.h5: layout of HDF5 1.8 or older, which has no checksums; convert it: h5repack --low=2 --high=2 IN OUT");
     write_plain_file(at("text.h5"), true, "umed-test");
-    FAILS(um_h5_open(&f, at("text.h5"), "umed-test", "1.0"), UM_E_DATA, "text.h5: format has values of variable length; write fixed ones");
+    FAILS(um_h5_open(&f, at("text.h5"), "umed-test", "1.0"), UM_E_DATA,
+          "text.h5: format has values of variable length; write fixed ones");
 }
 
 static void every_type_comes_back(void **state)

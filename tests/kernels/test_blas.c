@@ -102,6 +102,7 @@ static void backward_weight(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(forward), cmocka_unit_test(backward_data), cmocka_unit_test(backward_weight)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(forward), cmocka_unit_test(backward_data),
+                                       cmocka_unit_test(backward_weight)};
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

@@ -24,7 +24,11 @@ static void make_images(void)
 
 static void overfits(void **state)
 {
-    um_segmenter_config config = {.net = net_config(strcmp(*state, "unetpp") ? WIDTH : 2 * WIDTH, 1, 1), .h = SIDE, .w = SIDE, .max_batch = IMAGES, .spread = {.lanes = 4},
+    um_segmenter_config config = {.net = net_config(strcmp(*state, "unetpp") ? WIDTH : 2 * WIDTH, 1, 1),
+                                  .h = SIDE,
+                                  .w = SIDE,
+                                  .max_batch = IMAGES,
+                                  .spread = {.lanes = 4},
                                   .loss = {.w_ce = 1, .w_dice = 1, .smooth = 1e-5},
                                   .adam = {.lr = 1e-3, .b1 = 0.9, .b2 = 0.999, .eps = 1e-8}};
     um_backend *backend = NULL;

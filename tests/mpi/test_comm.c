@@ -209,8 +209,9 @@ static int close_world(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(sums_follow_the_tree),     cmocka_unit_test(all_get_what_one_has),   cmocka_unit_test(groups_are_neighbours),
-        cmocka_unit_test(outcomes_are_agreed_on),   cmocka_unit_test(failures_interrupt_waits), cmocka_unit_test(late_ranks_are_named),
+        cmocka_unit_test(sums_follow_the_tree),     cmocka_unit_test(all_get_what_one_has),
+        cmocka_unit_test(groups_are_neighbours),    cmocka_unit_test(outcomes_are_agreed_on),
+        cmocka_unit_test(failures_interrupt_waits), cmocka_unit_test(late_ranks_are_named),
     };
     return cmocka_run_group_tests(tests, open_world, close_world);
 }

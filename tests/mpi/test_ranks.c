@@ -21,9 +21,14 @@ static float images[IMAGES * PIXELS], masks[IMAGES * PIXELS];
 /* lr: at the default of the program, 1e-4, Adam does not yet turn the rounding of vanishing gradients into steps of full length. */
 static um_segmenter *make(const char *model, const um_spread *spread, bool dice_batch, double lr)
 {
-    um_segmenter_config config = {.net = net_config(strcmp(model, "transunet") ? 2 : 4, 1, 1), .h = SIDE, .w = SIDE, .max_batch = IMAGES, .spread = *spread,
+    um_segmenter_config config = {.net = net_config(strcmp(model, "transunet") ? 2 : 4, 1, 1),
+                                  .h = SIDE,
+                                  .w = SIDE,
+                                  .max_batch = IMAGES,
+                                  .spread = *spread,
                                   .loss = {.w_ce = 1, .w_dice = 1, .smooth = 1e-5, .dice_batch = dice_batch},
-                                  .adam = {.lr = lr, .b1 = 0.9, .b2 = 0.999, .eps = 1e-8}, .seed = 5};
+                                  .adam = {.lr = lr, .b1 = 0.9, .b2 = 0.999, .eps = 1e-8},
+                                  .seed = 5};
     um_segmenter *s = NULL;
     assert_ok(um_spread_check(spread));
     assert_ok(um_model_find(&config.model, model));

@@ -12,8 +12,16 @@ static double images[IMAGES * PIXELS], masks[IMAGES * PIXELS];
 
 static void open_net(test_net *net, const char *model, bool per_lane)
 {
-    net_create(net, &(net_spec){.model = model, .backend = "cpu", .real = UM_F64, .config = net_config(4, 1, 1), .h = SIDE, .w = SIDE,
-                                .max_batch = IMAGES, .bn = UM_BN_TRAIN, .bn_per_lane = per_lane, .seed = 4});
+    net_create(net, &(net_spec){.model = model,
+                                .backend = "cpu",
+                                .real = UM_F64,
+                                .config = net_config(4, 1, 1),
+                                .h = SIDE,
+                                .w = SIDE,
+                                .max_batch = IMAGES,
+                                .bn = UM_BN_TRAIN,
+                                .bn_per_lane = per_lane,
+                                .seed = 4});
 }
 
 static double run(test_net *net, int64_t first, int64_t n, int lanes)
@@ -109,8 +117,15 @@ static void forward_and_backward_do_not_wait(void **state)
 {
     test_net net, eval;
     open_net(&net, *state, true);
-    net_create(&eval, &(net_spec){.model = *state, .backend = "cpu", .real = UM_F64, .config = net_config(4, 1, 1), .h = SIDE, .w = SIDE,
-                                  .max_batch = IMAGES, .bn = UM_BN_EVAL, .seed = 4});
+    net_create(&eval, &(net_spec){.model = *state,
+                                  .backend = "cpu",
+                                  .real = UM_F64,
+                                  .config = net_config(4, 1, 1),
+                                  .h = SIDE,
+                                  .w = SIDE,
+                                  .max_batch = IMAGES,
+                                  .bn = UM_BN_EVAL,
+                                  .seed = 4});
     assert_int_equal(meetings(net.graph, 0, net.graph->n_local), meetings(eval.graph, 0, eval.graph->n_nodes));
     assert_int_equal(meetings(net.graph, net.graph->n_local, net.graph->n_nodes), net_count_op(net.graph, UM_OP_BN_STATS));
     assert_true(net_count_op(net.graph, UM_OP_BN_STATS) > 10);

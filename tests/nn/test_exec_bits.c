@@ -22,8 +22,17 @@ static void open_net(test_net *net, const char *model, int64_t width, um_dtype r
 {
     um_model_config config = net_config(width, 1, 1);
     config.dropout = 0.1;
-    net_create(net, &(net_spec){.model = model, .backend = "cpu", .real = real, .config = config, .h = SIDE,
-                                .w = SIDE, .max_batch = max_batch, .bn = bn, .bn_per_lane = bn_per_lane, .wants_dx = true, .seed = 9});
+    net_create(net, &(net_spec){.model = model,
+                                .backend = "cpu",
+                                .real = real,
+                                .config = config,
+                                .h = SIDE,
+                                .w = SIDE,
+                                .max_batch = max_batch,
+                                .bn = bn,
+                                .bn_per_lane = bn_per_lane,
+                                .wants_dx = true,
+                                .seed = 9});
 }
 
 static void feed(test_net *net, int64_t first, int64_t n)

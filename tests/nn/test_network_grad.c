@@ -24,8 +24,18 @@ static void make_net(test_net *net, const grad_case *k, um_bn_mode bn, const dou
     um_model_config config = net_config(4, 1, k->out_ch);
     config.up = k->up, config.bias = k->bias, config.cdc = k->cdc;
     config.deep_supervision = k->deep, config.dropout = k->dropout;
-    net_create(net, &(net_spec){.model = k->model, .backend = "cpu", .real = UM_F64, .config = config, .h = k->h, .w = k->w,
-                                .max_batch = BATCH, .bn = bn, .bn_per_lane = k->bn_per_lane, .wants_dx = true, .clear_of_kinks = true, .seed = 8});
+    net_create(net, &(net_spec){.model = k->model,
+                                .backend = "cpu",
+                                .real = UM_F64,
+                                .config = config,
+                                .h = k->h,
+                                .w = k->w,
+                                .max_batch = BATCH,
+                                .bn = bn,
+                                .bn_per_lane = k->bn_per_lane,
+                                .wants_dx = true,
+                                .clear_of_kinks = true,
+                                .seed = 8});
     net_upload(net, net->x, x, BATCH);
     net_upload(net, net->y, y, BATCH);
 }

@@ -192,7 +192,8 @@ static void foreign_states_are_refused(void **state)
     protection p, other;
     fit_once(&p, 1, 5);
     assert_ok(p.def->save(p.state, at("state.h5")));
-    assert_refused(&p, wider, "state.h5", UM_E_DATA, "state.h5 was fitted under umed.gen.base_width=2, now it is umed.gen.base_width=4");
+    assert_refused(&p, wider, "state.h5", UM_E_DATA,
+                   "state.h5 was fitted under umed.gen.base_width=2, now it is umed.gen.base_width=4");
     assert_refused(&p, louder, "state.h5", UM_E_DATA, "was fitted under umed.eps=4/255, now it is umed.eps=8/255");
     assert_refused(&p, ones, "state.h5", UM_E_DATA, "was fitted under umed.lbp.map=popcount, now it is umed.lbp.map=ones");
     assert_refused(&p, NULL, "nothing.h5", UM_E_IO, "nothing.h5");

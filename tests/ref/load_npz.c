@@ -11,7 +11,8 @@ static um_status run(char **argv)
     um_backend *b = NULL;
     um_segmenter *s = NULL;
     int64_t width = atoll(argv[2]), side = atoll(argv[3]);
-    um_segmenter_config config = {.net = {.width = width, .in_ch = 1, .out_ch = 1}, .h = side, .w = side, .max_batch = 1, .spread = {.lanes = 1}};
+    um_segmenter_config config = {
+        .net = {.width = width, .in_ch = 1, .out_ch = 1}, .h = side, .w = side, .max_batch = 1, .spread = {.lanes = 1}};
     UM_TRY(um_backend_create(&b, "cpu", UM_F32));
     UM_TRY(um_model_find(&config.model, "transunet"));
     UM_TRY(um_segmenter_create(&s, b, &config));

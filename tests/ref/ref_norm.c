@@ -52,7 +52,8 @@ static void bn_coef_per_lane(const um_op_call *call)
     const um_view *s = &call->in[0], *coef = &call->out[0];
     for (int64_t i = 0; i < coef->n; i++)
         for (int64_t k = 0; k < coef->c; k++) {
-            double mean = lane_mean(call, s, i, 0, k, call->attr.bn.hw), var = lane_mean(call, s, i, 1, k, call->attr.bn.hw) - mean * mean;
+            double mean = lane_mean(call, s, i, 0, k, call->attr.bn.hw),
+                   var = lane_mean(call, s, i, 1, k, call->attr.bn.hw) - mean * mean;
             double r = 1 / sqrt(var + call->attr.bn.eps), a = *ref_at(&call->in[1], 0, 0, 0, k) * r;
             *ref_at(coef, i, 0, 0, k) = mean;
             *ref_at(coef, i, 0, 1, k) = r;

@@ -154,8 +154,8 @@ void um_ref_dropout(const um_op_call *call)
     {
         uint64_t e = (uint64_t)((r * x->w + c) * x->c + k), item = (uint64_t)call->attr.dropout.layer << 32;
         uint32_t words[4];
-        um_rng_words(call->batch->seed, UM_RNG_DROPOUT, (uint32_t)(e / 4), item + (uint64_t)(call->batch->first + i), call->batch->step,
-                     words);
+        um_rng_words(call->batch->seed, UM_RNG_DROPOUT, (uint32_t)(e / 4), item + (uint64_t)(call->batch->first + i),
+                     call->batch->step, words);
         *ref_at(y, i, r, c, k) = (double)um_rng_unit(words[e % 4]) >= (double)(float)p ? *ref_at(x, i, r, c, k) / (1 - p) : 0;
     }
 }

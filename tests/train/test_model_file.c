@@ -93,7 +93,8 @@ static void variants_come_back(void **state)
     static const char *const models[] = {"unet", "unet", "unet", "cdc_unet", "unetpp", "unetpp", "attention_unet", "transunet"};
     for (int v = 0; v < (int)UM_COUNT(models); v++) {
         int64_t channels = v < 6 ? 1 + v % 3 : 3;
-        um_segmenter_config config = {.net = net_config(4, channels, 1 + v % 2), .h = 32, .w = 32, .max_batch = 1, .spread = {.lanes = 1}};
+        um_segmenter_config config = {
+            .net = net_config(4, channels, 1 + v % 2), .h = 32, .w = 32, .max_batch = 1, .spread = {.lanes = 1}};
         um_segmenter *s = NULL, *t = NULL;
         char sent[65], received[65];
         config.net.up = v & 1 ? UM_UP_BILINEAR : UM_UP_CONVT;
@@ -134,7 +135,8 @@ static void cdc_kinds_come_back(void **state)
     read_images(x);
     assert_ok(um_backend_create(&b, "cpu", UM_F32));
     for (size_t k = 0; k < UM_COUNT(kinds); k++) {
-        um_segmenter_config config = {.net = net_config(2, 1, 1), .h = SIDE, .w = SIDE, .max_batch = IMAGES, .spread = {.lanes = 1}};
+        um_segmenter_config config = {
+            .net = net_config(2, 1, 1), .h = SIDE, .w = SIDE, .max_batch = IMAGES, .spread = {.lanes = 1}};
         um_segmenter *s = NULL, *t = NULL;
         config.net.cdc = kinds[k].cdc;
         config.net.cdc_bottleneck = kinds[k].bottleneck;

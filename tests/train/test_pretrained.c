@@ -65,7 +65,8 @@ static void add_layer(int i)
 {
     static const char *const parts[] = {"query", "key", "value"};
     char key[96], name[96];
-    PAIR("Transformer/encoderblock_%d/LayerNorm_0", "transformer.encoder.layer.%d.attention_norm", i), add_norm(key, name, D, false);
+    PAIR("Transformer/encoderblock_%d/LayerNorm_0", "transformer.encoder.layer.%d.attention_norm", i),
+        add_norm(key, name, D, false);
     PAIR("Transformer/encoderblock_%d/LayerNorm_2", "transformer.encoder.layer.%d.ffn_norm", i), add_norm(key, name, D, false);
     for (int p = 0; p < 3; p++) {
         snprintf(key, sizeof key, "Transformer/encoderblock_%d/MultiHeadDotProductAttention_1/%s/kernel", i, parts[p]);
@@ -75,7 +76,8 @@ static void add_layer(int i)
         snprintf(name, sizeof name, "transformer.encoder.layer.%d.attn.%s.bias", i, parts[p]);
         add(key, name, FLAT, 2, HEADS, D / HEADS, 0, 0);
     }
-    PAIR("Transformer/encoderblock_%d/MultiHeadDotProductAttention_1/out/kernel", "transformer.encoder.layer.%d.attn.out.weight", i);
+    PAIR("Transformer/encoderblock_%d/MultiHeadDotProductAttention_1/out/kernel", "transformer.encoder.layer.%d.attn.out.weight",
+         i);
     add(key, name, TRANSPOSED, 3, HEADS, D / HEADS, D, 0);
     PAIR("Transformer/encoderblock_%d/MultiHeadDotProductAttention_1/out/bias", "transformer.encoder.layer.%d.attn.out.bias", i);
     add(key, name, FLAT, 1, D, 0, 0, 0);
@@ -98,7 +100,8 @@ static void list_arrays(int64_t grid)
         add_unit(block);
     add("embedding/kernel", "transformer.embeddings.patch_embeddings.weight", HWIO, 4, 1, 1, 16 * W, D);
     add("embedding/bias", "transformer.embeddings.patch_embeddings.bias", FLAT, 1, D, 0, 0, 0);
-    add("Transformer/posembed_input/pos_embedding", "transformer.embeddings.position_embeddings", POSITIONS, 3, 1, 1 + grid * grid, D, 0);
+    add("Transformer/posembed_input/pos_embedding", "transformer.embeddings.position_embeddings", POSITIONS, 3, 1, 1 + grid * grid,
+        D, 0);
     for (int i = 0; i < LAYERS; i++)
         add_layer(i);
     add_norm("Transformer/encoder_norm", "transformer.encoder.encoder_norm", D, false);
@@ -161,9 +164,10 @@ static void put_npy(bytes *b, const entry *e, const char *type, const flaw *f)
     bool flawed = f && f->key && !strcmp(f->key, e->key);
     int size = type[2] - '0';
     for (int d = 0; d < e->n_dims; d++)
-        snprintf(shape + strlen(shape), sizeof shape - strlen(shape), "%ld, ", (long)(e->dims[d] + (flawed && f->wrong_shape && d == 0)));
-    int n = snprintf(header, sizeof header, "{'descr': '%s', 'fortran_order': %s, 'shape': (%s), }", flawed && f->type ? f->type : type,
-                     flawed && f->fortran ? "True" : "False", shape);
+        snprintf(shape + strlen(shape), sizeof shape - strlen(shape), "%ld, ",
+                 (long)(e->dims[d] + (flawed && f->wrong_shape && d == 0)));
+    int n = snprintf(header, sizeof header, "{'descr': '%s', 'fortran_order': %s, 'shape': (%s), }",
+                     flawed && f->type ? f->type : type, flawed && f->fortran ? "True" : "False", shape);
     put(b, flawed && f->no_header ? "\x93NUMPX\x01" : "\x93NUMPY\x01", 8); /* with the terminator: version 1.0 */
     put_int(b, (uint64_t)n + 1, 2);
     put(b, header, (size_t)n);
@@ -221,7 +225,8 @@ static void write_stored(const char *path, const char *type, bool zip64, const f
         put_int(&central, 0, 6), put_int(&central, 0, 4), put_int(&central, zip64 ? 0xFFFFFFFFu : at, 4);
         put(&central, name, strlen(name));
         if (zip64)
-            put_int(&central, 1, 2), put_int(&central, 24, 2), put_int(&central, one.n, 8), put_int(&central, one.n, 8), put_int(&central, at, 8);
+            put_int(&central, 1, 2), put_int(&central, 24, 2), put_int(&central, one.n, 8), put_int(&central, one.n, 8),
+                put_int(&central, at, 8);
         n++;
     }
     size_t begin = file.n;

@@ -254,8 +254,8 @@ static void bwd_sums_block(const um_op_call *call, int64_t begin, int64_t end, d
 {
     const um_view *dy = &call->in[0], *x = &call->in[1];
     double buffer[2 * VL];
-    bwd_sums_pass p = {columns_of(x->c, um_view_dense(x) && um_view_dense(dy)), dy, x, coef_of(&call->in[2], begin / shared_pixels(call, x)),
-                       .lowest = relu_floor(call)};
+    bwd_sums_pass p = {columns_of(x->c, um_view_dense(x) && um_view_dense(dy)), dy, x,
+                       coef_of(&call->in[2], begin / shared_pixels(call, x)), .lowest = relu_floor(call)};
     p.sums = columns_sums(p.grid, part, buffer, 2);
     columns_visit(p.grid, begin, end, 2, bwd_sums_column, &p);
     columns_fold(p.grid, part, p.sums, 2);
@@ -365,8 +365,12 @@ UM_INLINE void bwd_apply_column(const void *context, column at)
 static void bwd_apply_span(const um_op_call *call, int64_t begin, int64_t end)
 {
     const um_view *dy = &call->in[0], *x = &call->in[1], *dx = &call->out[0];
-    bwd_apply_pass p = {.grid = columns_of(x->c, um_view_dense(x) && um_view_dense(dy) && um_view_dense(dx)), .dy = dy, .x = x, .dx = dx,
-                        .lowest = relu_floor(call), .accumulate = call->accumulate};
+    bwd_apply_pass p = {.grid = columns_of(x->c, um_view_dense(x) && um_view_dense(dy) && um_view_dense(dx)),
+                        .dy = dy,
+                        .x = x,
+                        .dx = dx,
+                        .lowest = relu_floor(call),
+                        .accumulate = call->accumulate};
     for (int64_t shared = shared_pixels(call, x), stop; begin < end; begin = stop) {
         int64_t owner = begin / shared;
         stop = min64(end, (owner + 1) * shared);

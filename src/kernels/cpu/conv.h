@@ -50,7 +50,8 @@ int64_t UM_FN(um_conv_groups)(int64_t lane_images, int64_t blocks, int64_t part_
 /* Of up to n images in n_lanes lanes of up to lane_most. */
 int64_t UM_FN(um_conv_parts_max)(int64_t n, int64_t n_lanes, int64_t lane_most, int64_t blocks, int64_t part_bytes);
 int64_t UM_FN(um_conv_lanes)(const um_batch *batch); /* lanes to make room for; batch may be NULL at plan time */
-int64_t UM_FN(um_conv_lane_most)(const um_batch *batch, int64_t n); /* images of the largest lane, now or later; all n without a batch */
+int64_t UM_FN(um_conv_lane_most)(const um_batch *batch,
+                                 int64_t n); /* images of the largest lane, now or later; all n without a batch */
 void UM_FN(um_conv_parts_set)(um_conv_parts *p, const um_batch *batch, int64_t blocks, int64_t part_bytes);
 /* Where a part lies: pieces [*begin, *end) counted through the images of the lane, which is returned. */
 int UM_FN(um_conv_part_range)(const um_conv_parts *p, const um_batch *batch, int64_t blocks, int64_t part, int64_t *begin,

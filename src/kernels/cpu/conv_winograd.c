@@ -193,8 +193,8 @@ static void weight_panel(const job *j, int64_t tile0, int64_t begin, int64_t cou
     real *weights = own + j->at.own_weights;
     for (int64_t depth = 0; depth < p->depth; depth += p->chunk) {
         int64_t n = i_min(p->chunk, p->depth - depth);
-        UM_FN(um_wino_weight)(&j->w, um_panel_first(&p->out, panel), um_panel_channels(&p->out, panel), depth, n, weights, weight_tap,
-                              width);
+        UM_FN(um_wino_weight)
+        (&j->w, um_panel_first(&p->out, panel), um_panel_channels(&p->out, panel), depth, n, weights, weight_tap, width);
         panel_product(p, j->ws + j->at.input + begin * tile_pitch(p), count, weights, weight_tap, depth, n, nv,
                       j->ws + j->at.zeros, own);
     }
@@ -206,7 +206,8 @@ static void super_block(const job *j, int64_t tile, int64_t count, real *own)
     const plan *p = &j->p;
 #pragma omp for schedule(dynamic, 4)
     for (int64_t i = 0; i < count; i++) {
-        UM_FN(um_wino_input)(&p->grid, j->x, tile + i, j->ws + j->at.zeros, j->ws + j->at.input + i * tile_pitch(p), input_tap(p), VL);
+        UM_FN(um_wino_input)
+        (&p->grid, j->x, tile + i, j->ws + j->at.zeros, j->ws + j->at.input + i * tile_pitch(p), input_tap(p), VL);
     }
 #pragma omp for schedule(dynamic)
     for (int64_t i = 0; i < p->out.count * p->splits; i++) {

@@ -83,7 +83,8 @@ static place place_of(const um_wino_grid *g, int64_t tile)
     return (place){tile / tiles, in_image / g->tw * UM_WINO_SIDE, in_image % g->tw * UM_WINO_SIDE};
 }
 
-static const real *pixel_or_zeros(const um_wino_grid *g, const um_view *v, int64_t image, int64_t row, int64_t col, const real *zeros)
+static const real *pixel_or_zeros(const um_wino_grid *g, const um_view *v, int64_t image, int64_t row, int64_t col,
+                                  const real *zeros)
 {
     bool inside = row >= 0 && row < g->h && col >= 0 && col < g->w;
     return inside ? (const real *)v->data + ((image * g->h + row) * g->w + col) * v->ld : zeros;
@@ -117,7 +118,8 @@ UM_INLINE void input_store(const vreal *d, real *out, int64_t tap_step)
 }
 
 /* One vector of channels; whole: no lane is past the last channel. */
-UM_INLINE void input_inside(const real *x, int64_t row_step, int64_t ld, int64_t left, const bool whole, real *out, int64_t tap_step)
+UM_INLINE void input_inside(const real *x, int64_t row_step, int64_t ld, int64_t left, const bool whole, real *out,
+                            int64_t tap_step)
 {
     vreal d[36];
     UNROLL

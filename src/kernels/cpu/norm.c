@@ -78,7 +78,8 @@ static void find_group_stats(const um_op_call *call)
     double *sums = image_sums(call, x, x->c);
     um_block_image_sums(call, x, x->c, sum_block, sums);
     for (int64_t i = 0; i < x->n * groups; i++)
-        group_stats(stats, i / groups, i % groups)[STAT_MEAN] = (real)group_mean(sums + i / groups * x->c, i % groups, width, pixels);
+        group_stats(stats, i / groups, i % groups)[STAT_MEAN] =
+            (real)group_mean(sums + i / groups * x->c, i % groups, width, pixels);
     um_block_image_sums(call, x, x->c, square_block, sums);
     for (int64_t i = 0; i < x->n * groups; i++) {
         double var = group_mean(sums + i / groups * x->c, i % groups, width, pixels);
@@ -259,7 +260,8 @@ static void group_bwd_span(const um_op_call *call, int64_t begin, int64_t end)
         const real *g = pixel_at(dy, p), *v = pixel_at(x, p);
         real *restrict to = pixel_at(dx, p);
         for (int64_t k = 0; k < c; k++) {
-            real d = row[BWD_SCALE * c + k] * g[k] - row[BWD_SHIFT * c + k] - row[BWD_SLOPE * c + k] * (v[k] - row[BWD_MEAN * c + k]);
+            real d =
+                row[BWD_SCALE * c + k] * g[k] - row[BWD_SHIFT * c + k] - row[BWD_SLOPE * c + k] * (v[k] - row[BWD_MEAN * c + k]);
             to[k] = call->accumulate ? to[k] + d : d;
         }
     }

@@ -20,7 +20,8 @@ static void add_f64_span(const um_op_call *call, int64_t begin, int64_t end)
     const um_view *a = &call->in[0], *b = &call->in[1], *y = &call->out[0];
     for (int64_t p = begin; p < end; p++)
         for (int64_t k = 0; k < y->c; k++)
-            ((double *)y->data)[p * y->ld + k] = ((const double *)a->data)[p * a->ld + k] + ((const double *)b->data)[p * b->ld + k];
+            ((double *)y->data)[p * y->ld + k] =
+                ((const double *)a->data)[p * a->ld + k] + ((const double *)b->data)[p * b->ld + k];
 }
 
 um_status UM_FN(um_cpu_add)(const um_op_call *call)

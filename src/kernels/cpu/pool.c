@@ -69,8 +69,8 @@ static void pool_wide_span(const um_op_call *call, int64_t begin, int64_t end)
             int64_t i = row + t / size, j = col + t % size;
             if (i < 0 || j < 0 || i >= x->h || j >= x->w)
                 continue;
-            pool_take(pixel_at(y, p), (uint8_t *)which->data + p * which->ld, pixel_at(x, (image * x->h + i) * x->w + j), (int)t, first,
-                      x->c);
+            pool_take(pixel_at(y, p), (uint8_t *)which->data + p * which->ld, pixel_at(x, (image * x->h + i) * x->w + j), (int)t,
+                      first, x->c);
             first = false;
         }
     }
