@@ -9,6 +9,7 @@ pkg_check_modules(LIBCONFIG REQUIRED IMPORTED_TARGET libconfig)
 pkg_check_modules(PNG REQUIRED IMPORTED_TARGET libpng)
 pkg_check_modules(JPEG REQUIRED IMPORTED_TARGET libjpeg)
 pkg_check_modules(ZIP REQUIRED IMPORTED_TARGET libzip)
+pkg_check_modules(CRYPTO REQUIRED IMPORTED_TARGET libcrypto>=3)
 
 if(UMED_MPI)
   find_package(MPI REQUIRED COMPONENTS C)

@@ -2,7 +2,7 @@
 # Installs what building and testing need (Debian packages, as root); says which command to run otherwise. Quiet when all is there.
 set -u
 packages=(build-essential cmake pkg-config libopenmpi-dev openmpi-bin libhdf5-dev hdf5-tools libopenblas-serial-dev libconfig-dev
-    libpng-dev libjpeg-dev libzip-dev libcmocka-dev libdeflate-dev)
+    libpng-dev libjpeg-dev libzip-dev libssl-dev libcmocka-dev libdeflate-dev)
 
 if ! command -v dpkg-query >/dev/null || ! command -v apt-get >/dev/null; then
     echo "deps.sh: no apt-get here; CMake will name what is missing (Debian's names: ${packages[*]})" >&2

@@ -37,6 +37,14 @@ typedef enum um_rng_purpose {
     UM_RNG_AR_TRIAL = 44,         /* signals it is tried on */
     UM_RNG_AR_START = 45,         /* first values of an image's signal */
     UM_RNG_AR_NOISE = 46,         /* innovations of an image's signal */
+    UM_RNG_CLASSIFIER_INIT = 50,
+    UM_RNG_CLASSIFIER_ORDER = 51,
+    UM_RNG_CLASSIFIER_AUGMENT = 52, /* by epoch and id */
+    UM_RNG_MARK_START = 53,       /* first candidates of a watermark search, by image */
+    UM_RNG_MARK_HOP = 54,
+    UM_RNG_MARK_CROSS = 55,
+    UM_RNG_MARK_NULL = 56,        /* random placements that a detector compares with */
+    UM_RNG_RETINA = 57,           /* umed synth --scene retina */
 } um_rng_purpose;
 
 #ifdef __CUDACC__

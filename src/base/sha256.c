@@ -94,7 +94,7 @@ void um_sha256_add(um_sha256 *s, const void *data, size_t bytes)
         memcpy(s->block, p, bytes);
 }
 
-void um_sha256_hex(um_sha256 *s, char out[UM_SHA256_HEX])
+static void finish(um_sha256 *s)
 {
     uint64_t n_bits = s->n_bytes * 8;
     uint8_t padding[BLOCK + 8] = {0x80};
@@ -102,8 +102,20 @@ void um_sha256_hex(um_sha256 *s, char out[UM_SHA256_HEX])
     for (int i = 0; i < 8; i++)
         padding[n + (size_t)i] = (uint8_t)(n_bits >> (56 - 8 * i));
     um_sha256_add(s, padding, n + 8);
+}
+
+void um_sha256_hex(um_sha256 *s, char out[UM_SHA256_HEX])
+{
+    finish(s);
     for (int i = 0; i < 8; i++)
         snprintf(out + 8 * i, 9, "%08x", s->state[i]);
+}
+
+void um_sha256_raw(um_sha256 *s, uint8_t out[UM_SHA256_RAW])
+{
+    finish(s);
+    for (int i = 0; i < UM_SHA256_RAW; i++)
+        out[i] = (uint8_t)(s->state[i / 4] >> (24 - 8 * (i % 4)));
 }
 
 void um_sha256_of(const void *data, size_t bytes, char out[UM_SHA256_HEX])

@@ -19,6 +19,7 @@ typedef struct png_job {
     png_structp png;
     png_infop info;
     const char *path;
+    bool rgba; /* four channels of 8 bit whatever the file holds */
     char message[MESSAGE_BYTES];
     um_status rc;
     um_raster raster;
@@ -41,8 +42,26 @@ static void on_warning(png_structp png, png_const_charp text)
     um_log(UM_LOG_DEBUG, "%s: libpng: %s", j->path, text);
 }
 
+static void choose_rgba(png_job *j, int color)
+{
+    png_set_expand(j->png);
+    png_set_scale_16(j->png);
+    if ((color & PNG_COLOR_MASK_COLOR) == 0) {
+        png_set_gray_to_rgb(j->png);
+    }
+    if ((color & PNG_COLOR_MASK_ALPHA) == 0 && !png_get_valid(j->png, j->info, PNG_INFO_tRNS)) {
+        png_set_add_alpha(j->png, 255, PNG_FILLER_AFTER);
+    }
+    png_set_interlace_handling(j->png);
+    png_read_update_info(j->png, j->info);
+}
+
 static void choose_transforms(png_job *j, int depth, int color)
 {
+    if (j->rgba) {
+        choose_rgba(j, color);
+        return;
+    }
     if (color == PNG_COLOR_TYPE_PALETTE) {
         png_set_palette_to_rgb(j->png);
     }
@@ -68,8 +87,8 @@ static um_status make_room(png_job *j, size_t row_bytes)
         rc = um_fail(UM_E_DATA, "%s: unexpected PNG layout; convert it to 8 or 16 bit grey or RGB", j->path);
         goto done;
     }
-    /* a 1-bit palette index becomes three bytes, hence the 24 */
-    if (row_bytes * (size_t)r->h / 24 > (size_t)j->file_bytes * DEFLATE_RATIO_MAX + DEFLATE_SLACK) {
+    /* a 1-bit palette index becomes three or four bytes, hence the 32 */
+    if (row_bytes * (size_t)r->h / 32 > (size_t)j->file_bytes * DEFLATE_RATIO_MAX + DEFLATE_SLACK) {
         rc = um_fail(UM_E_DATA, "%s: truncated: %lld bytes cannot hold %lld x %lld pixels", j->path, (long long)j->file_bytes,
                      (long long)r->w, (long long)r->h);
         goto done;
@@ -98,7 +117,7 @@ static void read_all(png_job *j, FILE *f)
     const int depth = png_get_bit_depth(j->png, j->info);
     j->raster.h = png_get_image_height(j->png, j->info);
     j->raster.w = png_get_image_width(j->png, j->info);
-    j->raster.bits = depth == 16 ? 16 : 8;
+    j->raster.bits = depth == 16 && !j->rgba ? 16 : 8;
     j->rc = um_raster_check_size(j->path, j->raster.h, j->raster.w);
     if (j->rc != UM_OK) {
         return;
@@ -113,10 +132,10 @@ static void read_all(png_job *j, FILE *f)
     png_read_end(j->png, NULL);
 }
 
-um_status um_png_decode(um_raster *out, FILE *f, int64_t file_bytes, const char *path)
+static um_status decode(um_raster *out, FILE *f, int64_t file_bytes, const char *path, bool rgba)
 {
     um_status rc = UM_OK;
-    png_job j = {.path = path, .file_bytes = file_bytes};
+    png_job j = {.path = path, .file_bytes = file_bytes, .rgba = rgba};
     j.png = png_create_read_struct(PNG_LIBPNG_VER_STRING, &j, on_error, on_warning);
     j.info = j.png != NULL ? png_create_info_struct(j.png) : NULL;
     if (j.info == NULL) {
@@ -132,6 +151,16 @@ done:
     um_free(j.rows);
     um_free(j.raster.data);
     return rc;
+}
+
+um_status um_png_decode(um_raster *out, FILE *f, int64_t file_bytes, const char *path)
+{
+    return decode(out, f, file_bytes, path, false);
+}
+
+um_status um_png_decode_rgba(um_raster *out, FILE *f, int64_t file_bytes, const char *path)
+{
+    return decode(out, f, file_bytes, path, true);
 }
 
 static void on_write(png_structp png, png_bytep data, size_t n)

@@ -1,6 +1,7 @@
 #include "io/raster.h"
 
 #include <errno.h>
+#include <stdbool.h>
 #include <string.h>
 
 #include "base/mem.h"
@@ -29,7 +30,7 @@ static um_status file_size(int64_t *out, FILE *f, const char *path)
     return UM_OK;
 }
 
-um_status um_raster_read(um_raster *out, const char *path)
+static um_status read_picture(um_raster *out, const char *path, bool rgba)
 {
     static const unsigned char png[8] = {0x89, 'P', 'N', 'G', '\r', '\n', 0x1a, '\n'}, jpeg[3] = {0xff, 0xd8, 0xff};
     um_status rc = UM_OK;
@@ -48,7 +49,9 @@ um_status um_raster_read(um_raster *out, const char *path)
     }
     rewind(f);
     if (n == sizeof png && memcmp(head, png, sizeof png) == 0) {
-        UM_TRY(um_png_decode(out, f, bytes, path));
+        UM_TRY(rgba ? um_png_decode_rgba(out, f, bytes, path) : um_png_decode(out, f, bytes, path));
+    } else if (rgba) {
+        rc = um_fail(UM_E_DATA, "%s: not a PNG file (%lld bytes); a logo is a PNG, with its transparency", path, (long long)bytes);
     } else if (n >= sizeof jpeg && memcmp(head, jpeg, sizeof jpeg) == 0) {
         UM_TRY(um_jpeg_decode(out, f, bytes, path));
     } else {
@@ -59,4 +62,14 @@ done:
         fclose(f);
     }
     return rc;
+}
+
+um_status um_raster_read(um_raster *out, const char *path)
+{
+    return read_picture(out, path, false);
+}
+
+um_status um_png_read_rgba(um_raster *out, const char *path)
+{
+    return read_picture(out, path, true);
 }

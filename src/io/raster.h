@@ -11,7 +11,7 @@ enum { UM_RASTER_SIDE_MAX = 32768 };
 
 typedef struct um_raster {
     int64_t h, w;
-    int c, bits; /* channels 1 or 3; 8 or 16 bits per sample */
+    int c, bits; /* channels 1 or 3 (4: um_png_read_rgba); 8 or 16 bits per sample */
     void *data;  /* [h][w][c] uint8_t or uint16_t in host order, owned: release with um_raster_clear */
 } um_raster;
 
@@ -22,6 +22,9 @@ typedef struct um_raster {
  * out: written on success only. Errors: UM_E_IO (cannot be opened), UM_E_DATA naming the file and the library's reason: another
  * format, damaged, truncated, or larger than UM_RASTER_SIDE_MAX per side or UM_RASTER_PIXELS_MAX in all. */
 um_status um_raster_read(um_raster *out, const char *path);
+/* A PNG file as RGBA, 8 bit: r.c = 4 (nothing else here takes such a raster). Without transparency A = 255. Errors as above, and
+ * UM_E_DATA for a JPEG. */
+um_status um_png_read_rgba(um_raster *out, const char *path);
 void um_raster_clear(um_raster *r); /* accepts a zeroed raster */
 
 /* Writes a PNG file, whole or not at all. r: 1 or 3 channels, 8 or 16 bits. Errors: UM_E_IO, UM_E_DATA, UM_E_MEMORY. */

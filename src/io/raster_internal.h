@@ -8,6 +8,7 @@
 
 /* f: at the start of the file, borrowed. file_bytes: its size. */
 um_status um_png_decode(um_raster *out, FILE *f, int64_t file_bytes, const char *path);
+um_status um_png_decode_rgba(um_raster *out, FILE *f, int64_t file_bytes, const char *path);
 um_status um_jpeg_decode(um_raster *out, FILE *f, int64_t file_bytes, const char *path);
 
 /* Refuses sizes beyond the limits of raster.h with UM_E_DATA. */
