@@ -39,6 +39,9 @@
  * MAXPOOL_FWD       x[N,H,W,C]                                  y[N,H',W',C] (floor), which u8: size*dy + dx of the maximum in its window (attr.pool: size, stride,
  *                                                               pad < size with -infinity), first wins; NaN wins
  * MAXPOOL_BWD       dy which                                    dx (0 where nothing was chosen)
+ * AVGPOOL_FWD       x[N,H,W,C]                                  y[N,H',W',C] (floor): means over windows of attr.pool.size pixels, stride the same and pad 0; size 0: one
+ *                                                               window over the whole image
+ * AVGPOOL_BWD       dy                                          dx
  * PATCHES_FWD       x[N,H,W,C]                                  y[N,H',W',k*k*C]: the window under each output of a k x k convolution (attr.patch: size k, stride, pad with
  *                                                               zeros), (u*k + v)*C + c; a strided convolution is a 1x1 convolution of patches
  * PATCHES_BWD       dy                                          dx: every pixel gathers from the windows it lies in
@@ -67,7 +70,7 @@
  * WINDOW            x[N,H,W,C]                                  y[N,H',W',C]: y[i,j] = x[i+top, j+left] inside x, else 0 (top, left may be negative):
  *                                                               pads, crops, and is its own gradient with the signs turned
  * ADD               a b                                         y = a + b; real, or f64 sums
- * COPY              x                                           y = x
+ * COPY              x[N,H,W,C]                                  y[N,H',W',C] = x, H'*W' = H*W: pixels in raster order, perhaps in rows of another length
  * FILL              -                                           y = attr.fill
  * BOUND_FWD         z[N,H,W,C] b[N,H,W,1]                       d: the perturbation under the bound map b >= 0 (um_bound_rule, protectors.md U6, 1.5)
  * BOUND_BWD         z b dd                                      dz
@@ -82,6 +85,10 @@
  *                                                               inside (y = 1): how far every pixel's feature is from the mean of the other class (SEP; protectors.md 2.3)
  * ALIGN_BWD         h y m s                                     dh = 2 u (h - m1) outside, 2 u (h - m0) inside: u = 1/(H*W*C), or attr.align.balance: 1/(C * pixels of the
  *                                                               region); the gradient of each image's own mean square
+ * CLASS_SUMS        z[N,1,1,K] y[N,1,1,1]                       s f64[N,1,1,3] per image, y its class 0..K-1, p = softmax(z): loss, 1 when the largest score is that of
+ *                                                               the class (the first wins) else 0, margin z_y - max of the others. Loss by attr.class_loss.kind: ce
+ *                                                               -(1-p_y)^gamma log p_y (Lin et al., ICCV 2017; gamma 0: cross entropy), margin, or score z_y
+ * CLASS_BWD         z y                                         dz of the mean loss over the global batch
  * ADAM              g                                           value, m, v (updated): Kingma & Ba, bias-corrected, eps after the square root, L2 weight decay added to g.
  *                                                               attr.adam.sgd: m = b1*m + g, value -= lr*m (momentum as PyTorch has it), v stays
  */
@@ -146,6 +153,8 @@ typedef struct um_seg_attr {
     int n_heads;    /* this loss is one of so many that are averaged (deep supervision; set by um_nn_seg_loss_mean); 0: the only one */
 } um_seg_attr;
 
+typedef enum um_class_loss { UM_CLASS_CE, UM_CLASS_MARGIN, UM_CLASS_SCORE } um_class_loss;
+
 typedef struct um_adam_attr {
     double lr, b1, b2, eps, weight_decay;
     int64_t step; /* 1 for the first update */
@@ -169,6 +178,7 @@ typedef union um_op_attr {
     struct { um_clip_rule rule; double lo, hi; } clip;
     um_seg_attr seg;
     struct { bool balance; } align;
+    struct { um_class_loss kind; double gamma; } class_loss;
     um_adam_attr adam;
 } um_op_attr;
 
@@ -193,7 +203,7 @@ typedef struct um_op_call {
     um_view in[UM_OP_MAX_IN], out[UM_OP_MAX_OUT];
     um_op_attr attr;
     bool accumulate;
-    const um_batch *batch; /* needed by S ops, BN_COEF, BN_BWD_APPLY, SEG_*, ALL_REDUCE */
+    const um_batch *batch; /* needed by S ops, BN_COEF, BN_BWD_APPLY, SEG_*, CLASS_BWD, ALL_REDUCE */
     void *workspace;       /* at least the bytes that prepare asked for, 64-byte aligned */
 } um_op_call;
 

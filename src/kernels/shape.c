@@ -26,6 +26,8 @@ static const char *const rules[UM_OP_COUNT] = {
     [UM_OP_ALL_REDUCE] = "D N H W C > D N H W C",
     [UM_OP_MAXPOOL_FWD] = "r N H W C > r N P Q C, u N P Q C",
     [UM_OP_MAXPOOL_BWD] = "r N P Q C, u N P Q C > r N H W C",
+    [UM_OP_AVGPOOL_FWD] = "r N H W C > r N P Q C",
+    [UM_OP_AVGPOOL_BWD] = "r N P Q C > r N H W C",
     [UM_OP_PATCHES_FWD] = "r N H W C > r N P Q M",
     [UM_OP_PATCHES_BWD] = "r N P Q M > r N H W C",
     [UM_OP_WS_FWD] = "R I J C K > R P Q M K, R 1 1 1 K",
@@ -47,7 +49,7 @@ static const char *const rules[UM_OP_COUNT] = {
     [UM_OP_UPSAMPLE_BWD] = "r N 2H 2W C > r N H W C",
     [UM_OP_WINDOW] = "r N H W C > r N P Q C",
     [UM_OP_ADD] = "a N H W C, a N H W C > a N H W C",
-    [UM_OP_COPY] = "r N H W C > r N H W C",
+    [UM_OP_COPY] = "r N H W C > r N P Q C",
     [UM_OP_FILL] = "> a N H W C",
     [UM_OP_BOUND_FWD] = "r N H W C, r N H W 1 > r N H W C",
     [UM_OP_BOUND_BWD] = "r N H W C, r N H W 1, r N H W C > r N H W C",
@@ -59,6 +61,8 @@ static const char *const rules[UM_OP_COUNT] = {
     [UM_OP_SEG_BWD] = "r N H W C, r N H W 1, D N 1 1 5, ?D 1 1 1 5 > r N H W C",
     [UM_OP_ALIGN_SUMS] = "r N H W C, r N H W 1, R N 1 2 C > D N 1 1 4",
     [UM_OP_ALIGN_BWD] = "r N H W C, r N H W 1, R N 1 2 C, D N 1 1 4 > r N H W C",
+    [UM_OP_CLASS_SUMS] = "r N 1 1 K, r N 1 1 1 > D N 1 1 3",
+    [UM_OP_CLASS_BWD] = "r N 1 1 K, r N 1 1 1 > r N 1 1 K",
     [UM_OP_ADAM] = "R N H W C > R N H W C, R N H W C, R N H W C",
 };
 
@@ -164,6 +168,12 @@ static bool window_fits(const um_view *x, const um_view *y, int size, int stride
            y->h == (x->h + 2 * pad - size) / stride + 1 && y->w == (x->w + 2 * pad - size) / stride + 1;
 }
 
+/* Windows side by side, or one over everything. */
+static bool means_fit(const um_view *x, const um_view *y, int size, int stride, int pad)
+{
+    return size == 0 ? y->h == 1 && y->w == 1 : stride == size && pad == 0 && window_fits(x, y, size, stride, pad);
+}
+
 static int64_t rows_of_filters(const um_view *w)
 {
     return w->n * w->h * w->w;
@@ -189,6 +199,11 @@ static const char *check_relations(um_op op, const um_op_call *call)
     case UM_OP_BN_BWD_SUMS: fits = out[0].n == (a->bn.per_lane ? in[0].n : 1) && (!a->bn.per_lane || out[1].c == 0); break;
     case UM_OP_MAXPOOL_FWD: fits = a->pool.size <= 15 && window_fits(&in[0], &out[0], a->pool.size, a->pool.stride, a->pool.pad); break;
     case UM_OP_MAXPOOL_BWD: fits = a->pool.size <= 15 && window_fits(&out[0], &in[0], a->pool.size, a->pool.stride, a->pool.pad); break;
+    case UM_OP_AVGPOOL_FWD: fits = means_fit(&in[0], &out[0], a->pool.size, a->pool.stride, a->pool.pad); break;
+    case UM_OP_AVGPOOL_BWD: fits = means_fit(&out[0], &in[0], a->pool.size, a->pool.stride, a->pool.pad); break;
+    case UM_OP_COPY: fits = in[0].h * in[0].w == out[0].h * out[0].w; break;
+    case UM_OP_CLASS_SUMS:
+    case UM_OP_CLASS_BWD: fits = in[0].c >= 2 && a->class_loss.gamma >= 0; break;
     case UM_OP_PATCHES_FWD:
         fits = window_fits(&in[0], &out[0], a->patch.size, a->patch.stride, a->patch.pad) &&
                out[0].c == a->patch.size * a->patch.size * in[0].c;

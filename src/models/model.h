@@ -1,4 +1,4 @@
-/* Segmentation networks by name. A network is one function that appends its layers to a graph; one line in models.def registers
+/* Networks by name: segmentation, and classifiers. A network is one function that appends its layers to a graph; one line in models.def registers
  * it. Names, shapes and counts follow models.md; a checkpoint loads into the PyTorch network of the same name. */
 #ifndef UM_MODELS_MODEL_H
 #define UM_MODELS_MODEL_H
@@ -44,6 +44,8 @@ typedef struct um_weight_source {
 typedef struct um_model_def {
     const char *name, *summary;
     bool exploiter; /* offered as an exploiter (the others are generators) */
+    bool classifier;       /* scores [N,1,1,out_ch] for images (medlocker), no logits per pixel */
+    const char *cam_layer; /* classifiers: the activation that Grad-CAM looks at; NULL: it has none */
     /* x: [N,H,W,in_ch], H and W at least 16 (transunet: equal multiples of 16). logits: [N,H,W,out_ch]. Errors: UM_E_DATA when the side is too small. */
     um_status (*build)(const um_net *net, const um_model_config *config, um_tid x, um_tid *logits);
     unsigned variant;          /* UM_VARIANT_*: which members of the configuration it looks at */

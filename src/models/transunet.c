@@ -126,7 +126,7 @@ static um_status transformer(const builder *b, um_tid *x)
 {
     um_status rc = UM_OK;
     UM_TRY(um_nn_conv(b->net, x, *x, "transformer.embeddings.patch_embeddings", b->size.hidden, 1, true));
-    UM_TRY(um_nn_embed(b->net, x, *x, "transformer.embeddings.position_embeddings"));
+    UM_TRY(um_nn_embed(b->net, x, *x, "transformer.embeddings.position_embeddings", 0));
     UM_TRY(um_nn_dropout(b->net, x, *x, "transformer.embeddings", b->dropout));
     for (int i = 0; i < b->size.layers; i++)
         UM_TRY(layer(b, x, i));

@@ -13,6 +13,7 @@ static const um_grad_rule rules[UM_OP_COUNT] = {
     [UM_OP_ALIGN_SUMS] = um_grad_align_sums, [UM_OP_ACT_FWD] = um_grad_act,           [UM_OP_GATE_FWD] = um_grad_gate,
     [UM_OP_DROPOUT] = um_grad_dropout,       [UM_OP_NORM_FWD] = um_grad_norm,         [UM_OP_WS_FWD] = um_grad_ws,
     [UM_OP_PATCHES_FWD] = um_grad_patches,   [UM_OP_ATTENTION_FWD] = um_grad_attention, [UM_OP_EMBED_ADD] = um_grad_embed,
+    [UM_OP_AVGPOOL_FWD] = um_grad_avgpool,   [UM_OP_CLASS_SUMS] = um_grad_class_sums,
 };
 
 um_tid um_grads_kernel_of(const um_graph *g, um_tid t)
@@ -59,9 +60,7 @@ static um_status create_grad(um_grads *gs, um_tid t)
 {
     um_graph *g = gs->graph;
     um_tensor q = g->tensors[t];
-    if (q.kind == UM_T_PARAM)
-        return um_graph_param_grad(g, &gs->of[t], q.params, q.param_index);
-    um_tid kernel = um_grads_kernel_of(g, t);
+    um_tid kernel = q.kind == UM_T_PARAM ? t : um_grads_kernel_of(g, t);
     if (kernel >= 0) {
         um_tensor w = g->tensors[kernel];
         um_status rc = um_graph_param_grad(g, &gs->of[t], w.params, w.param_index);

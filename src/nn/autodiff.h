@@ -60,6 +60,8 @@ um_status um_grad_ws(um_grads *gs, const um_node *node);
 um_status um_grad_patches(um_grads *gs, const um_node *node);
 um_status um_grad_attention(um_grads *gs, const um_node *node);
 um_status um_grad_embed(um_grads *gs, const um_node *node);
+um_status um_grad_avgpool(um_grads *gs, const um_node *node);
+um_status um_grad_class_sums(um_grads *gs, const um_node *node);
 um_status um_grad_align_sums(um_grads *gs, const um_node *node);
 um_status um_grad_seg_loss(um_grads *gs, const um_node *node);
 

@@ -55,10 +55,9 @@ static um_view bind(const um_exec *e, um_tid t)
         return (um_view){0};
     const um_graph *g = e->graph;
     const um_tensor *q = &g->tensors[t];
-    if (q->kind == UM_T_PARAM)
-        return um_params_view(q->params, q->param_index, UM_BLOCK_VALUE);
-    if (q->kind == UM_T_GRAD) /* perhaps under another shape than the parameter's */
-        return (um_view){um_params_address(q->params, q->param_index, UM_BLOCK_GRAD), q->dtype, q->n, q->h, q->w, q->c, q->c};
+    if (q->kind == UM_T_PARAM || q->kind == UM_T_GRAD) /* perhaps under another shape than the parameter's */
+        return (um_view){um_params_address(q->params, q->param_index, q->kind == UM_T_PARAM ? UM_BLOCK_VALUE : UM_BLOCK_GRAD), q->dtype, q->n,
+                         q->h, q->w, q->c, q->c};
     um_tid root = um_graph_root(g, t);
     int64_t at = 0;
     for (um_tid s = t; g->tensors[s].parent >= 0; s = g->tensors[s].parent)

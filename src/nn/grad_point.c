@@ -16,6 +16,11 @@ um_status um_grad_maxpool(um_grads *gs, const um_node *node)
     return single(gs, node, UM_OP_MAXPOOL_BWD, node->out[1], &node->attr);
 }
 
+um_status um_grad_avgpool(um_grads *gs, const um_node *node)
+{
+    return single(gs, node, UM_OP_AVGPOOL_BWD, UM_NONE, &node->attr);
+}
+
 um_status um_grad_upsample(um_grads *gs, const um_node *node)
 {
     return single(gs, node, UM_OP_UPSAMPLE_BWD, UM_NONE, &node->attr);
@@ -73,4 +78,9 @@ um_status um_grad_align_sums(um_grads *gs, const um_node *node)
 {
     return um_grads_emit(gs, node->in[0], UM_OP_ALIGN_BWD, node->name, (um_tid[]){node->in[0], node->in[1], node->in[2], node->out[0]},
                          &node->attr);
+}
+
+um_status um_grad_class_sums(um_grads *gs, const um_node *node)
+{
+    return um_grads_emit(gs, node->in[0], UM_OP_CLASS_BWD, node->name, node->in, &node->attr);
 }

@@ -205,8 +205,9 @@ static um_status check_operand(const um_graph *g, int node, um_tid t, bool is_in
         return um_fail(UM_E_BUG, "tensor %d (%s) does not fit its parent", t, x->name);
     bool written = x->producer >= 0 && x->producer < node;
     for (um_tid i = 0; is_in && x->kind == UM_T_ACT && !written && i < g->n_tensors; i++) {
-        const um_tensor *s = &g->tensors[i]; /* a parent is written through its slices, a slice through its parent */
-        if ((s->parent == t || x->parent == i) && s->producer >= 0 && s->producer < node)
+        const um_tensor *s = &g->tensors[i]; /* a parent is written through its slices, a slice through its parent or slices that share channels with it */
+        bool shared = x->parent >= 0 && s->parent == x->parent && s->c_offset < x->c_offset + x->c && x->c_offset < s->c_offset + s->c;
+        if ((s->parent == t || x->parent == i || shared) && s->producer >= 0 && s->producer < node)
             written = true;
     }
     if (is_in && x->kind == UM_T_ACT && !written)

@@ -81,8 +81,31 @@ typedef enum um_linear_init { UM_LINEAR_DEFAULT, UM_LINEAR_XAVIER } um_linear_in
 um_status um_nn_linear(const um_net *net, um_tid *out, um_tid x, const char *name, int64_t out_ch, um_linear_init init);
 /* Multi-head self attention: NAME.query, .key, .value, .out, all linear. */
 um_status um_nn_self_attention(const um_net *net, um_tid *out, um_tid x, const char *name, int64_t heads);
-/* x + NAME [1,T,C], T = H*W; init 0. */
-um_status um_nn_embed(const um_net *net, um_tid *out, um_tid x, const char *name);
+/* x + NAME [1,T,C], T = H*W; init N(0, init_sd), 0: zeros. */
+um_status um_nn_embed(const um_net *net, um_tid *out, um_tid x, const char *name, double init_sd);
+
+/* ---- classifiers (layers_class.c) ---- */
+
+/* The window under every output of a k x k convolution as channels (ops.h PATCHES_FWD). */
+um_status um_nn_patches(um_graph *g, um_tid *out, um_tid x, int k, int stride, int pad);
+
+/* Convolution of any size and stride: NAME.weight [O,C,k,k], NAME.bias [O] (init 0) when bias. init_sd > 0: N(0, sd); else U(+-1/sqrt(C k k)).
+ * What is not 1x1 or 3x3 at stride 1 is a product of patches with the same weights. */
+typedef struct um_conv_spec {
+    int64_t out_ch;
+    int k, stride, pad;
+    bool bias;
+    double init_sd;
+} um_conv_spec;
+um_status um_nn_conv_strided(const um_net *net, um_tid *out, um_tid x, const char *name, const um_conv_spec *spec);
+
+um_status um_nn_avgpool(um_graph *g, um_tid *out, um_tid x, int size); /* size x size, stride size; 0: over the whole image */
+um_status um_nn_reshape(um_graph *g, um_tid *out, um_tid x, int64_t h, int64_t w); /* pixels in raster order; a copy */
+/* x: [N,1,T,C]. y: [N,1,T+1,C], NAME [1,1,C] first; init 0. */
+um_status um_nn_class_token(const um_net *net, um_tid *out, um_tid x, const char *name);
+/* z: [N,1,1,K] scores, y: [N,1,1,1] classes. sums: f64 [N,1,1,3] per image, loss: f64 [3] over the global batch: sums of loss, hits and
+ * margins (ops.h CLASS_SUMS); both are kept. um_graph_backward takes the latter, as the mean over the batch. */
+um_status um_nn_class_loss(um_graph *g, um_tid *sums, um_tid *loss, um_tid z, um_tid y, um_class_loss kind, double gamma);
 
 /* Distance of the features h [N,H,W,C] from the means [N,1,2,C] of the other class (ops.h ALIGN_SUMS). out: f64 [N,1,1,4] per image,
  * kept; um_graph_backward takes it as a loss, the sum over the images of their mean squares. */

@@ -73,21 +73,6 @@ done:
     return rc;
 }
 
-/* The patches of x, which a 1x1 convolution with the flattened filter turns into the strided convolution. */
-static um_status patches(um_graph *g, um_tid *out, um_tid x, int k, int stride)
-{
-    um_status rc = UM_OK;
-    um_tensor tx = g->tensors[x];
-    int pad = (k - 1) / 2;
-    um_tid y = UM_NONE;
-    um_op_attr attr = {.patch = {k, stride, pad}};
-    UM_TRY(um_nn_act_like(g, &y, x, "patches", (tx.h + 2 * pad - k) / stride + 1, (tx.w + 2 * pad - k) / stride + 1, k * k * tx.c));
-    UM_TRY(um_graph_node(g, UM_OP_PATCHES_FWD, "patches", &x, &y, &attr, false));
-    *out = y;
-done:
-    return rc;
-}
-
 um_status um_nn_ws_conv(const um_net *net, um_tid *out, um_tid x, const char *name, int64_t out_ch, int k, int stride)
 {
     um_status rc = UM_OK;
@@ -105,7 +90,7 @@ um_status um_nn_ws_conv(const um_net *net, um_tid *out, um_tid x, const char *na
     UM_TRY(um_graph_act(g, &r, name, g->real, false, 1, 1, 1, out_ch));
     UM_TRY(um_graph_node(g, UM_OP_WS_FWD, name, &w, (um_tid[]){h, r}, &(um_op_attr){.ws = {1e-5}}, false));
     if (!direct)
-        UM_TRY(patches(g, &x, x, k, stride));
+        UM_TRY(um_nn_patches(g, &x, x, k, stride, (k - 1) / 2));
     UM_TRY(um_nn_act_like(g, &y, x, name, g->tensors[x].h, g->tensors[x].w, out_ch));
     UM_TRY(um_graph_node(g, UM_OP_CONV_FWD, name, (um_tid[]){x, h, UM_NONE}, &y, &conv, false));
     *out = y;
@@ -154,12 +139,12 @@ done:
     return rc;
 }
 
-um_status um_nn_embed(const um_net *net, um_tid *out, um_tid x, const char *name)
+um_status um_nn_embed(const um_net *net, um_tid *out, um_tid x, const char *name, double init_sd)
 {
     um_status rc = UM_OK;
     um_tensor tx = net->graph->tensors[x];
     um_tid e = UM_NONE;
-    um_param q = {.kind = UM_PARAM_TABLE, .n_dims = 3, .dims = {1, tx.h * tx.w, tx.c}};
+    um_param q = {.kind = UM_PARAM_TABLE, .n_dims = 3, .dims = {1, tx.h * tx.w, tx.c}, .init_sd = init_sd};
     UM_TRY(um_nn_param(net, &e, name, "", &q));
     UM_TRY(same_shape(net->graph, out, UM_OP_EMBED_ADD, name, (um_tid[]){x, e}, NULL));
 done:

@@ -135,6 +135,19 @@ static void derive_attention(um_op_call *call)
          {IMG(n, (h) / 2, (w) / 2, c, g, FILL_ANY), PLACE(n, (h) / 2, (w) / 2, c, 0)}, {IMG(n, h, w, c, g, FILL_ANY)},         \
          {.pool = {2, 2, 0}}}
 
+/* Means over windows of k pixels; 0: over the image. */
+#define MEAN_CASES(n, h, w, c, k, H, W, g)                                                                                     \
+    {"avgpool fwd " #k " " #n " " #h "x" #w "x" #c, UM_OP_AVGPOOL_FWD, {IMG(n, h, w, c, g, FILL_ANY)},                         \
+     {IMG(n, H, W, c, g, FILL_ANY)}, {.pool = {k, k, 0}}},                                                                     \
+        {"avgpool bwd " #k " " #n " " #h "x" #w "x" #c, UM_OP_AVGPOOL_BWD, {IMG(n, H, W, c, g, FILL_ANY)},                     \
+         {IMG(n, h, w, c, g, FILL_ANY)}, {.pool = {k, k, 0}}}
+
+#define CLASS_CASES(n, k, kind, gamma, g)                                                                                      \
+    {"class sums " #n " " #k " " #kind, UM_OP_CLASS_SUMS, {IMG(n, 1, 1, k, g, FILL_ANY), IMG(n, 1, 1, 1, 0, FILL_MASK)},       \
+     {PER_IMAGE(n, 3, FILL_ANY)}, {.class_loss = {kind, gamma}}},                                                              \
+        {"class bwd " #n " " #k " " #kind, UM_OP_CLASS_BWD, {IMG(n, 1, 1, k, g, FILL_ANY), IMG(n, 1, 1, 1, 0, FILL_MASK)},     \
+         {IMG(n, 1, 1, k, g, FILL_ANY)}, {.class_loss = {kind, gamma}}}
+
 /* Windows that overlap: size k, stride s, padding p. */
 #define WINDOWED(l, k, s, p) (((l) + 2 * (p) - (k)) / (s) + 1)
 #define POOL_WIDE_CASES(n, h, w, c, k, s, p, g)                                                                                \
@@ -322,6 +335,10 @@ const op_case op_cases[] = {
     POOL_CASES(1, 2, 2, 1, 0),
     POOL_CASES(2, 7, 5, 9, 3),
     POOL_CASES(3, 40, 38, 16, 0),
+    MEAN_CASES(2, 7, 9, 5, 2, 3, 4, 2),
+    MEAN_CASES(3, 40, 37, 70, 2, 20, 18, 0),
+    MEAN_CASES(3, 6, 5, 67, 0, 1, 1, 0),
+    {"copy in other rows", UM_OP_COPY, {IMG(2, 6, 5, 3, 1, FILL_ANY)}, {IMG(2, 1, 30, 3, 2, FILL_ANY)}},
     {"maxpool fwd with ties", UM_OP_MAXPOOL_FWD, {IMG(2, 6, 6, 4, 0, FILL_MASK)},
      {IMG(2, 3, 3, 4, 0, FILL_ANY), PLACE(2, 3, 3, 4, 0)}, {.pool = {2, 2, 0}}},
     POOL_WIDE_CASES(2, 9, 7, 5, 3, 2, 0, 1),
@@ -411,6 +428,12 @@ const op_case op_cases[] = {
     ALIGN_CASES(4, 33, 31, 3, true, 0),
     ALIGN_CASES(5, 17, 19, 9, false, 2),
     ALIGN_CASES(4, 93, 101, 8, true, 0),
+
+    CLASS_CASES(5, 2, UM_CLASS_CE, 0, 0),
+    CLASS_CASES(7, 5, UM_CLASS_CE, 2, 1),
+    CLASS_CASES(400, 5, UM_CLASS_CE, 0.5, 0),
+    CLASS_CASES(6, 9, UM_CLASS_MARGIN, 0, 3),
+    CLASS_CASES(3, 1000, UM_CLASS_SCORE, 0, 0),
 
     ADAM_CASE(3, 3, 5, 7, 1, 0),
     ADAM_CASE(3, 3, 33, 65, 7, 0.01),

@@ -51,6 +51,8 @@ static const grad_case cases[] = {
       {IMG(2, 3, 2, 3, FILL_ANY), {2, 3, 2, 3, 0, 'u', FILL_PLACE, true}}, {.pool = {2, 2, 0}}}, 0, UM_OP_MAXPOOL_BWD, {R, Y1}},
     {{"maxpool 3/2/1", UM_OP_MAXPOOL_FWD, {IMG(2, 7, 5, 3, FILL_DISTINCT)},
       {IMG(2, 4, 3, 3, FILL_ANY), {2, 4, 3, 3, 0, 'u', FILL_PLACE, true}}, {.pool = {3, 2, 1}}}, 0, UM_OP_MAXPOOL_BWD, {R, Y1}},
+    {{"avgpool 2", UM_OP_AVGPOOL_FWD, {IMG(2, 5, 7, 3, FILL_ANY)}, {IMG(2, 2, 3, 3, FILL_ANY)}, {.pool = {2, 2, 0}}}, 0, UM_OP_AVGPOOL_BWD, {R}},
+    {{"avgpool of all", UM_OP_AVGPOOL_FWD, {IMG(2, 5, 7, 3, FILL_ANY)}, {IMG(2, 1, 1, 3, FILL_ANY)}, {.pool = {0, 0, 0}}}, 0, UM_OP_AVGPOOL_BWD, {R}},
     {{"patches", UM_OP_PATCHES_FWD, {IMG(2, 6, 5, 3, FILL_ANY)}, {IMG(2, 3, 3, 27, FILL_ANY)}, {.patch = {3, 2, 1}}}, 0,
      UM_OP_PATCHES_BWD, {R}},
     {{"ws", UM_OP_WS_FWD, {PAR(3, 3, 2, 5, FILL_ANY)}, {PAR(1, 1, 18, 5, FILL_ANY), VEC(5, FILL_ANY)}, {.ws = {1e-5}}}, 0,
@@ -245,6 +247,20 @@ static void norm_gradient(chain *c)
     run_op(c, UM_OP_NORM_BWD, (um_op_call){.in = {c->r, c->x, c->gamma, c->coef, c->s}, .out = {c->dx}});
 }
 
+static double class_loss(chain *c)
+{
+    run_op(c, UM_OP_CLASS_SUMS, (um_op_call){.in = {c->x, c->mask}, .out = {c->s}});
+    double sum = 0;
+    for (int64_t i = 0; i < c->x.n; i++)
+        sum += ((double *)c->s.data)[3 * i];
+    return sum / (double)c->batch.n_total;
+}
+
+static void class_gradient(chain *c)
+{
+    run_op(c, UM_OP_CLASS_BWD, (um_op_call){.in = {c->x, c->mask}, .out = {c->dx}});
+}
+
 static double seg_loss(chain *c)
 {
     run_op(c, UM_OP_SEG_SUMS, (um_op_call){.in = {c->x, c->mask}, .out = {c->s}});
@@ -361,6 +377,31 @@ static void loss_matches_finite_differences(void **state)
     }
 }
 
+/* Cross entropy, focal, margin and score, of five classes. */
+static void class_losses_match_finite_differences(void **state)
+{
+    (void)state;
+    static const struct { um_class_loss kind; double gamma; } variants[] = {
+        {UM_CLASS_CE, 0}, {UM_CLASS_CE, 2}, {UM_CLASS_CE, 0.5}, {UM_CLASS_MARGIN, 0}, {UM_CLASS_SCORE, 0}};
+    for (int i = 0; i < 5; i++) {
+        pool_used = 0;
+        chain c = {.loss = class_loss, .gradient = class_gradient};
+        um_batch_set(&c.batch, 4, 4);
+        c.attr.class_loss.kind = variants[i].kind;
+        c.attr.class_loss.gamma = variants[i].gamma;
+        c.x = random_view(4, 1, 1, 5, 2, 1);
+        c.mask = view_of(4, 1, 1, 1);
+        for (int k = 0; k < 4; k++)
+            ((double *)c.mask.data)[k] = (k * 3 + 1) % 5;
+        c.dx = view_of(4, 1, 1, 5);
+        c.s = view_of(4, 1, 1, 3);
+        c.gradient(&c);
+        double error = chain_error(&c, &c.x, &c.dx);
+        if (!(error < 1e-6))
+            fail_msg("class loss %d: gradient off by %.3g", i, error);
+    }
+}
+
 static int make_backend(void **state)
 {
     (void)state;
@@ -381,6 +422,7 @@ int main(void)
         cmocka_unit_test(batch_norm_matches_finite_differences),
         cmocka_unit_test(group_norm_matches_finite_differences),
         cmocka_unit_test(loss_matches_finite_differences),
+        cmocka_unit_test(class_losses_match_finite_differences),
     };
     return cmocka_run_group_tests(tests, make_backend, free_backend);
 }

@@ -219,6 +219,44 @@ static void stages(void **state)
     CHECK_STAGES("transunet", transunet);
 }
 
+static void compare_names(const char *file, const um_params *p);
+
+/* Classifiers: parameters at full size and 1000, 5 and 2 classes, then of small ones; GMACs at 224. */
+static void classifiers(void **state)
+{
+    (void)state;
+    static const struct { const char *model; int64_t width, classes, side, params; double gmacs; } list[] = {
+        {"resnet18", 64, 1000, 224, 11689512, 1.814}, {"resnet18", 64, 5, 224, 11179077, 0},   {"resnet18", 64, 2, 224, 11177538, 0},
+        {"resnet50", 64, 1000, 224, 25557032, 4.09},  {"resnet50", 64, 5, 224, 23518277, 0},   {"resnet50", 64, 2, 224, 23512130, 0},
+        {"densenet121", 64, 1000, 224, 7978856, 2.83}, {"densenet121", 64, 5, 224, 6958981, 0}, {"densenet121", 64, 2, 224, 6955906, 0},
+        {"vgg16_bn", 64, 1000, 224, 15236136, 15.35}, {"vgg16_bn", 64, 5, 224, 14725701, 0},   {"vgg16_bn", 64, 2, 224, 14724162, 0},
+        {"vit_b16", 64, 1000, 224, 86567656, 17.56},  {"vit_b16", 64, 5, 224, 85802501, 0},    {"vit_b16", 64, 2, 224, 85800194, 0},
+        {"resnet18", 16, 5, 64, 702741, 0},           {"resnet18", 8, 5, 64, 177037, 0},       {"vgg16_bn", 16, 5, 64, 923541, 0},
+        {"vgg16_bn", 8, 5, 64, 231949, 0},            {"densenet121", 16, 5, 64, 453349, 0},
+    };
+    for (size_t i = 0; i < UM_COUNT(list); i++) {
+        um_model_config config = net_config(list[i].width, 3, list[i].classes);
+        built b;
+        build(&b, list[i].model, &config, list[i].side);
+        int64_t params = um_params_trainable_count(b.params);
+        double gmacs = um_graph_flops(b.graph, 0, b.graph->n_nodes) / 2e9;
+        if (params != list[i].params)
+            fail_msg("%s w %ld, %ld classes: %ld parameters, expected %ld", list[i].model, (long)list[i].width, (long)list[i].classes,
+                     (long)params, (long)list[i].params);
+        if (list[i].gmacs > 0 && !(fabs(gmacs / list[i].gmacs - 1) < 0.012))
+            fail_msg("%s: %.4f GMACs, expected %.3f", list[i].model, gmacs, list[i].gmacs);
+        drop(&b);
+    }
+    static const char *const named[] = {"resnet18", "resnet50", "densenet121"};
+    for (size_t i = 0; i < UM_COUNT(named); i++) {
+        um_model_config config = net_config(64, 3, 1000);
+        built b;
+        build(&b, named[i], &config, 224);
+        compare_names(named[i], b.params);
+        drop(&b);
+    }
+}
+
 typedef struct trace { const char *name; int64_t side, channels; } trace;
 
 /* The output of the layer with this name: its last activation. */
@@ -349,7 +387,7 @@ static int find_line(const char *const *lines, int n, const char *wanted)
 static void compare_names(const char *file, const um_params *p)
 {
     char path[512], ours[256], *rest = NULL;
-    enum { LINES = 512 };
+    enum { LINES = 1024 };
     const char *lines[LINES];
     int n = 0, matched = 0;
     um_text text = {0};
@@ -423,6 +461,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_row_of_the_tables), cmocka_unit_test(scale_table), cmocka_unit_test(stages),
         cmocka_unit_test(shapes_at_224),           cmocka_unit_test(names_and_shapes), cmocka_unit_test(refusals),
+        cmocka_unit_test(classifiers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -31,14 +31,14 @@ static void parse_line(parity_record *r, char *line)
     }
 }
 
-void parity_read(parity_file *f)
+void parity_read(parity_file *f, const char *name)
 {
     char path[512], *rest = NULL;
     um_text text = {0};
     const char *source = getenv("UMED_SOURCE_DIR");
     *f = (parity_file){0};
     assert_non_null(source);
-    snprintf(path, sizeof path, "%s/tests/ref/torch_parity.txt", source);
+    snprintf(path, sizeof path, "%s/tests/ref/%s", source, name);
     assert_ok(um_file_read(&text, path, 4 << 20));
     assert_ok(UM_NEW_ARRAY(f->list, 2000));
     for (char *line = strtok_r(text.data, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest))
@@ -47,7 +47,7 @@ void parity_read(parity_file *f)
             parse_line(&f->list[f->n++], line);
         }
     um_text_free(&text);
-    assert_true(f->n > 600);
+    assert_true(f->n > 40);
 }
 
 void parity_free(parity_file *f)
@@ -117,8 +117,8 @@ static double unit(int64_t i, uint64_t b, uint32_t c)
 static double fan_in(const um_params *params, int index)
 {
     char name[128];
-    const char *own = params->list[index].name;
-    snprintf(name, sizeof name, "%.*s.weight", (int)(strrchr(own, '.') - own), own);
+    const char *own = params->list[index].name, *dot = strrchr(own, '.');
+    snprintf(name, sizeof name, "%.*s.weight", (int)(dot ? dot - own : 0), own);
     int weight = um_params_find(params, name);
     const um_param *q = &params->list[weight < 0 ? index : weight];
     return q->n_dims == 4 || q->n_dims == 2 ? (double)(q->dims[1] * q->dims[2] * q->dims[3]) : 0;

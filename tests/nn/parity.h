@@ -19,7 +19,7 @@ typedef struct parity_file {
     int n;
 } parity_file;
 
-void parity_read(parity_file *f);
+void parity_read(parity_file *f, const char *name); /* a file of tests/ref */
 void parity_free(parity_file *f);
 parity_record *parity_find(parity_file *f, const char *net, const char *prec, const char *kind, const char *name);
 

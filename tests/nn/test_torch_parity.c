@@ -35,7 +35,7 @@ static int read_fixture(void **state)
 {
     (void)state;
     um_threads_set(1);
-    parity_read(&fixture);
+    parity_read(&fixture, "torch_parity.txt");
     parity_batch(images, masks);
     return 0;
 }

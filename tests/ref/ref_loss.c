@@ -111,3 +111,54 @@ void um_ref_align_bwd(const um_op_call *call)
         *ref_at(dh, i, r, c, k) = 2 * (*ref_at(h, i, r, c, k) - *ref_at(m, i, 0, 1 - inside, k)) / (pixels * (double)h->c);
     }
 }
+
+static double softmax(const um_view *z, int64_t i, int64_t k)
+{
+    double sum = 0;
+    for (int64_t j = 0; j < z->c; j++)
+        sum += exp(*ref_at(z, i, 0, 0, j) - *ref_at(z, i, 0, 0, k));
+    return 1 / sum;
+}
+
+/* The largest score but that of `label` (-1: of all). */
+static int64_t largest(const um_view *z, int64_t i, int64_t label)
+{
+    int64_t best = label == 0 ? 1 : 0;
+    for (int64_t k = best + 1; k < z->c; k++)
+        if (k != label && *ref_at(z, i, 0, 0, k) > *ref_at(z, i, 0, 0, best))
+            best = k;
+    return best;
+}
+
+void um_ref_class_sums(const um_op_call *call)
+{
+    const um_view *z = &call->in[0];
+    for (int64_t i = 0; i < z->n; i++) {
+        int64_t label = (int64_t)*ref_at(&call->in[1], i, 0, 0, 0);
+        double p = softmax(z, i, label), score = *ref_at(z, i, 0, 0, label), *s = ref_at(&call->out[0], i, 0, 0, 0);
+        double margin = score - *ref_at(z, i, 0, 0, largest(z, i, label));
+        um_class_loss kind = call->attr.class_loss.kind;
+        s[0] = kind == UM_CLASS_CE ? -pow(1 - p, call->attr.class_loss.gamma) * log(p) : kind == UM_CLASS_MARGIN ? margin : score;
+        s[1] = largest(z, i, -1) == label;
+        s[2] = margin;
+    }
+}
+
+void um_ref_class_bwd(const um_op_call *call)
+{
+    const um_view *z = &call->in[0];
+    double gamma = call->attr.class_loss.gamma;
+    REF_FOR(z, i, r, c, k)
+    {
+        int64_t label = (int64_t)*ref_at(&call->in[1], i, 0, 0, 0);
+        double p = softmax(z, i, label), q = softmax(z, i, k), here = k == label, g = 0;
+        switch (call->attr.class_loss.kind) {
+        case UM_CLASS_CE: /* by the product rule; dp/dz_k = p (here - q) */
+            g = (gamma * pow(1 - p, gamma - 1) * log(p) - pow(1 - p, gamma) / p) * p * (here - q);
+            break;
+        case UM_CLASS_MARGIN: g = here - (k == largest(z, i, label)); break;
+        case UM_CLASS_SCORE: g = here; break;
+        }
+        *ref_at(&call->out[0], i, r, c, k) = g / (double)call->batch->n_total;
+    }
+}

@@ -98,3 +98,26 @@ void um_ref_fill(const um_op_call *call)
     const um_view *y = &call->out[0];
     REF_FOR(y, i, r, c, k) *ref_at(y, i, r, c, k) = call->attr.fill.value;
 }
+
+void um_ref_avgpool_fwd(const um_op_call *call)
+{
+    const um_view *x = &call->in[0], *y = &call->out[0];
+    int64_t kh = call->attr.pool.size ? call->attr.pool.size : x->h, kw = call->attr.pool.size ? call->attr.pool.size : x->w;
+    REF_FOR(y, i, r, c, k)
+    {
+        double sum = 0;
+        for (int64_t u = 0; u < kh * kw; u++)
+            sum += *ref_at(x, i, r * kh + u / kw, c * kw + u % kw, k);
+        *ref_at(y, i, r, c, k) = sum / (double)(kh * kw);
+    }
+}
+
+void um_ref_avgpool_bwd(const um_op_call *call)
+{
+    const um_view *dy = &call->in[0], *dx = &call->out[0];
+    int64_t kh = call->attr.pool.size ? call->attr.pool.size : dx->h, kw = call->attr.pool.size ? call->attr.pool.size : dx->w;
+    REF_FOR(dx, i, r, c, k) *ref_at(dx, i, r, c, k) = 0;
+    REF_FOR(dy, i, r, c, k)
+    for (int64_t u = 0; u < kh * kw; u++)
+        *ref_at(dx, i, r * kh + u / kw, c * kw + u % kw, k) = *ref_at(dy, i, r, c, k) / (double)(kh * kw);
+}

@@ -296,6 +296,8 @@ UM_CPU_OP(bn_bwd_apply);
 UM_CPU_OP(all_reduce);
 UM_CPU_OP(maxpool_fwd);
 UM_CPU_OP(maxpool_bwd);
+UM_CPU_OP(avgpool_fwd);
+UM_CPU_OP(avgpool_bwd);
 UM_CPU_OP(patches_fwd);
 UM_CPU_OP(patches_bwd);
 UM_CPU_OP(ws_fwd);
@@ -329,6 +331,8 @@ UM_CPU_OP(seg_loss);
 UM_CPU_OP(seg_bwd);
 UM_CPU_OP(align_sums);
 UM_CPU_OP(align_bwd);
+UM_CPU_OP(class_sums);
+UM_CPU_OP(class_bwd);
 UM_CPU_OP(adam);
 
 #endif
