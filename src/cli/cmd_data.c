@@ -39,16 +39,24 @@ static int64_t value_or(int64_t value, int64_t otherwise)
     return value >= 0 ? value : otherwise;
 }
 
+enum { RETINA_CLASSES = 2 };
+
 static um_status run_synth(um_cli *cli)
 {
     um_status rc = UM_OK;
     um_dataset *d = NULL;
     um_text settings = {0};
     int64_t seed = value_or(cli->v.seed, 1);
+    int scene = 0;
     UM_TRY(um_cli_need(cli->v.output, "-o DATA.h5", cli->command));
     UM_TRY(um_cli_check_output(cli->v.output));
-    UM_TRY(um_import_phantoms(&d, value_or(cli->v.n, 240), value_or(cli->v.size, 64), value_or(cli->v.channels, 1), (uint64_t)seed,
-                              um_settings_get(cli->settings, "data")));
+    UM_TRY(um_cli_choice(cli->v.scene, "scene", "ultrasound retina", &scene));
+    if (scene == 1)
+        UM_TRY(um_import_retinas(&d, value_or(cli->v.n, 240), value_or(cli->v.size, 64), RETINA_CLASSES, (uint64_t)seed,
+                                 um_settings_get(cli->settings, "data")));
+    else
+        UM_TRY(um_import_phantoms(&d, value_or(cli->v.n, 240), value_or(cli->v.size, 64), value_or(cli->v.channels, 1), (uint64_t)seed,
+                                  um_settings_get(cli->settings, "data")));
     UM_TRY(um_settings_print(cli->settings, &settings));
     UM_TRY(write_clean(cli, d, &(um_provenance){.command = "umed synth", .seed = &seed, .settings = um_text_get(&settings)}));
 done:
@@ -59,8 +67,8 @@ done:
 
 const um_command um_command_synth = {
     .name = "synth", .summary = "phantom images with masks, to try things out",
-    .usage = "[--n 240] [--size 64] [--channels 1|3] [--seed 1] [--shards K] -o DATA.h5|DIR",
-    .options = "n size channels seed shards output", .groups = "data", .max_args = 0, .run = run_synth,
+    .usage = "[--n 240] [--size 64] [--channels 1|3] [--seed 1] [--scene ultrasound|retina] [--shards K] -o DATA.h5|DIR",
+    .options = "n size channels seed scene shards output", .groups = "data", .max_args = 0, .run = run_synth,
 };
 
 static um_status set_integer(um_cli *cli, const char *key, int64_t value, const char *option)

@@ -42,6 +42,7 @@ static const option_row rows[] = {
     {"n", 0, INTEGER, AT(n), "COUNT", 1, 1e9, "number of images", false},
     {"batch", 0, INTEGER, AT(batch), "COUNT", 1, 65536, "images per step", false},
     {"peer", 0, TEXT, AT(peer), "pytorch|onednn", 0, 0, "measure this library beside ours, in turns", false},
+    {"scene", 0, TEXT, AT(scene), "NAME", 0, 0, "ultrasound with lesion masks (default), or retina with classes", false},
     {"seed", 0, INTEGER, AT(seed), "N", 0, 9e15, "seed of everything random (default 1)", false},
     {"shards", 0, INTEGER, AT(shards), "K", 1, 99999, "write a folder of K shards", false},
     {"dry-run", 0, FLAG, AT(dry_run), NULL, 0, 0, "list every cell with its cost, and do nothing", false},

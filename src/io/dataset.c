@@ -37,6 +37,19 @@ done:
     return rc;
 }
 
+um_status um_dataset_make_labels(um_dataset *d)
+{
+    return d->labels ? UM_OK : UM_NEW_ARRAY(d->labels, d->n);
+}
+
+int um_dataset_classes(const um_dataset *d)
+{
+    int most = -1;
+    for (int64_t i = 0; d->labels && i < d->n; i++)
+        most = d->labels[i] > most ? d->labels[i] : most;
+    return most + 1;
+}
+
 um_status um_dataset_clone(um_dataset **out, const um_dataset *d)
 {
     um_status rc = UM_OK;
@@ -45,6 +58,10 @@ um_status um_dataset_clone(um_dataset **out, const um_dataset *d)
     memcpy(copy->images, d->images, um_dataset_image_bytes(d) * (size_t)d->n);
     memcpy(copy->masks, d->masks, (size_t)(d->n * d->h * d->w));
     memcpy(copy->split, d->split, (size_t)d->n);
+    if (d->labels) {
+        UM_TRY(um_dataset_make_labels(copy));
+        memcpy(copy->labels, d->labels, (size_t)d->n);
+    }
     for (int64_t i = 0; i < d->n; i++)
         if (d->ids[i])
             UM_TRY(um_strdup(&copy->ids[i], d->ids[i]));
@@ -65,6 +82,7 @@ void um_dataset_free(um_dataset *d)
     um_free(d->images);
     um_free(d->masks);
     um_free(d->split);
+    um_free(d->labels);
     um_free(d);
 }
 
@@ -81,6 +99,8 @@ void um_dataset_rows_sha256(const um_dataset *d, int64_t first, int64_t n, char 
     for (int64_t i = first; i < first + n; i++)
         um_sha256_add(&s, d->ids[i] ? d->ids[i] : "", d->ids[i] ? strlen(d->ids[i]) + 1 : 1);
     um_sha256_add(&s, d->split + first, (size_t)n);
+    if (d->labels)
+        um_sha256_add(&s, d->labels + first, (size_t)n);
     um_sha256_hex(&s, out);
 }
 

@@ -18,12 +18,16 @@ typedef struct um_dataset {
     uint8_t *masks;     /* [n][h][w], values 0 and 1 */
     char **ids;         /* [n], unique UTF-8 */
     uint8_t *split;     /* [n], UM_SPLIT_TRAIN or UM_SPLIT_TEST */
+    uint8_t *labels;    /* [n], class of each image from 0; NULL: images without classes. Of these an empty mask says that no lesion is known */
 } um_dataset;
 
 /* Allocates all arrays for n images (ids NULL, split train). out: owned by the caller, free with um_dataset_free. */
 um_status um_dataset_create(um_dataset **out, int64_t n, int64_t h, int64_t w, int64_t c, int bits);
 um_status um_dataset_clone(um_dataset **out, const um_dataset *d);
 void um_dataset_free(um_dataset *d); /* frees the ids too */
+/* Adds labels, all 0; no effect when there are some. */
+um_status um_dataset_make_labels(um_dataset *d);
+int um_dataset_classes(const um_dataset *d); /* the largest label and one; 0 without labels */
 
 /* path: a file or a folder of shards. Errors: UM_E_DATA (not ours, incomplete, checksum, masks other than 0 and 1, duplicate
  * ids, mixed geometry between shards, content other than the recorded sha256 of a clean file), UM_E_IO. */
@@ -38,7 +42,7 @@ typedef struct um_dataset_write_options {
 /* Writes whole or not at all; refuses to overwrite an existing path (UM_E_USAGE naming it). options NULL: one clean file. */
 um_status um_dataset_write(const um_dataset *d, const char *path, const um_dataset_write_options *options);
 
-/* SHA-256 over geometry, images, masks, ids and split in row order: the same for one file and for any sharding of it. */
+/* SHA-256 over geometry, images, masks, ids, split and labels (when there are any) in row order: the same for one file and for any sharding of it. */
 void um_dataset_sha256(const um_dataset *d, char out[UM_SHA256_HEX]);
 
 /* One row's pixels: first byte of image i, and its mask. Borrowed. */

@@ -6,6 +6,11 @@
 #include "io/dataset_internal.h"
 #include "io/provenance.h"
 
+bool um_dataset_file_has_labels(um_h5 *f)
+{
+    return um_h5_exists(f, "/labels");
+}
+
 um_status um_dataset_file_shape(um_h5 *f, um_dataset *out)
 {
     um_status rc = UM_OK;
@@ -75,6 +80,8 @@ um_status um_dataset_file_read(um_h5 *f, um_dataset *d, int64_t first, int64_t n
                            (char *)d->images + um_dataset_image_bytes(d) * (size_t)first));
     UM_TRY(um_h5_read_into(f, "/masks", UM_H5_U8, 3, shape, d->masks + first * d->h * d->w));
     UM_TRY(um_h5_read_into(f, "/split", UM_H5_U8, 1, shape, d->split + first));
+    if (d->labels)
+        UM_TRY(um_h5_read_into(f, "/labels", UM_H5_U8, 1, shape, d->labels + first));
     UM_TRY(um_h5_read_strings(f, "/ids", n, &ids, &n_ids));
     for (int64_t i = 0; i < n; i++) {
         d->ids[first + i] = ids[i];
@@ -98,9 +105,13 @@ static um_status write_arrays(um_h5 *f, const um_dataset *d, int64_t first, int6
                                .description = "segmentation masks: 1 inside, 0 outside", .axes = "sample,y,x", .unit = ""};
     const um_h5_array split = {.name = "/split", .type = UM_H5_U8, .ndim = 1, .shape = {n},
                                .description = "0 train, 1 test", .axes = "sample", .unit = ""};
+    const um_h5_array labels = {.name = "/labels", .type = UM_H5_U8, .ndim = 1, .shape = {n}, .description = "class of the image, from 0",
+                                .axes = "sample", .unit = ""};
     UM_TRY(um_h5_write_array(f, &images, um_dataset_image(d, first)));
     UM_TRY(um_h5_write_array(f, &masks, um_dataset_mask(d, first)));
     UM_TRY(um_h5_write_array(f, &split, d->split + first));
+    if (d->labels)
+        UM_TRY(um_h5_write_array(f, &labels, d->labels + first));
     UM_TRY(um_h5_write_strings(f, "/ids", (const char *const *)d->ids + first, n, "names of the samples, unique", "sample"));
 done:
     return rc;

@@ -18,6 +18,7 @@ void um_dataset_rows_sha256(const um_dataset *d, int64_t first, int64_t n, char 
 
 /* Geometry of one open file, with every array compared with it. Only n, h, w, c and bits of `out` are set. */
 um_status um_dataset_file_shape(um_h5 *f, um_dataset *out);
+bool um_dataset_file_has_labels(um_h5 *f);
 /* Reads the file's rows to [first, ...) of d, and checks masks, split and the recorded hash. */
 um_status um_dataset_file_read(um_h5 *f, um_dataset *d, int64_t first, int64_t n);
 /* Writes rows [first, first + n) of d as one file. */

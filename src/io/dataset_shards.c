@@ -101,7 +101,7 @@ done:
 }
 
 /* Sums the rows of all files into total; rows[k] receives those of file k. */
-static um_status measure(char **paths, size_t n, um_dataset *total, int64_t *rows)
+static um_status measure(char **paths, size_t n, um_dataset *total, int64_t *rows, bool *labelled)
 {
     um_status rc = UM_OK;
     um_h5 *f = NULL;
@@ -109,6 +109,10 @@ static um_status measure(char **paths, size_t n, um_dataset *total, int64_t *row
         um_dataset part = {0};
         UM_TRY(um_h5_open(&f, paths[k], UM_DATASET_FORMAT, UM_DATASET_VERSION));
         UM_TRY(um_dataset_file_shape(f, &part));
+        bool labels = um_dataset_file_has_labels(f);
+        if (k > 0 && labels != *labelled)
+            UM_TRY(um_fail(UM_E_DATA, "%s: %s labels, unlike %s", paths[k], labels ? "has" : "has no", paths[0]));
+        *labelled = labels;
         um_h5_free(f);
         f = NULL;
         rows[k] = part.n;
@@ -155,14 +159,17 @@ um_status um_dataset_read(um_dataset **out, const char *path)
 {
     um_status rc = UM_OK;
     um_dataset *d = NULL, total = {0};
+    bool labelled = false;
     char **paths = NULL;
     size_t n = 0;
     int64_t *rows = NULL, first = 0;
     um_h5 *f = NULL;
     UM_TRY(um_dataset_files(path, &paths, &n));
     UM_TRY(UM_NEW_ARRAY(rows, n));
-    UM_TRY(measure(paths, n, &total, rows));
+    UM_TRY(measure(paths, n, &total, rows, &labelled));
     UM_TRY(um_dataset_create(&d, total.n, total.h, total.w, total.c, total.bits));
+    if (labelled)
+        UM_TRY(um_dataset_make_labels(d));
     for (size_t k = 0; k < n; k++) {
         UM_TRY(um_h5_open(&f, paths[k], UM_DATASET_FORMAT, UM_DATASET_VERSION));
         UM_TRY(um_dataset_file_read(f, d, first, rows[k]));

@@ -21,7 +21,7 @@ static const um_opt data_rows[] = {
                     "BUSI: images with lesions, or also the class normal"),
     UM_OPT_ENUM_ROW(um_data_options, channels, "channels", "auto", "auto 1 3",
                     "channels after import; auto: 3 if any image has colour"),
-    UM_OPT_ENUM_ROW(um_data_options, layout, "layout", "auto", "auto pairs busi kvasir montgomery_shenzhen chest_xray",
+    UM_OPT_ENUM_ROW(um_data_options, layout, "layout", "auto", "auto pairs busi kvasir montgomery_shenzhen chest_xray graded",
                     "how the input folder is laid out"),
     UM_OPT_INT_ROW(um_data_options, limit, "limit", "0", 0, 1e9, "rows", "use that many rows of each split in training; 0 = all"),
 };
@@ -225,6 +225,24 @@ static void copy_pixels(uint8_t *out, const um_raster *r, int64_t c)
     }
 }
 
+/* Classes, and the split that came with them or else one of our own. */
+static um_status take_grades(um_dataset *d, const um_import_list *list, const um_data_options *o)
+{
+    um_status rc = UM_OK;
+    bool told = true;
+    UM_TRY(um_dataset_make_labels(d));
+    for (int64_t i = 0; i < d->n; i++) {
+        d->labels[i] = (uint8_t)list->items[i].label;
+        told = told && list->items[i].split >= 0;
+    }
+    if (!told)
+        return um_import_split(d, o);
+    for (int64_t i = 0; i < d->n; i++)
+        d->split[i] = (uint8_t)list->items[i].split;
+done:
+    return rc;
+}
+
 static um_status pack(um_dataset **out, import_job *j, int64_t c)
 {
     um_status rc = UM_OK;
@@ -239,7 +257,7 @@ static um_status pack(um_dataset **out, import_job *j, int64_t c)
         UM_TRY(um_strdup(&d->ids[i], j->list.items[i].id));
         um_raster_clear(&s->image);
     }
-    UM_TRY(um_import_split(d, j->o));
+    UM_TRY(j->list.graded ? take_grades(d, &j->list, j->o) : um_import_split(d, j->o));
     *out = d;
     d = NULL;
 done:
@@ -300,7 +318,8 @@ um_status um_import_run(um_dataset **out, const um_data_options *o, const char *
         UM_TRY(check_alike(&j, i));
         um_progress("import", (long)i + 1, (long)j.list.n, NULL);
     }
-    UM_TRY(check_empty(&j, path));
+    if (!j.list.graded)
+        UM_TRY(check_empty(&j, path));
     if (j.n_grey > 0) {
         um_log(UM_LOG_WARN, "%lld masks hold other values than black and white (first: %s); above half of 255 counts as foreground",
                (long long)j.n_grey, j.first_grey);

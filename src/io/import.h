@@ -15,6 +15,7 @@ typedef enum um_import_layout {
     UM_LAYOUT_KVASIR,
     UM_LAYOUT_MONTGOMERY_SHENZHEN,
     UM_LAYOUT_CHEST_XRAY, /* the same as MONTGOMERY_SHENZHEN */
+    UM_LAYOUT_GRADED,
 } um_import_layout;
 typedef enum um_busi_subset { UM_BUSI_LESION647, UM_BUSI_ALL780 } um_busi_subset;
 typedef enum um_split_mode { UM_SPLIT_RANDOM, UM_SPLIT_STRATIFIED, UM_SPLIT_GROUPED } um_split_mode;
@@ -40,6 +41,9 @@ extern const um_opt_table um_data_table;
  *                        DIR/malignant, DIR/normal. busi_subset lesion647 leaves out the class normal
  *   montgomery_shenzhen, chest_xray   as pairs, or as published: DIR/CXR_png with DIR/mask/STEM_mask.png (Shenzhen; images without
  *                        a mask are left out with a warning) or DIR/ManualMask/leftMask and rightMask (Montgomery; both needed)
+ *   graded               DIR/images/STEM.* with DIR/labels.csv: lines STEM,CLASS[,train|test] (a first line "stem,..." is skipped),
+ *                        classes 0 to 255; images that it does not name are left out. DIR/masks as in pairs, but an image may lack one
+ *                        (lesions not known: an empty mask). With a third column for all, that is the split
  * Files: PNG or JPEG by extension (png, jpg, jpeg, any case); others are ignored. Several masks of one image are united at its
  * original size. A mask pixel is foreground where its grey level is above half of full scale.
  *
@@ -55,6 +59,9 @@ um_status um_import_run(um_dataset **out, const um_data_options *o, const char *
 /* n synthetic images (image/phantom.h) with the ids phantom-00000, ... and the same split rule; sample i is phantom (seed, i).
  * o: only the split members are used; NULL: the table's defaults. Errors: UM_E_CONFIG for n, size or channels out of range. */
 um_status um_import_phantoms(um_dataset **out, int64_t n, int64_t size, int64_t channels, uint64_t seed, const um_data_options *o);
+
+/* n synthetic fundus photographs (image/retina.h) with labels i % classes, ids retina-00000, ... and the same split rule. Errors: UM_E_CONFIG. */
+um_status um_import_retinas(um_dataset **out, int64_t n, int64_t size, int classes, uint64_t seed, const um_data_options *o);
 
 /* Marks n_test = round((1 - split) * n) rows as test. Every id draws 64 random bits,
  *     words 0 and 1 of Philox(split_seed, UM_RNG_SPLIT, 0, FNV-1a(id), 0),

@@ -12,11 +12,13 @@ typedef struct um_import_item {
     char *id, *image;
     char **masks;
     int64_t n_masks;
+    int label, split; /* layout graded; -1: not told */
 } um_import_item;
 
 typedef struct um_import_list {
     um_import_item *items; /* sorted by id */
     int64_t n, cap;
+    bool graded; /* items have labels, and masks only perhaps */
 } um_import_list;
 
 /* out: zeroed by the caller, released with um_import_list_free also after a failure. */

@@ -385,6 +385,57 @@ done:
     return rc;
 }
 
+/* One line of labels.csv. */
+static um_status grade(um_import_list *list, char *line, const char *path)
+{
+    char *rest = NULL, *stem = strtok_r(line, ",", &rest), *label = strtok_r(NULL, ",", &rest), *split = strtok_r(NULL, ",", &rest);
+    int64_t value = -1;
+    um_import_item *it = stem ? find_item(list, stem) : NULL;
+    if (!stem || strcmp(stem, "stem") == 0)
+        return UM_OK;
+    if (!label || !um_text_parse_int(label, &value) || value < 0 || value > 255)
+        return um_fail(UM_E_DATA, "%s: \"%s\" has the class \"%s\"; expected 0 to 255", path, stem, label ? label : "");
+    if (split && strcmp(split, "train") != 0 && strcmp(split, "test") != 0)
+        return um_fail(UM_E_DATA, "%s: \"%s\" has the split \"%s\"; expected train or test", path, stem, split);
+    if (!it)
+        return um_fail(UM_E_DATA, "%s: no image \"%s\"", path, stem);
+    it->label = (int)value;
+    it->split = split ? strcmp(split, "test") == 0 : -1;
+    return UM_OK;
+}
+
+static um_status scan_graded(um_import_list *list, const char *path)
+{
+    um_status rc = UM_OK;
+    orphan_list orphans = {0};
+    um_text csv = {0};
+    char *images = NULL, *masks = NULL, *labels = NULL, *rest = NULL;
+    UM_TRY(um_path_join(&images, path, "images"));
+    UM_TRY(um_path_join(&labels, path, "labels.csv"));
+    UM_TRY(subfolder(&masks, path, "masks"));
+    UM_TRY(visit_folder(list, images, visit_image, &orphans));
+    UM_TRY(sort_unique(list, images));
+    if (masks)
+        UM_TRY(visit_folder(list, masks, visit_mask, &orphans));
+    UM_TRY(refuse_orphans(&orphans, path));
+    UM_TRY(um_file_read(&csv, labels, 64 << 20));
+    for (int64_t i = 0; i < list->n; i++)
+        list->items[i].label = list->items[i].split = -1;
+    for (char *line = strtok_r(csv.data, "\r\n", &rest); line; line = strtok_r(NULL, "\r\n", &rest))
+        UM_TRY(grade(list, line, labels));
+    for (int64_t i = list->n - 1; i >= 0; i--)
+        if (list->items[i].label < 0)
+            drop_item(list, i);
+    list->graded = true;
+done:
+    um_text_free(&orphans.names);
+    um_text_free(&csv);
+    um_free(images);
+    um_free(masks);
+    um_free(labels);
+    return rc;
+}
+
 um_status um_import_scan(um_import_list *out, const um_data_options *o, const char *path)
 {
     um_status rc = UM_OK;
@@ -392,6 +443,10 @@ um_status um_import_scan(um_import_list *out, const um_data_options *o, const ch
     bool busi = o->layout == UM_LAYOUT_BUSI;
     if (!um_dir_exists(path)) {
         rc = um_fail(UM_E_DATA, "%s is not a folder; name the folder that holds the images", path);
+        goto done;
+    }
+    if (o->layout == UM_LAYOUT_GRADED) {
+        UM_TRY(scan_graded(out, path));
         goto done;
     }
     if (!busi) {

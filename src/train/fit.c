@@ -27,11 +27,15 @@ static um_status run_step(fit *f, int64_t first)
     for (int64_t i = 0; i < share.n; i++) {
         int64_t row = f->batch_rows[i] = f->rows->index[f->order[first + share.first + i]];
         um_row_image(f->d, row, real, f->x + (size_t)i * f->x_bytes);
-        um_row_mask(f->d, row, real, f->y + (size_t)i * f->y_bytes);
+        if (f->s->config.model->classifier)
+            um_row_label(f->d, row, real, f->y + (size_t)i * f->y_bytes);
+        else
+            um_row_mask(f->d, row, real, f->y + (size_t)i * f->y_bytes);
     }
     double loss[3];
     if (f->o->on_batch)
         UM_TRY(f->o->on_batch(f->o->payload, f->s, &batch));
+    um_segmenter_normalise(f->s, f->x, share.n);
     UM_TRY(um_segmenter_step(f->s, f->x, f->y, n, loss));
     for (int k = 0; k < 3; k++)
         f->state.progress.sums[k] += loss[k] * (double)n;
@@ -49,9 +53,9 @@ static um_status run_epoch(fit *f)
         UM_TRY(run_step(f, p->step * f->o->batch));
         p->step++;
     }
-    static const char *const names[] = {"loss", "loss_ce", "loss_dice"};
+    static const char *const names[2][3] = {{"loss", "loss_ce", "loss_dice"}, {"loss", "accuracy", "margin"}};
     for (int k = 0; k < 3; k++)
-        UM_TRY(um_curves_add(f->state.curves, names[k], (double)p->epoch + 1, p->sums[k] / (double)f->rows->n));
+        UM_TRY(um_curves_add(f->state.curves, names[f->s->config.model->classifier][k], (double)p->epoch + 1, p->sums[k] / (double)f->rows->n));
     double loss = p->sums[0] / (double)f->rows->n;
     *p = (um_progress_state){.epoch = p->epoch + 1};
     if (f->o->after_epoch)
@@ -70,8 +74,8 @@ um_status um_fit_run(um_segmenter *s, const um_dataset *d, const um_rows *rows, 
     size_t size = um_dtype_bytes(s->backend->real);
     bool found = false;
     f.state = (um_training_state){.fingerprint = o->fingerprint, .n_nets = 1, .net_name = {"model"}, .net = {s->params}, .curves = curves};
-    f.y_bytes = (size_t)(d->h * d->w) * size;
-    f.x_bytes = f.y_bytes * (size_t)d->c;
+    f.y_bytes = um_segmenter_target_bytes(s);
+    f.x_bytes = (size_t)(d->h * d->w * d->c) * size;
     for (int i = 0; i < o->n_arrays; i++)
         f.state.array[f.state.n_arrays++] = o->array[i];
     if (rows->n == 0)

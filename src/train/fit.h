@@ -1,11 +1,11 @@
-/* Supervised training of a segmenter over rows of a dataset, with exact resume. */
+/* Supervised training of a network over rows of a dataset, with exact resume. */
 #ifndef UM_TRAIN_FIT_H
 #define UM_TRAIN_FIT_H
 
 #include "train/checkpoint.h"
 #include "train/rows.h"
 
-/* A batch on its way into the network. x: real [n][h][w][c], y: real [n][h][w]; both may be changed. */
+/* A batch on its way into the network. x: real [n][h][w][c] in [0,1], y: real [n][h][w], or [n] for a classifier; both may be changed. */
 typedef struct um_fit_batch {
     int64_t epoch, step;       /* from 0 */
     int64_t first, n, n_total; /* this rank has images [first, first + n) of n_total */
@@ -31,8 +31,8 @@ typedef struct um_fit_options {
     um_training_array array[4]; /* what the callbacks keep: saved and restored with the rest */
 } um_fit_options;
 
-/* Trains from the segmenter's present weights, or resumes from the checkpoint. curves gets "loss", "loss_ce", "loss_dice" per
- * epoch. The last partial batch is kept. Errors: UM_E_STOPPED after saving when a stop was asked for; UM_E_NUMERIC. */
+/* Trains from the segmenter's present weights, or resumes from the checkpoint. curves gets "loss", "loss_ce", "loss_dice" (a
+ * classifier: "loss", "accuracy", "margin") per epoch. The last partial batch is kept. Errors: UM_E_STOPPED after saving when a stop was asked for; UM_E_NUMERIC. */
 um_status um_fit_run(um_segmenter *s, const um_dataset *d, const um_rows *rows, const um_fit_options *o, um_curves *curves);
 
 #endif

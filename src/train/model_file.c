@@ -30,22 +30,49 @@ static bool has_cdc(const um_model_def *model)
     return strcmp(model->name, "cdc_unet") == 0;
 }
 
+/* Three numbers as text, and back. */
+static void triple_text(const double v[3], char out[96])
+{
+    snprintf(out, 96, "%.9g %.9g %.9g", v[0], v[1], v[2]);
+}
+
+static um_status read_triple(const char *path, const char *attr, double out[3])
+{
+    um_status rc = UM_OK;
+    um_text text = {0};
+    UM_TRY(um_checkpoint_text(path, attr, &text));
+    if (sscanf(um_text_get(&text), "%lf %lf %lf", &out[0], &out[1], &out[2]) != 3)
+        rc = um_fail(UM_E_DATA, "%s: attribute %s \"%s\" is not three numbers", path, attr, um_text_get(&text));
+done:
+    um_text_free(&text);
+    return rc;
+}
+
 um_status um_model_save(const um_segmenter *s, const char *path, int64_t epoch, uint64_t seed)
 {
     um_status rc = UM_OK;
     um_net_tensors t = {0};
-    char variant[64], cdc[64];
+    char variant[64], cdc[64], mean[96], sd[96];
+    triple_text(s->config.mean, mean);
+    triple_text(s->config.sd, sd);
     um_model_variant(s->config.model, &s->config.net, variant);
     cdc_text(&s->config.net.cdc, cdc);
     um_checkpoint_attr attrs[] = {
         {"arch", s->config.model->name, 0}, {"variant", variant, 0},           {"w", NULL, s->config.net.width},
         {"s", NULL, s->config.h},           {"in_ch", NULL, s->config.net.in_ch}, {"out_ch", NULL, s->config.net.out_ch},
         {"epoch", NULL, epoch},             {"seed", NULL, (int64_t)seed},
-        {"cdc", cdc, 0},                    {"cdc_bottleneck", NULL, s->config.net.cdc_bottleneck}, /* the last two: cdc_unet only */
+        {0}, {0},
     };
+    size_t n_attrs = UM_COUNT(attrs) - 2;
+    if (has_cdc(s->config.model)) {
+        attrs[n_attrs++] = (um_checkpoint_attr){"cdc", cdc, 0};
+        attrs[n_attrs++] = (um_checkpoint_attr){"cdc_bottleneck", NULL, s->config.net.cdc_bottleneck};
+    } else if (s->config.model->classifier) {
+        attrs[n_attrs++] = (um_checkpoint_attr){"mean", mean, 0};
+        attrs[n_attrs++] = (um_checkpoint_attr){"sd", sd, 0};
+    }
     UM_TRY(um_net_tensors_add(&t, s->params, NULL, UM_NET_TENSORS_MODEL, true));
-    um_checkpoint c = {.state = t.list, .n_state = t.n, .keep = true, .attrs = attrs,
-                       .n_attrs = UM_COUNT(attrs) - (has_cdc(s->config.model) ? 0 : 2)};
+    um_checkpoint c = {.state = t.list, .n_state = t.n, .keep = true, .attrs = attrs, .n_attrs = n_attrs};
     UM_TRY(um_checkpoint_save(path, &c));
 done:
     um_net_tensors_free(&t);
@@ -90,6 +117,10 @@ static um_status read_config(const char *path, um_segmenter_config *config)
     um_model_read_variant(&config->net, um_text_get(&variant));
     if (has_cdc(config->model))
         UM_TRY(read_cdc(path, &config->net));
+    if (config->model->classifier) {
+        UM_TRY(read_triple(path, "mean", config->mean));
+        UM_TRY(read_triple(path, "sd", config->sd));
+    }
     if (config->net.width < 1 || config->net.width > 4096 || config->net.in_ch < 1 || config->net.in_ch > 64 || config->net.out_ch < 1 ||
         config->net.out_ch > 64 || (config->net.up == UM_UP_BILINEAR && config->net.width % 2))
         rc = um_fail(UM_E_DATA, "%s: width %ld, in_ch %ld or out_ch %ld is out of range", path, (long)config->net.width,

@@ -39,6 +39,21 @@ done:
     return rc;
 }
 
+/* The last activation of that name. */
+static um_status activation_of(um_graph *g, const char *name, um_tid *out)
+{
+    um_status rc = UM_OK;
+    um_tid found = UM_NONE;
+    for (um_tid t = 0; t < g->n_tensors; t++)
+        if (g->tensors[t].kind == UM_T_ACT && g->tensors[t].batched && strcmp(g->tensors[t].name, name) == 0)
+            found = t;
+    UM_REQUIRE(found >= 0 && g->tensors[found].parent < 0);
+    g->tensors[found].keep = true;
+    *out = found;
+done:
+    return rc;
+}
+
 /* The per-image sums behind a segmentation loss. */
 static um_tid seg_sums_of(const um_graph *g, um_tid loss)
 {
@@ -56,6 +71,8 @@ static um_status add_loss(um_input_grad *g, um_tid logits, um_tid *loss)
         UM_TRY(um_nn_seg_loss(g->graph, loss, logits, g->y, &alone));
         g->sums = seg_sums_of(g->graph, *loss);
         g->graph->tensors[g->sums].keep = true;
+    } else if (c->kind == UM_INPUT_CLASS) {
+        UM_TRY(um_nn_class_loss(g->graph, &g->sums, loss, logits, g->y, c->class_loss, 0));
     } else {
         int64_t channels = g->graph->tensors[g->features].c;
         UM_TRY(um_graph_input(g->graph, &g->means, "class means", 1, 2, channels));
@@ -76,12 +93,17 @@ static um_status build(um_input_grad *g)
     UM_TRY(um_graph_create(&g->graph, g->backend->real, (c->max_batch + size - 1) / size));
     um_net net = {g->graph, c->params, false, UM_BN_EVAL};
     UM_TRY(um_graph_input(g->graph, &g->x, "image", c->h, c->w, c->net.in_ch));
-    UM_TRY(um_graph_input(g->graph, &g->y, "mask", c->h, c->w, 1));
+    if (c->kind == UM_INPUT_CLASS)
+        UM_TRY(um_graph_input(g->graph, &g->y, "class", 1, 1, 1));
+    else
+        UM_TRY(um_graph_input(g->graph, &g->y, "mask", c->h, c->w, 1));
     UM_TRY(c->model->build(&net, &c->net, g->x, &logits));
     if (c->kind == UM_INPUT_ALIGN)
         UM_TRY(features_of(g->graph, logits, &g->features));
+    if (c->wanted)
+        UM_TRY(activation_of(g->graph, c->wanted, &g->features));
     UM_TRY(add_loss(g, logits, &loss));
-    UM_TRY(um_graph_backward(g->graph, loss, &g->x, 1, &g->dx));
+    UM_TRY(um_graph_backward(g->graph, loss, c->wanted ? &g->features : &g->x, 1, &g->dx));
 done:
     return rc;
 }
@@ -120,6 +142,12 @@ done:
     return rc;
 }
 
+void um_input_grad_extent(const um_input_grad *g, int64_t *h, int64_t *w)
+{
+    *h = g->graph->tensors[g->features].h;
+    *w = g->graph->tensors[g->features].w;
+}
+
 int64_t um_input_grad_channels(const um_input_grad *g)
 {
     return g->features >= 0 ? g->graph->tensors[g->features].c : 0;
@@ -139,7 +167,8 @@ void um_input_grad_set_means(um_input_grad *g, const double *means)
 um_status um_input_grad_features(um_input_grad *g, int64_t n, void *features)
 {
     um_status rc = UM_OK;
-    size_t bytes = (size_t)(g->config.h * g->config.w * um_input_grad_channels(g)) * um_dtype_bytes(g->backend->real);
+    const um_tensor *q = &g->graph->tensors[g->features];
+    size_t bytes = (size_t)(q->h * q->w * q->c) * um_dtype_bytes(g->backend->real);
     int64_t first, own;
     um_ranks_slice(g->config.comm, n, &first, &own);
     if (own > 0)
@@ -176,6 +205,8 @@ static um_status fetch_loss(um_input_grad *g, int64_t n, double *loss)
     for (int64_t i = 0; i < n; i++) {
         if (c->kind == UM_INPUT_SEG)
             loss[i] = seg_loss(&c->loss, g->host_sums + 5 * i, (double)(c->h * c->w), c->net.out_ch == 2);
+        else if (c->kind == UM_INPUT_CLASS)
+            loss[i] = g->host_sums[3 * i];
         else
             loss[i] = align_loss(g->host_sums + 4 * i, (double)um_input_grad_channels(g), c->balance);
     }
@@ -210,9 +241,15 @@ static size_t image_bytes(const um_input_grad *g)
     return (size_t)(g->config.h * g->config.w * g->config.net.in_ch) * um_dtype_bytes(g->backend->real);
 }
 
-static size_t mask_bytes(const um_input_grad *g)
+static size_t grad_bytes(const um_input_grad *g)
 {
-    return (size_t)(g->config.h * g->config.w) * um_dtype_bytes(g->backend->real);
+    const um_tensor *q = &g->graph->tensors[g->dx];
+    return (size_t)(q->h * q->w * q->c) * um_dtype_bytes(g->backend->real);
+}
+
+static size_t target_bytes(const um_input_grad *g)
+{
+    return (g->config.kind == UM_INPUT_CLASS ? 1 : (size_t)(g->config.h * g->config.w)) * um_dtype_bytes(g->backend->real);
 }
 
 um_status um_input_grad_run(um_input_grad *g, const void *x, const void *y, int64_t n, void *dx, double *loss)
@@ -222,10 +259,10 @@ um_status um_input_grad_run(um_input_grad *g, const void *x, const void *y, int6
     int64_t first, own;
     um_ranks_slice(c->comm, n, &first, &own);
     size_t at = (size_t)first;
-    UM_TRY(run_local(g, (const char *)x + at * image_bytes(g), (const char *)y + at * mask_bytes(g), own,
-                     dx ? (char *)dx + at * image_bytes(g) : NULL, loss ? loss + first : NULL));
+    UM_TRY(run_local(g, (const char *)x + at * image_bytes(g), (const char *)y + at * target_bytes(g), own,
+                     dx ? (char *)dx + at * grad_bytes(g) : NULL, loss ? loss + first : NULL));
     if (dx)
-        UM_TRY(um_ranks_collect(c->comm, dx, n, image_bytes(g), "collection of gradients"));
+        UM_TRY(um_ranks_collect(c->comm, dx, n, grad_bytes(g), "collection of gradients"));
     if (loss)
         UM_TRY(um_ranks_collect(c->comm, loss, n, sizeof *loss, "collection of losses"));
     for (int64_t i = 0; loss && i < n; i++)
@@ -297,7 +334,7 @@ um_status um_pgd_run(um_input_grad *g, const um_ball *b, int64_t steps, void *v,
     for (int64_t k = 0; k < steps; k++) {
         if (may_stop)
             UM_TRY(um_ranks_stop_check(c->comm, "between gradient steps"));
-        UM_TRY(run_local(g, mine, (const char *)y + (size_t)first * mask_bytes(g), own, dx, NULL));
+        UM_TRY(run_local(g, mine, (const char *)y + (size_t)first * target_bytes(g), own, dx, NULL));
         um_ball_step(b, g->backend->real, mine, (const char *)x + at, dx, keep ? keep + first * pixels : NULL, own * pixels, c->net.in_ch);
     }
     UM_TRY(um_ranks_collect(c->comm, v, n, image_bytes(g), "collection of images"));

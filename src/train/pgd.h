@@ -13,6 +13,7 @@
 typedef enum um_input_loss {
     UM_INPUT_SEG,   /* segmentation loss against y; Dice per image whatever loss.dice.reduction says */
     UM_INPUT_ALIGN, /* mean square distance of the features before the head from the mean feature of the other class (ops.h) */
+    UM_INPUT_CLASS, /* a classifier's loss (ops.h CLASS_SUMS); y: real [n], classes */
 } um_input_loss;
 
 typedef struct um_input_grad_config {
@@ -24,6 +25,9 @@ typedef struct um_input_grad_config {
     um_input_loss kind;
     um_seg_attr loss; /* UM_INPUT_SEG */
     bool balance;     /* UM_INPUT_ALIGN: both regions count alike */
+    um_class_loss class_loss; /* UM_INPUT_CLASS */
+    const char *wanted; /* name of an activation to differentiate with respect to instead of the image; NULL: the image. dx is its gradient then, and
+                         * um_input_grad_features gives it */
 } um_input_grad_config;
 
 typedef struct um_input_grad um_input_grad;
@@ -40,6 +44,7 @@ um_status um_input_grad_run(um_input_grad *g, const void *x, const void *y, int6
 void um_input_grad_set_means(um_input_grad *g, const double *means);
 /* Features before the head of n images: real [n][h][w][channels], from a run with dx = NULL or not; of the last call. */
 int64_t um_input_grad_channels(const um_input_grad *g);
+void um_input_grad_extent(const um_input_grad *g, int64_t *h, int64_t *w); /* of those features */
 um_status um_input_grad_features(um_input_grad *g, int64_t n, void *features);
 
 /* What it would take, without making it (config->params is not looked at): FLOPs of one image forward and backward; activations. */

@@ -104,3 +104,11 @@ void um_row_mask(const um_dataset *d, int64_t row, um_dtype real, void *out)
             ((float *)out)[i] = mask[i];
     }
 }
+
+void um_row_label(const um_dataset *d, int64_t row, um_dtype real, void *out)
+{
+    if (real == UM_F64)
+        *(double *)out = d->labels[row];
+    else
+        *(float *)out = d->labels[row];
+}

@@ -22,5 +22,6 @@ um_status um_rows_order(int64_t *out, const um_rows *rows, uint64_t seed, um_rng
 /* Network input of one row: pixel / 255 (or / 65535) as real [h][w][c]; mask as real [h][w]. */
 void um_row_image(const um_dataset *d, int64_t row, um_dtype real, void *out);
 void um_row_mask(const um_dataset *d, int64_t row, um_dtype real, void *out);
+void um_row_label(const um_dataset *d, int64_t row, um_dtype real, void *out); /* its class, one number */
 
 #endif

@@ -9,16 +9,22 @@ static um_status build_train(um_segmenter *s)
     um_status rc = UM_OK;
     const um_segmenter_config *c = &s->config;
     um_aux_heads aux = {0};
-    um_tid logits = UM_NONE;
+    um_tid logits = UM_NONE, sums = UM_NONE;
     UM_TRY(um_graph_create(&s->train_graph, s->backend->real, um_share_most(&c->spread, c->max_batch)));
     um_graph *g = s->train_graph;
     um_share_graph(&c->spread, g);
     um_net net = {g, s->params, true, UM_BN_TRAIN, &aux};
     UM_TRY(um_graph_input(g, &s->x, "image", c->h, c->w, c->net.in_ch));
-    UM_TRY(um_graph_input(g, &s->y, "mask", c->h, c->w, 1));
+    if (c->model->classifier)
+        UM_TRY(um_graph_input(g, &s->y, "class", 1, 1, 1));
+    else
+        UM_TRY(um_graph_input(g, &s->y, "mask", c->h, c->w, 1));
     UM_TRY(c->model->build(&net, &c->net, s->x, &logits));
     aux.logits[aux.n++] = logits;
-    UM_TRY(um_nn_seg_loss_mean(g, &s->loss, aux.logits, aux.n, s->y, &c->loss));
+    if (c->model->classifier)
+        UM_TRY(um_nn_class_loss(g, &sums, &s->loss, logits, s->y, UM_CLASS_CE, c->focal));
+    else
+        UM_TRY(um_nn_seg_loss_mean(g, &s->loss, aux.logits, aux.n, s->y, &c->loss));
     UM_TRY(um_graph_backward(g, s->loss, NULL, 0, NULL));
 done:
     return rc;
@@ -105,6 +111,24 @@ void um_segmenter_share(const um_segmenter *s, int64_t n, um_share *out)
     um_share_set(out, &s->config.spread, n);
 }
 
+void um_segmenter_normalise(const um_segmenter *s, void *x, int64_t n)
+{
+    const um_segmenter_config *c = &s->config;
+    int64_t ch = c->net.in_ch;
+    for (int64_t i = 0; c->sd[0] > 0 && i < n * c->h * c->w * ch; i++) {
+        if (s->backend->real == UM_F64)
+            ((double *)x)[i] = (((double *)x)[i] - c->mean[i % ch]) / c->sd[i % ch];
+        else
+            ((float *)x)[i] = (float)(((double)((float *)x)[i] - c->mean[i % ch]) / c->sd[i % ch]);
+    }
+}
+
+size_t um_segmenter_target_bytes(const um_segmenter *s)
+{
+    const um_segmenter_config *c = &s->config;
+    return (c->model->classifier ? 1 : (size_t)(c->h * c->w)) * um_dtype_bytes(s->backend->real);
+}
+
 um_status um_segmenter_step(um_segmenter *s, const void *x, const void *y, int64_t n, double loss[3])
 {
     um_status rc = UM_OK;
@@ -116,6 +140,8 @@ um_status um_segmenter_step(um_segmenter *s, const void *x, const void *y, int64
     UM_TRY(um_exec_upload(s->train, s->y, y, share.n));
     UM_TRY(um_share_run(s->train, s->train_graph, &share, s->config.spread.comm));
     UM_TRY(um_exec_download(s->train, s->loss, loss, 1));
+    for (int k = 0; s->config.model->classifier && k < 3; k++)
+        loss[k] /= (double)n;
     if (!isfinite(loss[0])) {
         rc = um_fail(UM_E_NUMERIC, "the loss of %s is not a number at step %ld; lower the learning rate", s->config.model->name,
                      (long)s->params->adam_step + 1);

@@ -1,4 +1,4 @@
-/* A segmentation network that can learn and predict: parameters, a training graph (forward, loss, backward) and an evaluation
+/* A network that can learn and predict, for segmentation or (model->classifier) for classes of images: parameters, a training graph (forward, loss, backward) and an evaluation
  * graph (running statistics, no gradients), on one backend. Exploiters, surrogates and `umed predict` all stand on it. */
 #ifndef UM_TRAIN_SEGMENTER_H
 #define UM_TRAIN_SEGMENTER_H
@@ -17,6 +17,8 @@ typedef struct um_segmenter_config {
     um_seg_attr loss;
     um_adam_attr adam;
     uint64_t seed; /* of dropout */
+    double focal;          /* classifiers: gamma of the focal loss; 0: cross entropy */
+    double mean[3], sd[3]; /* of the pixels it was trained on, per channel in [0,1]: um_segmenter_normalise. sd[0] = 0: pixels as they are */
 } um_segmenter_config;
 
 typedef struct um_segmenter {
@@ -32,13 +34,19 @@ typedef struct um_segmenter {
 um_status um_segmenter_create(um_segmenter **out, um_backend *backend, const um_segmenter_config *config);
 void um_segmenter_free(um_segmenter *s);
 
+/* (x - mean) / sd of n images, real [n][h][w][c], in place: what a network with such numbers takes. */
+void um_segmenter_normalise(const um_segmenter *s, void *x, int64_t n);
+/* Bytes of one image's target: a mask [h][w], or one class. */
+size_t um_segmenter_target_bytes(const um_segmenter *s);
+
 /* This rank's share of a batch of n images. */
 void um_segmenter_share(const um_segmenter *s, int64_t n, um_share *out);
 /* One Adam step on a batch of n images. x: real [share.n][h][w][c] and y: real [share.n][h][w] hold this rank's share, with one rank all
- * of it. Collective over the ranks. loss: total, CE, Dice of the batch. Errors: UM_E_NUMERIC when the loss is no number. */
+ * of it. Classifiers: y real [share.n], classes. Collective over the ranks. loss: total, CE, Dice of the batch; of a classifier loss, share of
+ * hits, margin. Errors: UM_E_NUMERIC when the loss is no number. */
 um_status um_segmenter_step(um_segmenter *s, const void *x, const void *y, int64_t n, double loss[3]);
 
-/* Prediction is local. logits: real [n][h][w][out_ch], n <= max_batch. */
+/* Prediction is local. logits: real [n][h][w][out_ch], of a classifier [n][out_ch], n <= max_batch. */
 um_status um_segmenter_logits(um_segmenter *s, const void *x, int64_t n, void *logits);
 /* One margin per pixel as float: the logit, or z1 - z0 for two channels; foreground where >= 0. margin: [n][h][w]. */
 um_status um_segmenter_margin(um_segmenter *s, const void *x, int64_t n, float *margin);
