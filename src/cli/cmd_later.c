@@ -11,9 +11,3 @@ const um_command um_command_archive = {
         .options = "",
     .groups = "", .max_args = -1, .run = refuse,
 };
-
-const um_command um_command_medlocker = {
-    .name = "medlocker", .summary = "visible adversarial watermarks with certificates",
-        .usage = "train|mark|verify|recover|report ...",
-    .options = "", .groups = "", .max_args = -1, .run = refuse,
-};

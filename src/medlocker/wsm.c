@@ -206,7 +206,7 @@ void um_places_project(const um_places *p, int64_t *y, int64_t *x)
 }
 
 um_status um_wsm_place(um_logo *logo, um_places *places, const um_logo *original, const um_boxes *boxes, int64_t h, int64_t w,
-                       const um_wsm_options *o)
+                       const um_wsm_options *o, double *ratio_used)
 {
     um_status rc = UM_OK;
     um_logo l = {0};
@@ -217,6 +217,7 @@ um_status um_wsm_place(um_logo *logo, um_places *places, const um_logo *original
         um_places_free(&p);
         UM_TRY(um_logo_fit(&l, original, h, w, ratio));
         UM_TRY(um_places_find(&p, boxes, h, w, l.h, l.w, last));
+        *ratio_used = ratio;
         if (p.state != UM_WSM_NONE || last)
             break;
     }

@@ -49,8 +49,8 @@ typedef struct um_wsm_options {
 } um_wsm_options;
 
 /* The logo at the first ratio that has a strict place, else relaxed at the last ratio, else at the last with state UM_WSM_NONE. logo and
- * places: the caller's to release. Errors: UM_E_MEMORY. */
+ * places: the caller's to release. ratio_used: that of the logo. Errors: UM_E_MEMORY. */
 um_status um_wsm_place(um_logo *logo, um_places *places, const um_logo *original, const um_boxes *boxes, int64_t h, int64_t w,
-                       const um_wsm_options *o);
+                       const um_wsm_options *o, double *ratio_used);
 
 #endif

@@ -94,12 +94,13 @@ static void nothing_inside_boxes(void **state)
     enum { SIDE = 40 };
     um_logo original = {0}, logo = {0};
     um_places p = {0};
+    double ratio = 0;
     um_box list[] = {{4, 6, 15, 16}, {20, 22, 34, 35}};
     um_boxes boxes = {list, 2};
     uint8_t clean[SIDE * SIDE], marked[SIDE * SIDE];
     const um_wsm_options o = {.ratio = 4, .ratio_most = 8};
     OK(um_logo_read(&original, ""));
-    OK(um_wsm_place(&logo, &p, &original, &boxes, SIDE, SIDE, &o));
+    OK(um_wsm_place(&logo, &p, &original, &boxes, SIDE, SIDE, &o, &ratio));
     assert_int_equal(p.state, UM_WSM_STRICT);
     assert_true(p.n > 50);
     for (int i = 0; i < SIDE * SIDE; i++)
@@ -116,13 +117,14 @@ static void nothing_inside_boxes(void **state)
 
     um_box most[] = {{0, 0, SIDE, SIDE - 6}}; /* the ladder: only a logo of 6 x 6 fits beside this */
     um_boxes tight = {most, 1};
-    OK(um_wsm_place(&logo, &p, &original, &tight, SIDE, SIDE, &o));
+    OK(um_wsm_place(&logo, &p, &original, &tight, SIDE, SIDE, &o, &ratio));
     assert_int_equal(p.state, UM_WSM_STRICT);
     assert_int_equal(logo.w, 6);
+    assert_true(ratio > 6 && ratio < 7.01);
     um_logo_clear(&logo);
     um_places_free(&p);
     most[0].x1 = SIDE;
-    OK(um_wsm_place(&logo, &p, &original, &tight, SIDE, SIDE, &o));
+    OK(um_wsm_place(&logo, &p, &original, &tight, SIDE, SIDE, &o, &ratio));
     assert_int_equal(p.state, UM_WSM_NONE);
     um_logo_clear(&logo);
     um_places_free(&p);

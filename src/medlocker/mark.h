@@ -1,0 +1,51 @@
+/* Marking a dataset: one search per image, then the marked images and their certificates. */
+#ifndef UM_MEDLOCKER_MARK_H
+#define UM_MEDLOCKER_MARK_H
+
+#include "medlocker/certificate.h"
+#include "medlocker/search.h"
+
+/* Where the boxes of an image came from. */
+typedef enum um_lesion_source { UM_LESIONS_MASK, UM_LESIONS_CAM, UM_LESIONS_UNKNOWN } um_lesion_source;
+
+/* What became of one image; the numbers that a state file keeps. */
+typedef struct um_mark {
+    um_theta theta;
+    double ratio;           /* of image to logo */
+    int state;              /* um_wsm_state; UM_WSM_NONE: not marked */
+    int source;             /* um_lesion_source */
+    double before, after;   /* margin of the true class */
+    int64_t forwards;
+    double lesion_change;   /* largest |I' - I| inside the boxes */
+} um_mark;
+
+typedef struct um_mark_job {
+    const um_settings *settings;
+    um_backend *backend;
+    const um_targets *targets; /* the first one's name and weights stand in the certificates */
+    um_segmenter *cam;         /* classifier whose Grad-CAM shows lesions where no mask does; NULL: such images are free everywhere */
+    const um_dataset *data;    /* 8 bit, with labels */
+    const um_rows *rows;
+    const um_logo *logo;       /* as read */
+    const um_secret *key;      /* NULL: marks only, no certificate (um_mark_certify refuses) */
+    uint64_t seed;
+    const char *dataset_name;
+    const char *checkpoint;    /* state file; NULL: none */
+    const char *label;
+    um_comm *comm;
+} um_mark_job;
+
+/* Searches all rows: marks[i] for rows->index[i]. Ranks share the images; all get all. Goes on from the state file of an interrupted run
+ * with the same inputs. Errors: UM_E_STOPPED with everything saved; UM_E_DATA for images that the networks do not take. */
+um_status um_mark_search(um_mark *marks, const um_mark_job *job);
+
+/* The marked copy: rows that could not be marked stay as they are. out: owned by the caller. */
+um_status um_mark_apply(um_dataset **out, const um_mark_job *job, const um_mark *marks);
+
+/* Certificates of the marked rows, signed. out: the caller's. */
+um_status um_mark_certify(um_certificate *out, const um_mark_job *job, const um_mark *marks, const um_dataset *marked);
+
+/* Boxes of the lesions of one row, by its mask, else by Grad-CAM, else none. */
+um_status um_mark_boxes(um_boxes *out, int *source, const um_mark_job *job, struct um_input_grad *cam, int64_t row);
+
+#endif
