@@ -1,6 +1,7 @@
 #include "medlocker/detect.h"
 
 #include <math.h>
+#include <stdbool.h>
 #include <stdlib.h>
 
 #include "base/mem.h"
@@ -15,8 +16,10 @@ typedef struct scene {
     float *luma, *mean; /* [h][w] */
     const um_logo *logo;
     double *m, *bright; /* [lh][lw]: opacity k/65025 at full alpha, and luma of the logo */
+    double *mean_m, *mean_mw; /* 5x5 means of m and of m * bright, 0 outside the logo */
     double *t, *ht;     /* [lh][lw]: template and its high pass, scratch */
     double share;       /* alpha / 255 */
+    bool soft;          /* the template after [1 2 1]: for images that were blurred or resized */
 } scene;
 
 /* 5x5 mean inside the frame. */
@@ -34,23 +37,35 @@ static void box_mean(float *out, const float *v, int64_t h, int64_t w)
         }
 }
 
-/* The template's high pass, as if nothing of it lay outside the logo's rectangle. */
+/* Mean of v over the window around (i, j), 0 outside the logo; weights [1 2 1] or all equal. */
+static double logo_mean(const scene *s, const double *v, int64_t i, int64_t j, int64_t radius, bool binomial)
+{
+    int64_t lh = s->logo->h, lw = s->logo->w;
+    double sum = 0, weights = 0;
+    for (int64_t a = -radius; a <= radius; a++)
+        for (int64_t b = -radius; b <= radius; b++) {
+            double weight = binomial ? (double)((2 - llabs(a)) * (2 - llabs(b))) : 1;
+            weights += weight;
+            if (i + a >= 0 && j + b >= 0 && i + a < lh && j + b < lw)
+                sum += weight * v[(i + a) * lw + j + b];
+        }
+    return sum / weights;
+}
+
+/* What the mark adds at full opacity, and its high pass. The mean of the clean image follows from that of the marked one. */
 static void make_template(scene *s, int64_t y, int64_t x)
 {
     int64_t lh = s->logo->h, lw = s->logo->w;
+    double *t = s->soft ? s->ht : s->t; /* softened from there */
     for (int64_t p = 0; p < lh * lw; p++) {
-        double mean = (double)s->mean[(y + p / lw) * s->w + x + p % lw];
-        s->t[p] = s->m[p] * (s->bright[p] - mean) / fmax(1 - s->share * s->m[p], 0.02);
+        double marked = (double)s->mean[(y + p / lw) * s->w + x + p % lw];
+        double clean = (marked - s->share * s->mean_mw[p]) / fmax(1 - s->share * s->mean_m[p], 0.02);
+        t[p] = s->m[p] * (s->bright[p] - fmin(255, fmax(0, clean)));
     }
-    for (int64_t i = 0; i < lh; i++)
-        for (int64_t j = 0; j < lw; j++) {
-            double sum = 0;
-            for (int64_t a = i - RADIUS; a <= i + RADIUS; a++)
-                for (int64_t b = j - RADIUS; b <= j + RADIUS; b++)
-                    if (a >= 0 && b >= 0 && a < lh && b < lw)
-                        sum += s->t[a * lw + b];
-            s->ht[i * lw + j] = s->t[i * lw + j] - sum / ((2 * RADIUS + 1) * (2 * RADIUS + 1));
-        }
+    for (int64_t p = 0; s->soft && p < lh * lw; p++)
+        s->t[p] = logo_mean(s, s->ht, p / lw, p % lw, 1, true);
+    for (int64_t p = 0; p < lh * lw; p++)
+        s->ht[p] = s->t[p] - logo_mean(s, s->t, p / lw, p % lw, RADIUS, false);
 }
 
 typedef struct match {
@@ -84,6 +99,8 @@ static um_status open_scene(scene *s, const um_bytes *image, const um_logo *logo
     UM_TRY(UM_NEW_ARRAY(s->mean, s->h * s->w));
     UM_TRY(UM_NEW_ARRAY(s->m, n));
     UM_TRY(UM_NEW_ARRAY(s->bright, n));
+    UM_TRY(UM_NEW_ARRAY(s->mean_m, n));
+    UM_TRY(UM_NEW_ARRAY(s->mean_mw, n));
     UM_TRY(UM_NEW_ARRAY(s->t, n));
     UM_TRY(UM_NEW_ARRAY(s->ht, n));
     um_luma(s->luma, image->data, s->h * s->w, image->c, 8, UM_LUMA_BT601);
@@ -92,6 +109,11 @@ static um_status open_scene(scene *s, const um_bytes *image, const um_logo *logo
     for (int64_t p = 0; p < n; p++) { /* of k = alpha * M, or of the rule's own k, what alpha does not say */
         s->m[p] = alpha > 0 ? (double)um_logo_opacity(logo, p, alpha, rule) / (UM_BLEND_ONE * s->share) : 0;
         s->bright[p] = um_logo_level(logo, p, 0, 1);
+        s->t[p] = s->m[p] * s->bright[p];
+    }
+    for (int64_t p = 0; p < n; p++) {
+        s->mean_m[p] = logo_mean(s, s->m, p / logo->w, p % logo->w, RADIUS, false);
+        s->mean_mw[p] = logo_mean(s, s->t, p / logo->w, p % logo->w, RADIUS, false);
     }
 done:
     return rc;
@@ -103,6 +125,8 @@ static void close_scene(scene *s)
     um_free(s->mean);
     um_free(s->m);
     um_free(s->bright);
+    um_free(s->mean_m);
+    um_free(s->mean_mw);
     um_free(s->t);
     um_free(s->ht);
 }
@@ -150,16 +174,19 @@ um_status um_detect(um_detect_result *out, const um_bytes *image, const um_logo 
                        (long)t->x, (long)image->h, (long)image->w);
     UM_TRY(open_scene(&s, image, logo, t->alpha, rule));
     match here = look(&s, t->y, t->x);
+    s.soft = true;
+    match softened = look(&s, t->y, t->x);
+    s.soft = softened.rho > here.rho;
+    if (s.soft)
+        here = softened;
     r.rho = here.rho, r.level = here.level, r.energy = here.energy;
     if (here.energy < ENERGY_LEAST) {
         r.verdict = UM_DETECT_IMPOSSIBLE;
-    } else {
+    } else if (t->alpha > 0 && here.level >= LEVEL_LOW * t->alpha && here.level <= LEVEL_HIGH * t->alpha) {
+        find_peak(&s, t, &r);
         r.n_null = null_of(&s, t, key, &mean, &sd);
         r.z = sd > 0 ? (here.rho - mean) / sd : 0;
-        find_peak(&s, t, &r);
-        double share = here.level / t->alpha;
-        bool present = r.z >= Z_LEAST && llabs(r.dy) <= 1 && llabs(r.dx) <= 1 && share >= LEVEL_LOW && share <= LEVEL_HIGH;
-        r.verdict = present ? UM_DETECT_PRESENT : UM_DETECT_ABSENT;
+        r.verdict = r.z >= Z_LEAST && llabs(r.dy) <= 1 && llabs(r.dx) <= 1 ? UM_DETECT_PRESENT : UM_DETECT_ABSENT;
     }
     *out = r;
 done:

@@ -1,6 +1,7 @@
 #include "medlocker/search.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/mem.h"
@@ -25,6 +26,8 @@ static const um_opt rows[] = {
     UM_OPT_INT_ROW(um_medlocker_options, hops, "bhe.hops", "3", 1, 1000, "", "hops of an individual in a generation"),
     UM_OPT_REAL_ROW(um_medlocker_options, crossover, "bhe.crossover", "0.9", 0, 1, "", "share of genes that come from the mutant"),
     UM_OPT_REAL_ROW(um_medlocker_options, temperature, "bhe.temperature", "1", 1e-9, 1e9, "", "of the hops, in units of the margin"),
+    UM_OPT_REAL_ROW(um_medlocker_options, shrink, "bhe.shrink", "0.4", 1e-3, 1, "", "factor of the hop width from one generation to the next; 1: as published"),
+    UM_OPT_REAL_ROW(um_medlocker_options, elite, "bhe.elite", "0.1", 1e-6, 1, "", "share of the population that a generation starts from; 1: as published"),
     UM_OPT_INT_ROW(um_medlocker_options, budget, "budget", "0", 0, 100000000, "", "candidates of random; 0: as many as bhe has"),
     UM_OPT_INT_ROW(um_medlocker_options, restarts, "grad.restarts", "8", 1, 1000, "", "starting points"),
     UM_OPT_INT_ROW(um_medlocker_options, steps, "grad.steps", "30", 0, 100000, "", "Adam steps of each"),
@@ -142,11 +145,12 @@ um_theta um_search_draw(const um_search_job *job, uint32_t index)
     return (um_theta){(int)(job->o->alpha_low + (int64_t)(words[2] % (uint64_t)range)), at / p->w, at % p->w};
 }
 
-static um_theta hop_from(const um_search_job *job, const um_theta *t, const uint32_t words[4])
+/* scale: of the hop's width. */
+static um_theta hop_from(const um_search_job *job, const um_theta *t, const uint32_t words[4], double scale)
 {
-    um_theta q = {um_search_clamp_alpha(job->o, t->alpha + symmetric(words[0], 20)),
-                  (int64_t)floor((double)t->y + symmetric(words[1], 50.0 * (double)job->image->h / 224) + 0.5),
-                  (int64_t)floor((double)t->x + symmetric(words[2], 50.0 * (double)job->image->w / 224) + 0.5)};
+    um_theta q = {um_search_clamp_alpha(job->o, t->alpha + symmetric(words[0], 20 * scale)),
+                  (int64_t)floor((double)t->y + symmetric(words[1], scale * 50 * (double)job->image->h / 224) + 0.5),
+                  (int64_t)floor((double)t->x + symmetric(words[2], scale * 50 * (double)job->image->w / 224) + 0.5)};
     um_places_project(job->places, &q.y, &q.x);
     return q;
 }
@@ -163,6 +167,8 @@ static um_theta cross(const um_search_job *job, const um_theta *parent, const um
 }
 
 /* ---- the population ---- */
+
+enum { GENES = 3 };
 
 typedef struct population {
     const um_search_job *job;
@@ -181,9 +187,10 @@ static um_status hop_all(population *p, uint32_t generation, uint32_t hop)
     um_status rc = UM_OK;
     uint32_t words[4];
     uint32_t stage = generation * 4096 + hop;
+    double scale = pow(p->job->o->shrink, generation - 1);
     for (int64_t i = 0; i < p->n; i++) {
         um_rng_words(p->job->seed, UM_RNG_MARK_HOP, (uint32_t)i, p->job->key, stage, words);
-        p->trial[i].t = hop_from(p->job, &p->walker[i].t, words);
+        p->trial[i].t = hop_from(p->job, &p->walker[i].t, words, scale);
     }
     UM_TRY(um_search_score(p->job, p->trial, p->n, &p->best, &p->forwards));
     for (int64_t i = 0; i < p->n; i++) {
@@ -198,9 +205,33 @@ done:
     return rc;
 }
 
+static int by_margin(const void *a, const void *b)
+{
+    const um_candidate *p = a, *q = b;
+    if (p->margin != q->margin)
+        return p->margin < q->margin ? -1 : 1;
+    const int64_t u[] = {p->t.alpha, p->t.y, p->t.x}, v[] = {q->t.alpha, q->t.y, q->t.x};
+    for (int k = 0; k < GENES; k++)
+        if (u[k] != v[k])
+            return u[k] < v[k] ? -1 : 1;
+    return 0;
+}
+
+/* Only the best go on, as many times as it takes. */
+static void select_best(population *p)
+{
+    int64_t n = (int64_t)ceil(p->job->o->elite * (double)p->n);
+    if (n >= p->n)
+        return;
+    qsort(p->now, (size_t)p->n, sizeof *p->now, by_margin);
+    for (int64_t i = n; i < p->n; i++)
+        p->now[i] = p->now[i % n];
+}
+
 static um_status generation(population *p, uint32_t g)
 {
     um_status rc = UM_OK;
+    select_best(p);
     memcpy(p->walker, p->now, (size_t)p->n * sizeof *p->now);
     for (int64_t i = 0; i < p->n; i++)
         p->mutant[i].margin = INFINITY;

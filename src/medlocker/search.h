@@ -7,7 +7,9 @@
  *            in each of G generations every individual makes H hops (alpha +- U(-20, 20), y and x +- U(-50, 50) * side/224, rounded,
  *            clamped, moved to the nearest feasible place), a hop is taken when it is better or with probability exp(-delta/T), and the
  *            best of a run is its mutant; then crossover (each gene from the mutant with probability 0.9, one at least), and the best of
- *            parent, mutant and child goes on. P + G*(H + 1)*P forward passes, in batches of P.
+ *            parent, mutant and child goes on. P + G*(H + 1)*P forward passes, in batches of P. As published this is a random walk that
+ *            does no better than as many random candidates; ours hops less far in every generation (bhe.shrink) and starts it from the
+ *            best few individuals (bhe.elite). Both 1: as published.
  *   grad     the same logo sampled bilinearly at real positions: R restarts, S steps of Adam down the margin, projected after each; then
  *            all of 5x5 places x alpha +- 4 around the best, on quantised images. One gradient counts as 3 forward passes.
  *   random   as many random candidates as bhe has forward passes (or medlocker.budget), the best of them
@@ -34,7 +36,7 @@ typedef struct um_medlocker_options {
     bool wsm;     /* keep off the lesions */
     int64_t alpha_low, alpha_high, population, generations, hops, budget, restarts, steps;
     int64_t cam_threshold, min_area, dilate;
-    double ratio, ratio_most, crossover, temperature;
+    double ratio, ratio_most, crossover, temperature, shrink, elite;
     int64_t time; /* of the certificates, unix seconds; 0: now */
 } um_medlocker_options;
 extern const um_opt_table um_medlocker_table;
