@@ -2,13 +2,14 @@
  * images. And what a search may never do. */
 #include "io/io_fixture.h"
 
+#include "base/log.h"
 #include "base/threads.h"
 #include "io/import.h"
 #include "medlocker/cam.h"
 #include "medlocker/evaluate.h"
 #include "medlocker/mark.h"
 
-enum { SIDE = 64, IMAGES = 400, MARKED = 200 };
+enum { SIDE = 64, IMAGES = 400, MARKED = 200, FEW = 24 };
 
 static const um_opt_table *const tables[] = {&um_data_table, &um_model_table, &um_run_table, &um_conv_table, &um_classify_table, &um_medlocker_table,
                                              NULL};
@@ -33,6 +34,7 @@ static int train(void **state)
     um_classify_result result = {0};
     const um_model_def *model = NULL;
     um_threads_set(1);
+    um_log_set_level(UM_LOG_WARN);
     OK(um_settings_create(&settings, tables));
     for (size_t i = 0; i < UM_COUNT(recipe); i++)
         set(recipe[i]);
@@ -67,19 +69,23 @@ static int drop(void **state)
     return 0;
 }
 
-static um_mark_job job_of(void)
+/* Of the first n of the marked rows. */
+static um_mark_job job_of(int64_t n)
 {
-    return (um_mark_job){.settings = settings, .backend = backend, .targets = &targets, .data = data, .rows = &marked_rows, .logo = &logo, .seed = 5,
+    static um_rows some;
+    some = marked_rows;
+    some.n = n;
+    return (um_mark_job){.settings = settings, .backend = backend, .targets = &targets, .data = data, .rows = &some, .logo = &logo, .seed = 5,
                          .dataset_name = "retina", .label = "mark"};
 }
 
-static void search(um_mark *marks, const char *how, const char *budget)
+static void search(um_mark *marks, int64_t n, const char *how, const char *budget)
 {
-    um_mark_job job = job_of();
+    um_mark_job job = job_of(n);
     set(how);
     set(budget);
     OK(um_mark_search(marks, &job));
-    for (int i = 0; i < MARKED; i++)
+    for (int64_t i = 0; i < n; i++)
         assert_true(marks[i].state != UM_WSM_STRICT || marks[i].lesion_change == 0);
 }
 
@@ -93,9 +99,9 @@ static void bhe_beats_random(void **state)
     (void)state;
     static um_mark bhe[MARKED], once[MARKED], equal[MARKED];
     int64_t only[2] = {0}, better[2] = {0}, n_broken = 0, n_right = 0;
-    search(bhe, "medlocker.search=bhe", "medlocker.budget=0");
-    search(once, "medlocker.search=random", "medlocker.budget=1");
-    search(equal, "medlocker.search=random", "medlocker.budget=0");
+    search(bhe, MARKED, "medlocker.search=bhe", "medlocker.budget=0");
+    search(once, MARKED, "medlocker.search=random", "medlocker.budget=1");
+    search(equal, MARKED, "medlocker.search=random", "medlocker.budget=0");
     for (int i = 0; i < MARKED; i++) {
         if (bhe[i].state == UM_WSM_NONE)
             continue;
@@ -117,20 +123,20 @@ static void bhe_beats_random(void **state)
 static void margins_are_those_of_the_release(void **state)
 {
     (void)state;
-    static um_mark marks[MARKED];
-    um_mark_job job = job_of();
+    static um_mark marks[FEW];
+    um_mark_job job = job_of(FEW);
     um_dataset *out = NULL;
     um_effect e;
     int64_t right = 0, wrong = 0;
     set("medlocker.bhe.generations=1");
-    search(marks, "medlocker.search=bhe", "medlocker.budget=0");
+    search(marks, FEW, "medlocker.search=bhe", "medlocker.budget=0");
     OK(um_mark_apply(&out, &job, marks));
-    OK(um_effect_measure(&e, targets.net[0], data, &marked_rows, out, NULL));
-    for (int i = 0; i < MARKED; i++)
+    OK(um_effect_measure(&e, targets.net[0], data, job.rows, out, NULL));
+    for (int i = 0; i < FEW; i++)
         right += marks[i].before > 0, wrong += marks[i].after < 0;
     assert_int_equal(e.right_before, right);
     assert_int_equal(e.n - e.right_after, wrong);
-    OK(um_effect_measure(&e, targets.net[0], data, &marked_rows, data, NULL));
+    OK(um_effect_measure(&e, targets.net[0], data, job.rows, data, NULL));
     assert_int_equal(e.broken + e.mended, 0);
     um_dataset_free(out);
     set("medlocker.bhe.generations=3");
@@ -140,14 +146,14 @@ static void margins_are_those_of_the_release(void **state)
 static void gradients_lead_down(void **state)
 {
     (void)state;
-    static um_mark few[MARKED], many[MARKED];
+    static um_mark few[FEW], many[FEW];
     double sums[2] = {0};
     set("medlocker.search=grad");
     OK(um_targets_prepare(&targets, backend, um_settings_get(settings, "medlocker")));
-    search(few, "medlocker.search=grad", "medlocker.grad.steps=0");
-    search(many, "medlocker.search=grad", "medlocker.grad.steps=10");
-    for (int i = 0; i < MARKED; i++)
-        sums[0] += few[i].after / MARKED, sums[1] += many[i].after / MARKED;
+    search(few, FEW, "medlocker.search=grad", "medlocker.grad.steps=0");
+    search(many, FEW, "medlocker.search=grad", "medlocker.grad.steps=10");
+    for (int i = 0; i < FEW; i++)
+        sums[0] += few[i].after / FEW, sums[1] += many[i].after / FEW;
     print_message("mean margin %.3f without steps, %.3f after ten\n", sums[0], sums[1]);
     assert_true(sums[1] < sums[0] - 0.05);
 }

@@ -1,5 +1,5 @@
 /* Means over windows that do not overlap, or over the whole image (ops.h AVGPOOL). */
-#include "kernels/cpu/pattern.h"
+#include "kernels/cpu/columns.h"
 #include "kernels/cpu/span.h"
 
 enum { CHANNELS = 64 };

@@ -1,5 +1,5 @@
 /* Losses of class scores, image by image, and their gradients (ops.h CLASS_SUMS, CLASS_BWD). Scores are few: all in f64. */
-#include "kernels/cpu/pattern.h"
+#include "kernels/cpu/columns.h"
 #include "kernels/cpu/span.h"
 
 #include <math.h>
