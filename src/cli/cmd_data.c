@@ -55,8 +55,8 @@ static um_status run_synth(um_cli *cli)
         UM_TRY(um_import_retinas(&d, value_or(cli->v.n, 240), value_or(cli->v.size, 64), RETINA_CLASSES, (uint64_t)seed,
                                  um_settings_get(cli->settings, "data")));
     else
-        UM_TRY(um_import_phantoms(&d, value_or(cli->v.n, 240), value_or(cli->v.size, 64), value_or(cli->v.channels, 1), (uint64_t)seed,
-                                  um_settings_get(cli->settings, "data")));
+        UM_TRY(um_import_phantoms(&d, value_or(cli->v.n, 240), value_or(cli->v.size, 64), value_or(cli->v.channels, 1),
+                                  (uint64_t)seed, um_settings_get(cli->settings, "data")));
     UM_TRY(um_settings_print(cli->settings, &settings));
     UM_TRY(write_clean(cli, d, &(um_provenance){.command = "umed synth", .seed = &seed, .settings = um_text_get(&settings)}));
 done:

@@ -16,13 +16,15 @@
 static const um_verb verbs[] = {
     {"train", "train --data DATA.h5 [--model resnet18] [--seed 1] -o MODEL.h5", 0, 0, um_verb_train},
     {"key", "key -o KEY", 0, 0, um_verb_key},
-    {"mark", "mark --data DATA.h5 --key KEY [--rows all|train|test] [--cam MODEL.h5] [--logo LOGO.png] [--private DIR] [--seed 1] -o OUT.h5 TARGET.h5...",
+    {"mark",
+     "mark --data DATA.h5 --key KEY [--rows all|train|test] [--cam MODEL.h5] [--logo LOGO.png] [--private DIR] [--seed 1] -o OUT.h5 "
+     "TARGET.h5...",
      1, UM_TARGETS_MAX, um_verb_mark},
     {"verify", "verify --data OUT.h5 --certificate LIST.h5 --key KEY", 0, 0, um_verb_verify},
     {"recover", "recover --data OUT.h5 (--certificate LIST.h5 | --sealed PART.h5) --key KEY -o CLEAN.h5", 0, 0, um_verb_recover},
     {"seal", "seal --certificate LIST.h5 --key KEY --user NAME [--only image=ID]... -o PART.h5", 0, 0, um_verb_seal},
-    {"report", "report --data CLEAN.h5 --test OUT.h5 [--rows all|train|test] [--certificate LIST.h5 --key KEY] MODEL.h5...", 1, UM_TARGETS_MAX,
-     um_verb_report},
+    {"report", "report --data CLEAN.h5 --test OUT.h5 [--rows all|train|test] [--certificate LIST.h5 --key KEY] MODEL.h5...", 1,
+     UM_TARGETS_MAX, um_verb_report},
 };
 
 static um_status find_verb(const um_verb **out, const char *name)
@@ -47,16 +49,23 @@ static um_status run(um_cli *cli)
     UM_TRY(find_verb(&verb, cli->v.args.items[0]));
     int nets = (int)cli->v.args.n - 1;
     if (nets < verb->min_nets || nets > verb->max_nets)
-        return um_fail(UM_E_USAGE, "%s: umed medlocker %s", nets < verb->min_nets ? "a network is missing" : "too many arguments", verb->usage);
+        return um_fail(UM_E_USAGE, "%s: umed medlocker %s", nets < verb->min_nets ? "a network is missing" : "too many arguments",
+                       verb->usage);
     UM_TRY(verb->run(cli));
 done:
     return rc;
 }
 
 const um_command um_command_medlocker = {
-    .name = "medlocker", .summary = "visible adversarial watermarks with certificates", .usage = "train|key|mark|verify|recover|seal|report ...",
+    .name = "medlocker",
+    .summary = "visible adversarial watermarks with certificates",
+    .usage = "train|key|mark|verify|recover|seal|report ...",
     .options = "data test model rows private seed key logo certificate user sealed cam only output",
-    .groups = "medlocker classifier model metrics run conv data", .min_args = 1, .max_args = 1 + UM_TARGETS_MAX, .computes = true, .spreads = true,
+    .groups = "medlocker classifier model metrics run conv data",
+    .min_args = 1,
+    .max_args = 1 + UM_TARGETS_MAX,
+    .computes = true,
+    .spreads = true,
     .run = run,
 };
 
@@ -103,8 +112,8 @@ void um_verb_share(char out[64], int64_t hits, int64_t n)
 {
     double w[2];
     um_wilson(w, hits, n);
-    snprintf(out, 64, "%lld of %lld, %.2f %% [%.2f, %.2f]", (long long)hits, (long long)n, n ? 100 * (double)hits / (double)n : 0, 100 * w[0],
-             100 * w[1]);
+    snprintf(out, 64, "%lld of %lld, %.2f %% [%.2f, %.2f]", (long long)hits, (long long)n, n ? 100 * (double)hits / (double)n : 0,
+             100 * w[0], 100 * w[1]);
 }
 
 /* ---- train ---- */
@@ -167,9 +176,16 @@ um_status um_verb_train(um_cli *cli)
     rc = training_prepare(&t, cli);
     UM_TRY(um_comm_agree(cli->comm, rc));
     UM_TRY(um_classify_run(&t.net, &t.result,
-                           &(um_classify_job){.settings = cli->settings, .backend = t.backend, .model = t.model, .data = t.data,
-                                              .train_rows = &t.train, .test_rows = &t.test, .seed = (uint64_t)t.seed,
-                                              .checkpoint = um_text_get(&t.checkpoint), .label = t.model->name, .comm = cli->comm}));
+                           &(um_classify_job){.settings = cli->settings,
+                                              .backend = t.backend,
+                                              .model = t.model,
+                                              .data = t.data,
+                                              .train_rows = &t.train,
+                                              .test_rows = &t.test,
+                                              .seed = (uint64_t)t.seed,
+                                              .checkpoint = um_text_get(&t.checkpoint),
+                                              .label = t.model->name,
+                                              .comm = cli->comm}));
     if (um_comm_leads(cli->comm)) {
         const um_classify_options *o = um_settings_get(cli->settings, "classifier");
         rc = um_model_save(t.net, cli->v.output, o->epochs, (uint64_t)t.seed);
@@ -253,13 +269,15 @@ static um_status marking_paths(marking *m, um_cli *cli)
     if (v->private_dir)
         UM_TRY(um_text_add(&dir, "%s", v->private_dir));
     else
-        UM_TRY(um_text_add(&dir, "%.*s.private", (int)(strlen(v->output) - (um_text_ends_with(v->output, ".h5") ? 3 : 0)), v->output));
+        UM_TRY(
+            um_text_add(&dir, "%.*s.private", (int)(strlen(v->output) - (um_text_ends_with(v->output, ".h5") ? 3 : 0)), v->output));
     UM_TRY(um_strdup(&m->private_dir, um_text_get(&dir)));
     UM_TRY(um_path_join(&m->certificate, m->private_dir, "certificate.h5"));
     UM_TRY(um_path_join(&m->state, m->private_dir, "marks.ckpt.h5"));
     UM_TRY(um_path_join(&m->table, m->private_dir, "marks.csv"));
     if (um_file_exists(m->certificate) && !um_file_exists(m->state)) /* with one, we may have been killed before the release stood */
-        UM_TRY(um_fail(UM_E_USAGE, "%s exists: it removes the marks of another release; give another --private folder", m->certificate));
+        UM_TRY(um_fail(UM_E_USAGE, "%s exists: it removes the marks of another release; give another --private folder",
+                       m->certificate));
     UM_TRY(um_secret_read(&m->key, v->key));
     UM_TRY(um_cli_backend(cli, &m->backend));
 done:
@@ -281,9 +299,19 @@ static um_status marking_load(marking *m, um_cli *cli)
     UM_TRY(um_logo_read(&m->logo, cli->v.logo ? cli->v.logo : ""));
     UM_TRY(UM_NEW_ARRAY(m->marks, m->rows.n));
     UM_TRY(dataset_name(&m->name, cli->v.data));
-    m->job = (um_mark_job){.settings = cli->settings, .backend = m->backend, .targets = &m->targets, .cam = m->cam, .data = m->data,
-                           .rows = &m->rows, .logo = &m->logo, .key = &m->key, .seed = (uint64_t)(cli->v.seed >= 0 ? cli->v.seed : 1),
-                           .dataset_name = um_text_get(&m->name), .checkpoint = m->state, .label = "mark", .comm = cli->comm};
+    m->job = (um_mark_job){.settings = cli->settings,
+                           .backend = m->backend,
+                           .targets = &m->targets,
+                           .cam = m->cam,
+                           .data = m->data,
+                           .rows = &m->rows,
+                           .logo = &m->logo,
+                           .key = &m->key,
+                           .seed = (uint64_t)(cli->v.seed >= 0 ? cli->v.seed : 1),
+                           .dataset_name = um_text_get(&m->name),
+                           .checkpoint = m->state,
+                           .label = "mark",
+                           .comm = cli->comm};
 done:
     return rc;
 }
@@ -298,9 +326,9 @@ static um_status write_table(const marking *m)
     for (int64_t i = 0; i < m->rows.n; i++) {
         const um_mark *q = &m->marks[i];
         int64_t row = m->rows.index[i];
-        UM_TRY(um_text_add(&t, "\"%s\",%d,%d,%lld,%lld,%g,%s,%s,%.9g,%.9g,%lld,%g\n", m->data->ids[row], m->data->labels[row], q->theta.alpha,
-                           (long long)q->theta.y, (long long)q->theta.x, q->ratio, states[q->state], sources[q->source], q->before, q->after,
-                           (long long)q->forwards, q->lesion_change));
+        UM_TRY(um_text_add(&t, "\"%s\",%d,%d,%lld,%lld,%g,%s,%s,%.9g,%.9g,%lld,%g\n", m->data->ids[row], m->data->labels[row],
+                           q->theta.alpha, (long long)q->theta.y, (long long)q->theta.x, q->ratio, states[q->state],
+                           sources[q->source], q->before, q->after, (long long)q->forwards, q->lesion_change));
     }
     UM_TRY(um_file_write(m->table, t.data, t.n));
 done:
@@ -340,10 +368,11 @@ static um_status print_marks(const marking *m, const um_cli *cli)
     }
     um_verb_share(share, broken, right);
     um_hex(root, m->list.root, 32);
-    printf("images %lld\nstrict %lld relaxed %lld none %lld\nlesions from masks %lld, from Grad-CAM %lld, unknown %lld\n", (long long)m->rows.n,
-           (long long)state[0], (long long)state[1], (long long)state[2], (long long)source[0], (long long)source[1], (long long)source[2]);
-    printf("broken %s\nforwards_per_image %.1f\nmean_alpha %.2f\nlesion_change_levels %.0f\n", share, (double)forwards / (double)m->rows.n,
-           alpha / (double)m->rows.n, change);
+    printf("images %lld\nstrict %lld relaxed %lld none %lld\nlesions from masks %lld, from Grad-CAM %lld, unknown %lld\n",
+           (long long)m->rows.n, (long long)state[0], (long long)state[1], (long long)state[2], (long long)source[0],
+           (long long)source[1], (long long)source[2]);
+    printf("broken %s\nforwards_per_image %.1f\nmean_alpha %.2f\nlesion_change_levels %.0f\n", share,
+           (double)forwards / (double)m->rows.n, alpha / (double)m->rows.n, change);
     UM_TRY(um_visibility_measure(&seen, m->data, m->out, &m->rows, um_settings_get(cli->settings, "metrics")));
     printf("psnr_db %.3f\nssim %.5f\nroot %s\n", seen.psnr, seen.ssim, root);
 done:

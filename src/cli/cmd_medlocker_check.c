@@ -86,8 +86,8 @@ um_status um_verb_verify(um_cli *cli)
     printf("images %lld\nexact %lld\naltered %lld\nabsent %lld\nundetectable %lld\nwithout_certificate %lld\n", (long long)d->n,
            (long long)count[0], (long long)count[1], (long long)count[2], (long long)count[3], (long long)without);
     if (count[ABSENT])
-        rc = um_fail(UM_E_PARTIAL, "%s: %lld of %lld certified images do not carry their mark", cli->v.data, (long long)count[ABSENT],
-                     (long long)(d->n - without));
+        rc = um_fail(UM_E_PARTIAL, "%s: %lld of %lld certified images do not carry their mark", cli->v.data,
+                     (long long)count[ABSENT], (long long)(d->n - without));
 done:
     um_secret_wipe(&key);
     um_certificate_free(&c);
@@ -151,8 +151,8 @@ um_status um_verb_recover(um_cli *cli)
         n_exact += exact, n_approx += !exact, n_matches += matches;
     }
     UM_TRY(um_dataset_write(d, cli->v.output, &(um_dataset_write_options){.released = true}));
-    printf("images %lld\nexact %lld\napproximate %lld\nequal_to_clean %lld\nwithout_certificate %lld\n", (long long)d->n, (long long)n_exact,
-           (long long)n_approx, (long long)n_matches, (long long)without);
+    printf("images %lld\nexact %lld\napproximate %lld\nequal_to_clean %lld\nwithout_certificate %lld\n", (long long)d->n,
+           (long long)n_exact, (long long)n_approx, (long long)n_matches, (long long)without);
 done:
     um_certificate_free(&c);
     um_dataset_free(d);
@@ -214,8 +214,8 @@ done:
 
 /* ---- report ---- */
 
-static um_status report_effects(const um_cli *cli, um_targets *nets, const um_dataset *clean, const um_rows *rows, const um_dataset *marked,
-                                const char *what)
+static um_status report_effects(const um_cli *cli, um_targets *nets, const um_dataset *clean, const um_rows *rows,
+                                const um_dataset *marked, const char *what)
 {
     um_status rc = UM_OK;
     for (int i = 0; i < nets->n; i++) {
@@ -226,7 +226,8 @@ static um_status report_effects(const um_cli *cli, um_targets *nets, const um_da
         um_verb_share(after, e.right_after, e.n);
         um_verb_share(asr, e.broken, e.right_before);
         if (um_comm_leads(cli->comm))
-            printf("%s\t%s\t%s\t%s\t%s\t%s\n", what, cli->v.args.items[i + 1], nets->net[i]->config.model->name, before, after, asr);
+            printf("%s\t%s\t%s\t%s\t%s\t%s\n", what, cli->v.args.items[i + 1], nets->net[i]->config.model->name, before, after,
+                   asr);
     }
 done:
     return rc;
@@ -268,7 +269,8 @@ done:
     return rc;
 }
 
-static um_status report_certificate(const um_cli *cli, um_targets *nets, const um_dataset *clean, const um_rows *rows, const um_dataset *marked)
+static um_status report_certificate(const um_cli *cli, um_targets *nets, const um_dataset *clean, const um_rows *rows,
+                                    const um_dataset *marked)
 {
     enum { OTHERS = 20 };
     um_status rc = UM_OK;
@@ -287,11 +289,13 @@ static um_status report_certificate(const um_cli *cli, um_targets *nets, const u
     for (int d = 0; d < UM_DISTORT_COUNT; d++) {
         int64_t n = t.marked[d][0] + t.marked[d][1] + t.marked[d][2];
         um_verb_share(share, t.marked[d][UM_DETECT_PRESENT], n);
-        printf("%s\t%lld\t%s\t%lld\n", um_distortion_name((um_distortion)d), (long long)n, share, (long long)t.marked[d][UM_DETECT_IMPOSSIBLE]);
+        printf("%s\t%lld\t%s\t%lld\n", um_distortion_name((um_distortion)d), (long long)n, share,
+               (long long)t.marked[d][UM_DETECT_IMPOSSIBLE]);
     }
     int64_t n = t.clean[0] + t.clean[1] + t.clean[2];
     um_verb_share(share, t.clean[UM_DETECT_PRESENT], n);
-    printf("false positives on clean images x certificates\t%lld\t%s\t%lld\n", (long long)n, share, (long long)t.clean[UM_DETECT_IMPOSSIBLE]);
+    printf("false positives on clean images x certificates\t%lld\t%s\t%lld\n", (long long)n, share,
+           (long long)t.clean[UM_DETECT_IMPOSSIBLE]);
 done:
     um_secret_wipe(&key);
     um_certificate_free(&c);

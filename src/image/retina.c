@@ -99,11 +99,12 @@ static bool colour_at(const scene *q, double u, double v, double rgb[3])
 um_status um_retina_draw(uint8_t *image, uint8_t *mask, uint64_t seed, uint64_t index, int64_t size, int label)
 {
     if (size < UM_RETINA_SIZE_MIN || size > UM_RETINA_SIZE_MAX || label < 0 || label >= UM_RETINA_CLASSES_MAX)
-        return um_fail(UM_E_CONFIG, "a retina of %lld pixels and class %d; %d to %d pixels and classes 0 to %d are possible", (long long)size,
-                       label, UM_RETINA_SIZE_MIN, UM_RETINA_SIZE_MAX, UM_RETINA_CLASSES_MAX - 1);
+        return um_fail(UM_E_CONFIG, "a retina of %lld pixels and class %d; %d to %d pixels and classes 0 to %d are possible",
+                       (long long)size, label, UM_RETINA_SIZE_MIN, UM_RETINA_SIZE_MAX, UM_RETINA_CLASSES_MAX - 1);
     scene q = make_scene(seed, index, label);
     for (int64_t p = 0; p < size * size; p++) {
-        double rgb[3], u = ((double)(p % size) + 0.5) / (double)size * 2.1 - 1.05, v = ((double)(p / size) + 0.5) / (double)size * 2.1 - 1.05;
+        double rgb[3], u = ((double)(p % size) + 0.5) / (double)size * 2.1 - 1.05,
+                       v = ((double)(p / size) + 0.5) / (double)size * 2.1 - 1.05;
         uint32_t words[4];
         mask[p] = colour_at(&q, u, v, rgb);
         um_rng_words(seed, UM_RNG_RETINA, (uint32_t)p, index, 1, words);

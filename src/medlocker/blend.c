@@ -63,8 +63,8 @@ static um_status check(const um_bytes *image, const um_logo *logo, const um_thet
     if (t->alpha < 0 || t->alpha > 255)
         return um_fail(UM_E_DATA, "an opacity of %d; it must be 0 to 255", t->alpha);
     if (t->y < 0 || t->x < 0 || t->y > image->h - logo->h || t->x > image->w - logo->w)
-        return um_fail(UM_E_DATA, "a logo of %ldx%ld at (%ld, %ld) leaves the image of %ldx%ld", (long)logo->h, (long)logo->w, (long)t->y,
-                       (long)t->x, (long)image->h, (long)image->w);
+        return um_fail(UM_E_DATA, "a logo of %ldx%ld at (%ld, %ld) leaves the image of %ldx%ld", (long)logo->h, (long)logo->w,
+                       (long)t->y, (long)t->x, (long)image->h, (long)image->w);
     return UM_OK;
 }
 
@@ -134,8 +134,8 @@ static int get_bits(const uint8_t *stream, int64_t at, int n)
     return value;
 }
 
-um_status um_residual_make(uint8_t **out, size_t *bytes, int64_t *bits, const um_bytes *clean, const um_logo *logo, const um_theta *t,
-                           um_opacity_rule rule)
+um_status um_residual_make(uint8_t **out, size_t *bytes, int64_t *bits, const um_bytes *clean, const um_logo *logo,
+                           const um_theta *t, um_opacity_rule rule)
 {
     um_status rc = UM_OK;
     uint8_t *stream = NULL;
@@ -162,8 +162,8 @@ done:
     return rc;
 }
 
-um_status um_unblend_exact(const um_bytes *image, const um_logo *logo, const um_theta *t, um_opacity_rule rule, const uint8_t *residual,
-                           size_t bytes)
+um_status um_unblend_exact(const um_bytes *image, const um_logo *logo, const um_theta *t, um_opacity_rule rule,
+                           const uint8_t *residual, size_t bytes)
 {
     um_status rc = UM_OK;
     int64_t at = 0;
@@ -177,7 +177,8 @@ um_status um_unblend_exact(const um_bytes *image, const um_logo *logo, const um_
         for (int64_t ch = 0; k > 0 && ch < image->c; ch++) {
             int first = 0, index = get_bits(residual, at, n);
             if (index >= um_blend_preimages(to[ch], um_logo_level(logo, p, ch, image->c), k, &first))
-                return um_fail(UM_E_DATA, "the residual does not fit the image at logo pixel %ld: it is not the marked image", (long)p);
+                return um_fail(UM_E_DATA, "the residual does not fit the image at logo pixel %ld: it is not the marked image",
+                               (long)p);
             to[ch] = (uint8_t)(first + index);
             at += n;
         }

@@ -9,8 +9,8 @@
  * 65025 is odd, so rounding never ties; a convex combination never leaves 0..255. Images of one channel take the luma of W.
  * um_opacity_rule min: k = 255 * min(luma of W, alpha) instead, as Adv-watermark (Jia et al., ACM MM 2020) has it.
  *
- * Recovery from I' alone:  J = clamp(floor((65025*I' - k*W) / (65025 - k) + 1/2), 0, 255), within floor(0.5/(1-a) + 0.5) levels of I:
- * one level up to a = 2/3. Blending maps 256 levels onto about 255*(1-a) + 1, so the exact image needs the residual besides: for
+ * Recovery from I' alone:  J = clamp(floor((65025*I' - k*W) / (65025 - k) + 1/2), 0, 255), within floor(0.5/(1-a) + 0.5) levels of
+ * I: one level up to a = 2/3. Blending maps 256 levels onto about 255*(1-a) + 1, so the exact image needs the residual besides: for
  * every sample with k > 0 the index of I among its preimages in increasing order, in the fewest bits that hold it, LSB first, in
  * raster, then channel order. k = 65025 (a = 1) has no inverse. */
 #ifndef UM_MEDLOCKER_BLEND_H
@@ -61,14 +61,14 @@ um_status um_blend(const um_bytes *image, const um_logo *logo, const um_theta *t
 /* Removes in place, approximately. Errors: those of um_blend; UM_E_DATA when some sample is fully covered (k = 65025). */
 um_status um_unblend(const um_bytes *image, const um_logo *logo, const um_theta *t, um_opacity_rule rule);
 
-/* What the exact image needs besides the marked one. out: *bytes bytes, owned by the caller (um_free); *bits: of residual data. Errors:
- * those of um_unblend. */
-um_status um_residual_make(uint8_t **out, size_t *bytes, int64_t *bits, const um_bytes *clean, const um_logo *logo, const um_theta *t,
-                           um_opacity_rule rule);
-/* Removes in place, exactly. Errors: UM_E_DATA when the residual has another length than these parameters ask for, or points outside
- * the preimages: then the image is not the marked one. The image is undefined after an error. */
-um_status um_unblend_exact(const um_bytes *image, const um_logo *logo, const um_theta *t, um_opacity_rule rule, const uint8_t *residual,
-                           size_t bytes);
+/* What the exact image needs besides the marked one. out: *bytes bytes, owned by the caller (um_free); *bits: of residual data.
+ * Errors: those of um_unblend. */
+um_status um_residual_make(uint8_t **out, size_t *bytes, int64_t *bits, const um_bytes *clean, const um_logo *logo,
+                           const um_theta *t, um_opacity_rule rule);
+/* Removes in place, exactly. Errors: UM_E_DATA when the residual has another length than these parameters ask for, or points
+ * outside the preimages: then the image is not the marked one. The image is undefined after an error. */
+um_status um_unblend_exact(const um_bytes *image, const um_logo *logo, const um_theta *t, um_opacity_rule rule,
+                           const uint8_t *residual, size_t bytes);
 
 /* SHA-256 of the canonical pixels: "PIX1", h, w, c as little-endian uint32, then the bytes. */
 void um_bytes_sha256(const um_bytes *image, char out[UM_SHA256_HEX]);

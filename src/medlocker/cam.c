@@ -9,10 +9,17 @@ um_status um_cam_create(um_input_grad **out, um_backend *backend, um_segmenter *
 {
     const um_segmenter_config *c = &net->config;
     if (!c->model->cam_layer)
-        return um_fail(UM_E_CONFIG, "%s has no convolution at its end for Grad-CAM; name another network with --cam", c->model->name);
+        return um_fail(UM_E_CONFIG, "%s has no convolution at its end for Grad-CAM; name another network with --cam",
+                       c->model->name);
     return um_input_grad_create(out, backend,
-                                &(um_input_grad_config){.model = c->model, .net = c->net, .params = net->params, .h = c->h, .w = c->w,
-                                                        .max_batch = 1, .kind = UM_INPUT_CLASS, .class_loss = UM_CLASS_SCORE,
+                                &(um_input_grad_config){.model = c->model,
+                                                        .net = c->net,
+                                                        .params = net->params,
+                                                        .h = c->h,
+                                                        .w = c->w,
+                                                        .max_batch = 1,
+                                                        .kind = UM_INPUT_CLASS,
+                                                        .class_loss = UM_CLASS_SCORE,
                                                         .wanted = c->model->cam_layer});
 }
 
@@ -30,7 +37,8 @@ static void put(um_dtype real, void *v, int64_t i, double x)
 }
 
 /* 0..255; false when the map is nowhere positive. a, da: [pixels][channels]. */
-static bool weigh(uint8_t *map, const void *a, const void *da, um_dtype real, int64_t pixels, int64_t channels, double *weight, double *sum)
+static bool weigh(uint8_t *map, const void *a, const void *da, um_dtype real, int64_t pixels, int64_t channels, double *weight,
+                  double *sum)
 {
     double most = 0;
     for (int64_t k = 0; k < channels; k++) {

@@ -1,5 +1,6 @@
-/* Grad-CAM (Selvaraju et al., ICCV 2017): where a classifier looks. With the last convolution's activations A_k and the class score z_y:
- * w_k = mean over the map of dz_y/dA_k, map = ReLU(sum_k w_k A_k), scaled to 0..255, bilinear to the image's size, binarised. */
+/* Grad-CAM (Selvaraju et al., ICCV 2017): where a classifier looks. With the last convolution's activations A_k and the class
+ * score z_y: w_k = mean over the map of dz_y/dA_k, map = ReLU(sum_k w_k A_k), scaled to 0..255, bilinear to the image's size,
+ * binarised. */
 #ifndef UM_MEDLOCKER_CAM_H
 #define UM_MEDLOCKER_CAM_H
 

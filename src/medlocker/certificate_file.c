@@ -38,8 +38,14 @@ static um_status write_logos(um_h5 *f, const um_certificate *c)
     UM_TRY(um_h5_make_group(f, "/logos"));
     for (int64_t k = 0; k < c->n_logos; k++) {
         snprintf(name, sizeof name, "/logos/%.16s", c->logo_sha256[k]);
-        UM_TRY(um_h5_write_array(f, &(um_h5_array){.name = name, .type = UM_H5_U8, .ndim = 3, .shape = {c->logos[k].h, c->logos[k].w, 4},
-                                                   .description = "logo as it was blended", .axes = "y,x,rgba", .unit = "grey level"},
+        UM_TRY(um_h5_write_array(f,
+                                 &(um_h5_array){.name = name,
+                                                .type = UM_H5_U8,
+                                                .ndim = 3,
+                                                .shape = {c->logos[k].h, c->logos[k].w, 4},
+                                                .description = "logo as it was blended",
+                                                .axes = "y,x,rgba",
+                                                .unit = "grey level"},
                                  c->logos[k].rgba));
     }
 done:
@@ -70,7 +76,8 @@ done:
 }
 
 /* Blocks of different lengths as one stream and the place of each. */
-static um_status write_blocks(um_h5 *f, const char *name, uint8_t *const *blocks, const size_t *bytes, int64_t n, const char *description)
+static um_status write_blocks(um_h5 *f, const char *name, uint8_t *const *blocks, const size_t *bytes, int64_t n,
+                              const char *description)
 {
     um_status rc = UM_OK;
     uint8_t *stream = NULL;
@@ -128,8 +135,14 @@ um_status um_certificate_write(const um_certificate *c, const char *path)
         bytes[i] = c->residual[i] ? (size_t)(c->records[i].residual_bits + 7) / 8 : 0;
     UM_TRY(um_h5_create(&f, path, LIST_FORMAT, FORMAT_VERSION));
     UM_TRY(um_h5_write_strings(f, "/records", (const char *const *)c->texts, c->n, "certificates, one per image", "record"));
-    UM_TRY(um_h5_write_array(f, &(um_h5_array){.name = "/ids", .type = UM_H5_U8, .ndim = 2, .shape = {c->n, UM_ID_RAW}, .axes = "record,byte",
-                                               .description = "SHA-256 of each record", .unit = ""},
+    UM_TRY(um_h5_write_array(f,
+                             &(um_h5_array){.name = "/ids",
+                                            .type = UM_H5_U8,
+                                            .ndim = 2,
+                                            .shape = {c->n, UM_ID_RAW},
+                                            .axes = "record,byte",
+                                            .description = "SHA-256 of each record",
+                                            .unit = ""},
                              c->ids));
     UM_TRY(write_blocks(f, "/residual", c->residual, bytes, c->n, "residuals for exact recovery, one after the other"));
     UM_TRY(write_logos(f, c));
@@ -184,8 +197,8 @@ um_status um_certificate_read(um_certificate *out, const char *path)
         UM_TRY(um_record_parse(&c.records[i], texts[i], strlen(texts[i])));
         int64_t bytes = offset[i + 1] - offset[i];
         if (bytes != (c.records[i].residual_bits + 7) / 8)
-            UM_TRY(um_fail(UM_E_DATA, "%s: the residual of \"%s\" has %lld bytes for %lld bits", path, c.records[i].image, (long long)bytes,
-                           (long long)c.records[i].residual_bits));
+            UM_TRY(um_fail(UM_E_DATA, "%s: the residual of \"%s\" has %lld bytes for %lld bits", path, c.records[i].image,
+                           (long long)bytes, (long long)c.records[i].residual_bits));
         UM_TRY(copy_block(&c.residual[i], stream + offset[i], bytes));
     }
     UM_TRY(read_logos(f, &c));
@@ -245,7 +258,8 @@ static int64_t get32(const uint8_t *in)
     return (int64_t)in[0] | (int64_t)in[1] << 8 | (int64_t)in[2] << 16 | (int64_t)in[3] << 24;
 }
 
-static um_status seal_one(uint8_t **out, size_t *bytes, const um_certificate *c, int64_t i, const um_secret *user_key, const char *user)
+static um_status seal_one(uint8_t **out, size_t *bytes, const um_certificate *c, int64_t i, const um_secret *user_key,
+                          const char *user)
 {
     um_status rc = UM_OK;
     seal_context x = {0};
@@ -320,7 +334,8 @@ static um_status take_block(um_certificate *c, int64_t i, const uint8_t *plain, 
     uint8_t id[UM_ID_RAW];
     if (n < HEAD)
         return um_fail(UM_E_DATA, "%s: sealed record %lld is too short", path, (long long)i);
-    int64_t text = get32(plain), residual = get32(plain + 4), index = get32(plain + 8), total = get32(plain + 12), steps = get32(plain + 16);
+    int64_t text = get32(plain), residual = get32(plain + 4), index = get32(plain + 8), total = get32(plain + 12),
+            steps = get32(plain + 16);
     if ((int64_t)n != HEAD + text + residual + steps * UM_ID_RAW)
         return um_fail(UM_E_DATA, "%s: sealed record %lld is not well formed", path, (long long)i);
     const uint8_t *at = plain + HEAD;
@@ -336,8 +351,8 @@ done:
     return rc;
 }
 
-static um_status unseal_one(um_certificate *c, int64_t i, const um_secret *key, const char *user, const char *serial, const uint8_t *sealed,
-                            size_t bytes, const char *path)
+static um_status unseal_one(um_certificate *c, int64_t i, const um_secret *key, const char *user, const char *serial,
+                            const uint8_t *sealed, size_t bytes, const char *path)
 {
     um_status rc = UM_OK;
     seal_context x = {0};
@@ -369,7 +384,8 @@ um_status um_certificate_unseal(um_certificate *out, const um_secret *user_key, 
     UM_TRY(UM_NEW_ARRAY(c.ids, n * UM_ID_RAW));
     UM_TRY(read_blocks(f, "/sealed", &stream, &offset, n));
     for (int64_t i = 0; i < n; i++)
-        UM_TRY(unseal_one(&c, i, user_key, um_text_get(&user), serials[i], stream + offset[i], (size_t)(offset[i + 1] - offset[i]), path));
+        UM_TRY(unseal_one(&c, i, user_key, um_text_get(&user), serials[i], stream + offset[i], (size_t)(offset[i + 1] - offset[i]),
+                          path));
     UM_TRY(read_logos(f, &c));
     *out = c;
     c = (um_certificate){0};

@@ -139,7 +139,8 @@ static int null_of(scene *s, const um_theta *t, uint64_t key, double *mean, doub
     for (uint32_t i = 0; i < N_DRAWS && n < N_NULL; i++) {
         uint32_t words[4];
         um_rng_words(0, UM_RNG_MARK_NULL, i, key, 0, words);
-        int64_t y = (int64_t)(words[0] % (uint64_t)(s->h - s->logo->h + 1)), x = (int64_t)(words[1] % (uint64_t)(s->w - s->logo->w + 1));
+        int64_t y = (int64_t)(words[0] % (uint64_t)(s->h - s->logo->h + 1)),
+                x = (int64_t)(words[1] % (uint64_t)(s->w - s->logo->w + 1));
         if (llabs(y - t->y) <= NEAR && llabs(x - t->x) <= NEAR)
             continue;
         double rho = look(s, y, x).rho;
@@ -163,15 +164,16 @@ static void find_peak(scene *s, const um_theta *t, um_detect_result *r)
         }
 }
 
-um_status um_detect(um_detect_result *out, const um_bytes *image, const um_logo *logo, const um_theta *t, um_opacity_rule rule, uint64_t key)
+um_status um_detect(um_detect_result *out, const um_bytes *image, const um_logo *logo, const um_theta *t, um_opacity_rule rule,
+                    uint64_t key)
 {
     um_status rc = UM_OK;
     um_detect_result r = {0};
     scene s = {0};
     double mean, sd;
     if (t->y < 0 || t->x < 0 || t->y > image->h - logo->h || t->x > image->w - logo->w)
-        return um_fail(UM_E_DATA, "a logo of %ldx%ld at (%ld, %ld) leaves the image of %ldx%ld", (long)logo->h, (long)logo->w, (long)t->y,
-                       (long)t->x, (long)image->h, (long)image->w);
+        return um_fail(UM_E_DATA, "a logo of %ldx%ld at (%ld, %ld) leaves the image of %ldx%ld", (long)logo->h, (long)logo->w,
+                       (long)t->y, (long)t->x, (long)image->h, (long)image->w);
     UM_TRY(open_scene(&s, image, logo, t->alpha, rule));
     match here = look(&s, t->y, t->x);
     s.soft = true;

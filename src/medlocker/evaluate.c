@@ -36,8 +36,8 @@ done:
     return rc;
 }
 
-um_status um_effect_measure(um_effect *out, um_segmenter *net, const um_dataset *clean, const um_rows *rows, const um_dataset *marked,
-                            um_comm *comm)
+um_status um_effect_measure(um_effect *out, um_segmenter *net, const um_dataset *clean, const um_rows *rows,
+                            const um_dataset *marked, um_comm *comm)
 {
     um_status rc = UM_OK;
     int classes = (int)net->config.net.out_ch;
@@ -126,7 +126,8 @@ done:
     return rc;
 }
 
-static um_status look_at_marked(um_detection_table *t, const um_certificate *c, int64_t record, const um_dataset *marked, int64_t row, uint8_t *copy)
+static um_status look_at_marked(um_detection_table *t, const um_certificate *c, int64_t record, const um_dataset *marked,
+                                int64_t row, uint8_t *copy)
 {
     um_status rc = UM_OK;
     size_t bytes = (size_t)(marked->h * marked->w * marked->c);
@@ -143,8 +144,8 @@ done:
 }
 
 /* Clean image against its own certificate and the next ones. */
-static um_status look_at_clean(um_detection_table *t, const um_certificate *c, int64_t record, int64_t others, const um_dataset *clean,
-                               int64_t row)
+static um_status look_at_clean(um_detection_table *t, const um_certificate *c, int64_t record, int64_t others,
+                               const um_dataset *clean, int64_t row)
 {
     um_status rc = UM_OK;
     um_bytes image = {(uint8_t *)clean->images + row * clean->h * clean->w * clean->c, clean->h, clean->w, clean->c};
@@ -174,7 +175,8 @@ um_status um_detection_measure(um_detection_table *out, const um_certificate *c,
         UM_TRY(um_record_image(&c->records[i], &id));
         int64_t a = um_row_of(marked, um_text_get(&id)), b = um_row_of(clean, um_text_get(&id));
         if (a < 0 || b < 0)
-            UM_TRY(um_fail(UM_E_DATA, "image \"%s\" of a certificate is missing in the %s dataset", um_text_get(&id), a < 0 ? "marked" : "clean"));
+            UM_TRY(um_fail(UM_E_DATA, "image \"%s\" of a certificate is missing in the %s dataset", um_text_get(&id),
+                           a < 0 ? "marked" : "clean"));
         UM_TRY(look_at_marked(&t, c, i, marked, a, copy));
         UM_TRY(look_at_clean(&t, c, i, others, clean, b));
     }
@@ -201,12 +203,13 @@ um_status um_recover_image(const um_bytes *image, const um_certificate *c, int64
     const um_logo *logo = um_certificate_logo(c, record);
     char sha256[UM_SHA256_HEX];
     if (image->h != r->h || image->w != r->w || image->c != r->c || !logo)
-        return um_fail(UM_E_DATA, "\"%s\" is %ldx%ldx%ld; its certificate is for %ldx%ldx%ld", r->image, (long)image->h, (long)image->w,
-                       (long)image->c, (long)r->h, (long)r->w, (long)r->c);
+        return um_fail(UM_E_DATA, "\"%s\" is %ldx%ldx%ld; its certificate is for %ldx%ldx%ld", r->image, (long)image->h,
+                       (long)image->w, (long)image->c, (long)r->h, (long)r->w, (long)r->c);
     um_bytes_sha256(image, sha256);
     *exact = r->residual_bits > 0 && strcmp(sha256, r->marked) == 0;
     if (*exact)
-        UM_TRY(um_unblend_exact(image, logo, &r->theta, (um_opacity_rule)r->rule, c->residual[record], (size_t)(r->residual_bits + 7) / 8));
+        UM_TRY(um_unblend_exact(image, logo, &r->theta, (um_opacity_rule)r->rule, c->residual[record],
+                                (size_t)(r->residual_bits + 7) / 8));
     else
         UM_TRY(um_unblend(image, logo, &r->theta, (um_opacity_rule)r->rule));
     um_bytes_sha256(image, sha256);

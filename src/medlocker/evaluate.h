@@ -18,8 +18,8 @@ static inline double um_effect_asr(const um_effect *e)
 }
 
 /* Rows of clean and the rows with the same ids in marked. Errors: UM_E_DATA when an id is missing there. */
-um_status um_effect_measure(um_effect *out, um_segmenter *net, const um_dataset *clean, const um_rows *rows, const um_dataset *marked,
-                            um_comm *comm);
+um_status um_effect_measure(um_effect *out, um_segmenter *net, const um_dataset *clean, const um_rows *rows,
+                            const um_dataset *marked, um_comm *comm);
 
 /* McNemar's exact test of two attacks on the same images, b and c the images that one of them alone breaks: two-sided p. */
 double um_mcnemar(int64_t b, int64_t c);
@@ -49,8 +49,8 @@ typedef struct um_detection_table {
 um_status um_detection_measure(um_detection_table *out, const um_certificate *c, const um_dataset *clean, const um_dataset *marked,
                                int64_t others, um_comm *comm);
 
-/* Brings one image back: exactly where the certificate has a residual and the image is the marked one (*exact), else to within the bound.
- * clean_matches: the result has the SHA-256 of the clean image. Errors: UM_E_DATA. */
+/* Brings one image back: exactly where the certificate has a residual and the image is the marked one (*exact), else to within the
+ * bound. clean_matches: the result has the SHA-256 of the clean image. Errors: UM_E_DATA. */
 um_status um_recover_image(const um_bytes *image, const um_certificate *c, int64_t record, bool *exact, bool *clean_matches);
 
 /* Row of d with that id; -1: none. */

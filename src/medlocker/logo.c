@@ -91,7 +91,8 @@ static int64_t triangle(double *weight, int64_t *first, int64_t i, int64_t n, in
     return end - begin;
 }
 
-static void fit_pixel(uint8_t to[4], const um_logo *logo, const double *wy, int64_t y0, int64_t ny, const double *wx, int64_t x0, int64_t nx)
+static void fit_pixel(uint8_t to[4], const um_logo *logo, const double *wy, int64_t y0, int64_t ny, const double *wx, int64_t x0,
+                      int64_t nx)
 {
     double opaque = 0, colour[3] = {0};
     for (int64_t a = 0; a < ny; a++)

@@ -91,8 +91,8 @@ static um_status search_image(um_mark *out, const marker *k, int64_t row)
         UM_TRY(um_mark_boxes(&boxes, &m.source, job, k->cam, row));
     else
         m.source = UM_LESIONS_UNKNOWN;
-    UM_TRY(um_wsm_place(&logo, &places, job->logo, &boxes, d->h, d->w, &(um_wsm_options){k->o->min_area, k->o->dilate, k->o->ratio, k->o->ratio_most},
-                        &m.ratio));
+    UM_TRY(um_wsm_place(&logo, &places, job->logo, &boxes, d->h, d->w,
+                        &(um_wsm_options){k->o->min_area, k->o->dilate, k->o->ratio, k->o->ratio_most}, &m.ratio));
     m.state = places.state;
     um_search_job search = {job->targets, k->o, &image, &logo, &places, d->labels[row], job->seed, um_text_hash(d->ids[row])};
     UM_TRY(um_search_margins(&search, &(um_theta){0, 0, 0}, 1, &m.before)); /* opacity 0 changes nothing */
@@ -122,8 +122,8 @@ static um_status check(const um_mark_job *job)
     for (int i = 0; i < job->targets->n; i++) {
         const um_segmenter_config *c = &job->targets->net[i]->config;
         if (c->net.in_ch != d->c || c->net.out_ch < um_dataset_classes(d))
-            return um_fail(UM_E_DATA, "%s: network %d takes %ld channels and knows %ld classes; the images have %ld and %d", job->label, i + 1,
-                           (long)c->net.in_ch, (long)c->net.out_ch, (long)d->c, um_dataset_classes(d));
+            return um_fail(UM_E_DATA, "%s: network %d takes %ld channels and knows %ld classes; the images have %ld and %d",
+                           job->label, i + 1, (long)c->net.in_ch, (long)c->net.out_ch, (long)d->c, um_dataset_classes(d));
     }
     return UM_OK;
 }

@@ -35,8 +35,9 @@ typedef struct um_mark_job {
     um_comm *comm;
 } um_mark_job;
 
-/* Searches all rows: marks[i] for rows->index[i]. Ranks share the images; all get all. Goes on from the state file of an interrupted run
- * with the same inputs. Errors: UM_E_STOPPED with everything saved; UM_E_DATA for images that the networks do not take. */
+/* Searches all rows: marks[i] for rows->index[i]. Ranks share the images; all get all. Goes on from the state file of an
+ * interrupted run with the same inputs. Errors: UM_E_STOPPED with everything saved; UM_E_DATA for images that the networks do not
+ * take. */
 um_status um_mark_search(um_mark *marks, const um_mark_job *job);
 
 /* The marked copy: rows that could not be marked stay as they are. out: owned by the caller. */

@@ -42,16 +42,22 @@ done:
 
 static void pack(double row[COLUMNS], const um_mark *m)
 {
-    const double v[COLUMNS] = {m->theta.alpha, (double)m->theta.y, (double)m->theta.x, m->ratio, m->state, m->source, m->before, m->after,
-                               (double)m->forwards, m->lesion_change};
+    const double v[COLUMNS] = {m->theta.alpha, (double)m->theta.y, (double)m->theta.x,  m->ratio,        m->state, m->source,
+                               m->before,      m->after,           (double)m->forwards, m->lesion_change};
     for (int k = 0; k < COLUMNS; k++)
         row[k] = v[k];
 }
 
 static um_mark unpack(const double v[COLUMNS])
 {
-    return (um_mark){.theta = {(int)v[0], (int64_t)v[1], (int64_t)v[2]}, .ratio = v[3], .state = (int)v[4], .source = (int)v[5], .before = v[6],
-                     .after = v[7], .forwards = (int64_t)v[8], .lesion_change = v[9]};
+    return (um_mark){.theta = {(int)v[0], (int64_t)v[1], (int64_t)v[2]},
+                     .ratio = v[3],
+                     .state = (int)v[4],
+                     .source = (int)v[5],
+                     .before = v[6],
+                     .after = v[7],
+                     .forwards = (int64_t)v[8],
+                     .lesion_change = v[9]};
 }
 
 um_status um_mark_state_save(um_mark_state *s, int64_t done)
@@ -68,9 +74,18 @@ um_status um_mark_state_save(um_mark_state *s, int64_t done)
     UM_TRY(um_h5_create(&f, s->job->checkpoint, STATE_FORMAT, STATE_VERSION));
     UM_TRY(um_h5_set_text(f, "/", "fingerprint", s->fingerprint));
     UM_TRY(um_h5_set_int(f, "/", "done", done));
-    UM_TRY(um_h5_write_array(f, &(um_h5_array){.name = "/marks", .type = UM_H5_F64, .ndim = 2, .shape = {done + 1, COLUMNS}, .axes = "image,column",
-                                               .unit = "", .description = "alpha, y, x, ratio, state, source, margin before and after, forward passes, change inside lesions; a last row of zeros"},
-                             rows));
+    UM_TRY(um_h5_write_array(
+        f,
+        &(um_h5_array){
+            .name = "/marks",
+            .type = UM_H5_F64,
+            .ndim = 2,
+            .shape = {done + 1, COLUMNS},
+            .axes = "image,column",
+            .unit = "",
+            .description =
+                "alpha, y, x, ratio, state, source, margin before and after, forward passes, change inside lesions; a last row of zeros"},
+        rows));
     UM_TRY(um_h5_commit(&f));
 done:
     um_h5_free(f);

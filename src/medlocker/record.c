@@ -57,17 +57,17 @@ done:
 um_status um_record_print(const um_record *r, um_text *out)
 {
     um_status rc = UM_OK;
-    UM_TRY(um_text_add(out, "WMC1\nserial=%s\ndataset=%s\nimage=%s\nshape=%lldx%lldx%lld\nlogo=%s\nlogo_hw=%lldx%lld\nrule=%s\n", r->serial,
-                       r->dataset, r->image, (long long)r->h, (long long)r->w, (long long)r->c, r->logo, (long long)r->logo_h,
-                       (long long)r->logo_w, rules[r->rule]));
+    UM_TRY(um_text_add(out, "WMC1\nserial=%s\ndataset=%s\nimage=%s\nshape=%lldx%lldx%lld\nlogo=%s\nlogo_hw=%lldx%lld\nrule=%s\n",
+                       r->serial, r->dataset, r->image, (long long)r->h, (long long)r->w, (long long)r->c, r->logo,
+                       (long long)r->logo_h, (long long)r->logo_w, rules[r->rule]));
     UM_TRY(um_text_add(out, "alpha=%d\ny=%lld\nx=%lld\nboxes=%lld", r->theta.alpha, (long long)r->theta.y, (long long)r->theta.x,
                        (long long)r->boxes.n));
     for (int64_t i = 0; i < r->boxes.n; i++) {
         const um_box *b = &r->boxes.list[i];
         UM_TRY(um_text_add(out, ";%lld,%lld,%lld,%lld", (long long)b->y0, (long long)b->x0, (long long)b->y1, (long long)b->x1));
     }
-    UM_TRY(um_text_add(out, "\nwsm=%s\ntarget=%s\nclean=%s\nprotected=%s\nresidual=%lld:%s\ntime=%lld\n", states[r->wsm], r->target, r->clean,
-                       r->marked, (long long)r->residual_bits, r->residual, (long long)r->time));
+    UM_TRY(um_text_add(out, "\nwsm=%s\ntarget=%s\nclean=%s\nprotected=%s\nresidual=%lld:%s\ntime=%lld\n", states[r->wsm], r->target,
+                       r->clean, r->marked, (long long)r->residual_bits, r->residual, (long long)r->time));
 done:
     return rc;
 }
@@ -149,8 +149,9 @@ static um_status read_fields(um_record *q, reader *r, bool *good)
     r->at += 5;
     if (!read_text(r, "serial", q->serial, sizeof q->serial) || !read_text(r, "dataset", q->dataset, sizeof q->dataset) ||
         !read_text(r, "image", q->image, sizeof q->image) || !read_ints(r, "shape", shape, 3) ||
-        !read_text(r, "logo", q->logo, sizeof q->logo) || !read_ints(r, "logo_hw", logo, 2) || !read_word(r, "rule", &q->rule, rules, 2) ||
-        !read_ints(r, "alpha", &alpha, 1) || !read_ints(r, "y", &q->theta.y, 1) || !read_ints(r, "x", &q->theta.x, 1))
+        !read_text(r, "logo", q->logo, sizeof q->logo) || !read_ints(r, "logo_hw", logo, 2) ||
+        !read_word(r, "rule", &q->rule, rules, 2) || !read_ints(r, "alpha", &alpha, 1) || !read_ints(r, "y", &q->theta.y, 1) ||
+        !read_ints(r, "x", &q->theta.x, 1))
         return UM_OK;
     q->h = shape[0], q->w = shape[1], q->c = shape[2], q->logo_h = logo[0], q->logo_w = logo[1];
     q->theta.alpha = (int)alpha;
@@ -186,7 +187,8 @@ um_status um_record_parse(um_record *out, const char *text, size_t bytes)
         UM_TRY(um_fail(UM_E_DATA, "a certificate is not well formed at \"%s\"", r.key));
     UM_TRY(um_record_print(&q, &again));
     if (again.n != bytes || memcmp(again.data, text, bytes) != 0)
-        UM_TRY(um_fail(UM_E_DATA, "a certificate is not in its one form (order of keys, leading zeros, spaces, something left over)"));
+        UM_TRY(
+            um_fail(UM_E_DATA, "a certificate is not in its one form (order of keys, leading zeros, spaces, something left over)"));
     *out = q;
     q = (um_record){0};
 done:
@@ -280,7 +282,8 @@ done:
     return rc;
 }
 
-bool um_merkle_verify(const uint8_t root[UM_ID_RAW], const uint8_t id[UM_ID_RAW], int64_t index, int64_t n, const uint8_t *path, int steps)
+bool um_merkle_verify(const uint8_t root[UM_ID_RAW], const uint8_t id[UM_ID_RAW], int64_t index, int64_t n, const uint8_t *path,
+                      int steps)
 {
     uint8_t node[UM_ID_RAW];
     int used = 0;

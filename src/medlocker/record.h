@@ -60,13 +60,14 @@ um_status um_record_parse(um_record *out, const char *text, size_t bytes);
 void um_record_id(uint8_t out[UM_ID_RAW], const char *text, size_t bytes);
 
 /* ---- the list: a Merkle tree over the ids in the order of the image keys ----
- * leaf = SHA-256(0x00 | id), node = SHA-256(0x01 | left | right), a node without partner moves up as it is. The root commits the owner
- * to the whole list without showing it; one record and its path show that it belongs. */
+ * leaf = SHA-256(0x00 | id), node = SHA-256(0x01 | left | right), a node without partner moves up as it is. The root commits the
+ * owner to the whole list without showing it; one record and its path show that it belongs. */
 
 /* n >= 1. */
 um_status um_merkle_root(uint8_t root[UM_ID_RAW], const uint8_t *ids, int64_t n);
 /* The siblings of leaf `index`, bottom up: *path is [*steps][32], owned by the caller (um_free). */
 um_status um_merkle_path(uint8_t **path, int *steps, const uint8_t *ids, int64_t n, int64_t index);
-bool um_merkle_verify(const uint8_t root[UM_ID_RAW], const uint8_t id[UM_ID_RAW], int64_t index, int64_t n, const uint8_t *path, int steps);
+bool um_merkle_verify(const uint8_t root[UM_ID_RAW], const uint8_t id[UM_ID_RAW], int64_t index, int64_t n, const uint8_t *path,
+                      int steps);
 
 #endif

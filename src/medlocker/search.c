@@ -10,24 +10,32 @@
 
 static const um_opt rows[] = {
     UM_OPT_ENUM_ROW(um_medlocker_options, search, "search", "bhe", UM_SEARCHES, "how places and opacities are searched"),
-    UM_OPT_ENUM_ROW(um_medlocker_options, rule, "opacity_rule", "mul", UM_OPACITY_RULES, "opacity of a logo pixel: alpha times its own, or the lesser of alpha and its brightness"),
-    UM_OPT_ENUM_ROW(um_medlocker_options, recovery, "recovery", "approx", "approx lossless", "what certificates bring back: to one grey level, or bit for bit with a residual"),
-    UM_OPT_ENUM_ROW(um_medlocker_options, stop, "stop", "budget", "budget first", "use the whole budget (helps other networks err), or stop at the first error"),
+    UM_OPT_ENUM_ROW(um_medlocker_options, rule, "opacity_rule", "mul", UM_OPACITY_RULES,
+                    "opacity of a logo pixel: alpha times its own, or the lesser of alpha and its brightness"),
+    UM_OPT_ENUM_ROW(um_medlocker_options, recovery, "recovery", "approx", "approx lossless",
+                    "what certificates bring back: to one grey level, or bit for bit with a residual"),
+    UM_OPT_ENUM_ROW(um_medlocker_options, stop, "stop", "budget", "budget first",
+                    "use the whole budget (helps other networks err), or stop at the first error"),
     UM_OPT_BOOL_ROW(um_medlocker_options, wsm, "wsm", "true", "keep the logo off the lesions"),
     UM_OPT_INT_ROW(um_medlocker_options, alpha_low, "alpha.low", "51", 0, 255, "", "least opacity"),
-    UM_OPT_INT_ROW(um_medlocker_options, alpha_high, "alpha.high", "166", 1, 254, "", "largest; up to 170 recovery is within one grey level"),
+    UM_OPT_INT_ROW(um_medlocker_options, alpha_high, "alpha.high", "166", 1, 254, "",
+                    "largest; up to 170 recovery is within one grey level"),
     UM_OPT_REAL_ROW(um_medlocker_options, ratio, "ratio", "4", 1, 64, "", "image side over logo side"),
-    UM_OPT_REAL_ROW(um_medlocker_options, ratio_most, "ratio_most", "8", 1, 64, "", "how small the logo may become where lesions leave no room"),
+    UM_OPT_REAL_ROW(um_medlocker_options, ratio_most, "ratio_most", "8", 1, 64, "",
+                    "how small the logo may become where lesions leave no room"),
     UM_OPT_INT_ROW(um_medlocker_options, min_area, "wsm.min_area", "4", 1, 1000000, "pixels", "smaller lesions are no lesions"),
     UM_OPT_INT_ROW(um_medlocker_options, dilate, "wsm.dilate", "2", 0, 1000, "pixels", "added to every side of a lesion's box"),
-    UM_OPT_INT_ROW(um_medlocker_options, cam_threshold, "wsm.cam_threshold", "150", 1, 255, "", "Grad-CAM at or above this is lesion, of 255; higher leaves more room"),
+    UM_OPT_INT_ROW(um_medlocker_options, cam_threshold, "wsm.cam_threshold", "150", 1, 255, "",
+                    "Grad-CAM at or above this is lesion, of 255; higher leaves more room"),
     UM_OPT_INT_ROW(um_medlocker_options, population, "bhe.population", "50", 2, 100000, "", "individuals"),
     UM_OPT_INT_ROW(um_medlocker_options, generations, "bhe.generations", "3", 0, 10000, "", "generations"),
     UM_OPT_INT_ROW(um_medlocker_options, hops, "bhe.hops", "3", 1, 1000, "", "hops of an individual in a generation"),
     UM_OPT_REAL_ROW(um_medlocker_options, crossover, "bhe.crossover", "0.9", 0, 1, "", "share of genes that come from the mutant"),
     UM_OPT_REAL_ROW(um_medlocker_options, temperature, "bhe.temperature", "1", 1e-9, 1e9, "", "of the hops, in units of the margin"),
-    UM_OPT_REAL_ROW(um_medlocker_options, shrink, "bhe.shrink", "0.4", 1e-3, 1, "", "factor of the hop width from one generation to the next; 1: as published"),
-    UM_OPT_REAL_ROW(um_medlocker_options, elite, "bhe.elite", "0.1", 1e-6, 1, "", "share of the population that a generation starts from; 1: as published"),
+    UM_OPT_REAL_ROW(um_medlocker_options, shrink, "bhe.shrink", "0.4", 1e-3, 1, "",
+                    "factor of the hop width from one generation to the next; 1: as published"),
+    UM_OPT_REAL_ROW(um_medlocker_options, elite, "bhe.elite", "0.1", 1e-6, 1, "",
+                    "share of the population that a generation starts from; 1: as published"),
     UM_OPT_INT_ROW(um_medlocker_options, budget, "budget", "0", 0, 100000000, "", "candidates of random; 0: as many as bhe has"),
     UM_OPT_INT_ROW(um_medlocker_options, restarts, "grad.restarts", "8", 1, 1000, "", "starting points"),
     UM_OPT_INT_ROW(um_medlocker_options, steps, "grad.steps", "30", 0, 100000, "", "Adam steps of each"),
@@ -55,8 +63,14 @@ um_status um_targets_prepare(um_targets *t, um_backend *backend, const um_medloc
     for (int i = 0; i < t->n && o->search == UM_SEARCH_GRAD; i++) {
         const um_segmenter_config *c = &t->net[i]->config;
         UM_TRY(um_input_grad_create(&t->grad[i], backend,
-                                    &(um_input_grad_config){.model = c->model, .net = c->net, .params = t->net[i]->params, .h = c->h, .w = c->w,
-                                                            .max_batch = o->restarts, .kind = UM_INPUT_CLASS, .class_loss = UM_CLASS_MARGIN}));
+                                    &(um_input_grad_config){.model = c->model,
+                                                            .net = c->net,
+                                                            .params = t->net[i]->params,
+                                                            .h = c->h,
+                                                            .w = c->w,
+                                                            .max_batch = o->restarts,
+                                                            .kind = UM_INPUT_CLASS,
+                                                            .class_loss = UM_CLASS_MARGIN}));
     }
 done:
     return rc;
@@ -82,7 +96,8 @@ um_status um_search_margins(const um_search_job *job, const um_theta *t, int64_t
     UM_TRY(UM_NEW_ARRAY(marked, n * size));
     for (int64_t i = 0; i < n; i++) {
         memcpy(marked + i * size, image->data, (size_t)size);
-        UM_TRY(um_blend(&(um_bytes){marked + i * size, image->h, image->w, image->c}, job->logo, &t[i], (um_opacity_rule)job->o->rule));
+        UM_TRY(um_blend(&(um_bytes){marked + i * size, image->h, image->w, image->c}, job->logo, &t[i],
+                        (um_opacity_rule)job->o->rule));
         margin[i] = 0;
     }
     for (int m = 0; m < job->targets->n; m++) {
@@ -141,7 +156,8 @@ um_theta um_search_draw(const um_search_job *job, uint32_t index)
     const um_places *p = job->places;
     uint32_t words[4];
     um_rng_words(job->seed, UM_RNG_MARK_START, index, job->key, 0, words);
-    int64_t at = p->at[(((uint64_t)words[0] << 32) | words[1]) % (uint64_t)p->n], range = job->o->alpha_high - job->o->alpha_low + 1;
+    int64_t at = p->at[(((uint64_t)words[0] << 32) | words[1]) % (uint64_t)p->n],
+            range = job->o->alpha_high - job->o->alpha_low + 1;
     return (um_theta){(int)(job->o->alpha_low + (int64_t)(words[2] % (uint64_t)range)), at / p->w, at % p->w};
 }
 
@@ -345,7 +361,8 @@ um_status um_search_run(um_search_result *out, const um_search_job *job)
     um_candidate best = {.margin = INFINITY};
     int64_t forwards = 0;
     if (o->alpha_low > o->alpha_high)
-        return um_fail(UM_E_CONFIG, "medlocker.alpha.low = %ld is above medlocker.alpha.high = %ld", (long)o->alpha_low, (long)o->alpha_high);
+        return um_fail(UM_E_CONFIG, "medlocker.alpha.low = %ld is above medlocker.alpha.high = %ld", (long)o->alpha_low,
+                       (long)o->alpha_high);
     UM_REQUIRE(job->places->n > 0 && job->targets->n > 0);
     switch ((um_search_kind)o->search) {
     case UM_SEARCH_BHE: UM_TRY(evolve(&best, job, &forwards)); break;

@@ -1,17 +1,18 @@
 /* Where to put the mark so that a classifier errs: search over theta = (alpha, y, x) with the positions that wsm.h leaves.
  *
- * The score of a candidate is the margin z_y - max_{k != y} z_k of the true class on the marked, quantised image (um_blend), averaged over
- * the target networks; below 0 the image is misclassified. Lower is better.
+ * The score of a candidate is the margin z_y - max_{k != y} z_k of the true class on the marked, quantised image (um_blend),
+ * averaged over the target networks; below 0 the image is misclassified. Lower is better.
  *
- *   bhe      basin hopping evolution (Jia, Wei, Cao, Han, ACM MM 2020), cleaned: P candidates uniform over alpha and the feasible places;
- *            in each of G generations every individual makes H hops (alpha +- U(-20, 20), y and x +- U(-50, 50) * side/224, rounded,
- *            clamped, moved to the nearest feasible place), a hop is taken when it is better or with probability exp(-delta/T), and the
- *            best of a run is its mutant; then crossover (each gene from the mutant with probability 0.9, one at least), and the best of
- *            parent, mutant and child goes on. P + G*(H + 1)*P forward passes, in batches of P. As published this is a random walk that
- *            does no better than as many random candidates; ours hops less far in every generation (bhe.shrink) and starts it from the
- *            best few individuals (bhe.elite). Both 1: as published.
- *   grad     the same logo sampled bilinearly at real positions: R restarts, S steps of Adam down the margin, projected after each; then
- *            all of 5x5 places x alpha +- 4 around the best, on quantised images. One gradient counts as 3 forward passes.
+ *   bhe      basin hopping evolution (Jia, Wei, Cao, Han, ACM MM 2020), cleaned: P candidates uniform over alpha and the feasible
+ *            places; in each of G generations every individual makes H hops (alpha +- U(-20, 20), y and x +- U(-50, 50) *
+ *            side/224, rounded, clamped, moved to the nearest feasible place), a hop is taken when it is better or with
+ *            probability exp(-delta/T), and the best of a run is its mutant; then crossover (each gene from the mutant with
+ *            probability 0.9, one at least), and the best of parent, mutant and child goes on. P + G*(H + 1)*P forward passes, in
+ *            batches of P. As published this is a random walk that does no better than as many random candidates; ours hops less
+ *            far in every generation (bhe.shrink) and starts it from the best few individuals (bhe.elite). Both 1: as published.
+ *   grad     the same logo sampled bilinearly at real positions: R restarts, S steps of Adam down the margin, projected after
+ *            each; then all of 5x5 places x alpha +- 4 around the best, on quantised images. One gradient counts as 3 forward
+ *            passes.
  *   random   as many random candidates as bhe has forward passes (or medlocker.budget), the best of them
  *   centre   the feasible place nearest to the centre, every alpha of the range
  *   grid     every 8th feasible place in y and x, four alphas: an upper bound for small studies

@@ -1,4 +1,5 @@
-/* Gradient search: the relaxed mark I' = I + alpha/65025 * (B(M W) - B(M) I), B the bilinear sample of the logo at a real position. */
+/* Gradient search: the relaxed mark I' = I + alpha/65025 * (B(M W) - B(M) I), B the bilinear sample of the logo at a real
+ * position. */
 #include <math.h>
 #include <string.h>
 
@@ -84,7 +85,8 @@ static void relaxed_mark(const um_search_job *job, const walker *w, um_dtype rea
 }
 
 /* Adds d margin / d genes from d margin / d normalised pixels. */
-static void pull_back(double grad[GENES], const um_search_job *job, const walker *w, const um_segmenter *net, const void *dx, int64_t base)
+static void pull_back(double grad[GENES], const um_search_job *job, const walker *w, const um_segmenter *net, const void *dx,
+                      int64_t base)
 {
     const um_bytes *im = job->image;
     um_dtype real = net->backend->real;

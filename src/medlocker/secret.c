@@ -82,7 +82,8 @@ static um_status check_private(int fd, const char *path)
     if (st.st_uid != geteuid())
         return um_fail(UM_E_CONFIG, "key file %s belongs to another user; keep your key in a file of your own", path);
     if (st.st_mode & 077)
-        return um_fail(UM_E_CONFIG, "key file %s has mode %04o, so others may use it; run chmod 600 on it, and make a new key if they may have",
+        return um_fail(UM_E_CONFIG,
+                       "key file %s has mode %04o, so others may use it; run chmod 600 on it, and make a new key if they may have",
                        path, (unsigned)(st.st_mode & 07777));
     return UM_OK;
 }

@@ -1,16 +1,17 @@
-/* Keys and what is made with them. The only file that knows OpenSSL (libcrypto): HMAC-SHA256 (RFC 2104), ChaCha20-Poly1305 (RFC 8439),
- * random bytes and comparison in constant time.
+/* Keys and what is made with them. The only file that knows OpenSSL (libcrypto): HMAC-SHA256 (RFC 2104), ChaCha20-Poly1305 (RFC
+ * 8439), random bytes and comparison in constant time.
  *
- * The owner's key K is 32 random bytes in a file of mode 0600 as 64 hex digits; a file that others may read is refused. Everything else
- * is derived, HMAC-SHA256 under K or a key derived from it, with a label and a 0 byte before what follows:
+ * The owner's key K is 32 random bytes in a file of mode 0600 as 64 hex digits; a file that others may read is refused. Everything
+ * else is derived, HMAC-SHA256 under K or a key derived from it, with a label and a 0 byte before what follows:
  *
  *     mac key             HMAC(K, "wmc1 mac")                  of the list's root
  *     serial of an image  HMAC(K, "wmc1 serial" | seed | id)   first 16 bytes: the same in every run, unknown to whoever lacks K
  *     key of a user       HMAC(K, "wmc1 user" | name)          given to that user, as a key file of the same form
  *     key of a record     HMAC(user key, "wmc1 seal" | serial)
  *
- * A sealed record is nonce (12 random bytes) | ciphertext | tag (16), with the user's name and the serial as associated data: the tag is
- * checked before a byte is handed out. (AEAD instead of ChaCha20 with an HMAC of our own beside it: one well-known construction.) */
+ * A sealed record is nonce (12 random bytes) | ciphertext | tag (16), with the user's name and the serial as associated data: the
+ * tag is checked before a byte is handed out. (AEAD instead of ChaCha20 with an HMAC of our own beside it: one well-known
+ * construction.) */
 #ifndef UM_MEDLOCKER_SECRET_H
 #define UM_MEDLOCKER_SECRET_H
 
@@ -42,7 +43,8 @@ um_status um_secret_serial(uint8_t out[UM_SERIAL_RAW], const um_secret *s, uint6
 /* sealed: bytes + UM_SEAL_EXTRA bytes, the caller's. */
 um_status um_secret_seal(uint8_t *sealed, const um_secret *s, const void *aad, size_t aad_bytes, const void *plain, size_t bytes);
 /* plain: bytes - UM_SEAL_EXTRA bytes, the caller's; written only when the tag is right, else UM_E_DATA. */
-um_status um_secret_open(uint8_t *plain, const um_secret *s, const void *aad, size_t aad_bytes, const uint8_t *sealed, size_t bytes);
+um_status um_secret_open(uint8_t *plain, const um_secret *s, const void *aad, size_t aad_bytes, const uint8_t *sealed,
+                         size_t bytes);
 
 bool um_secret_equal(const void *a, const void *b, size_t bytes); /* in constant time */
 

@@ -3,8 +3,8 @@
  *     mask -> 8-connected components of at least min_area pixels -> bounding boxes, dilated -> forbidden map F
  *     feasible(y, x)  <=>  no pixel of F inside [y, y + lh) x [x, x + lw)        (an integral image of F: four loads)
  *
- * When no place is feasible: um_wsm_place makes the logo smaller in steps, then allows an overlap of at most 5 % of its rectangle at
- * the places of least overlap (relaxed), then gives up (none). */
+ * When no place is feasible: um_wsm_place makes the logo smaller in steps, then allows an overlap of at most 5 % of its rectangle
+ * at the places of least overlap (relaxed), then gives up (none). */
 #ifndef UM_MEDLOCKER_WSM_H
 #define UM_MEDLOCKER_WSM_H
 
@@ -19,7 +19,8 @@ typedef struct um_boxes {
     int64_t n;
 } um_boxes; /* initialise with {0}, release with um_boxes_free */
 
-/* mask: [h][w], non-zero inside a lesion. min_area in pixels; dilate: pixels on each side, cut at the frame. Errors: UM_E_MEMORY. */
+/* mask: [h][w], non-zero inside a lesion. min_area in pixels; dilate: pixels on each side, cut at the frame. Errors: UM_E_MEMORY.
+ * */
 um_status um_boxes_of_mask(um_boxes *out, const uint8_t *mask, int64_t h, int64_t w, int64_t min_area, int64_t dilate);
 void um_boxes_free(um_boxes *b);
 /* Pixels of the union of the boxes inside a rectangle, by looking at every pixel: what the integral image is tested against. */
@@ -48,8 +49,8 @@ typedef struct um_wsm_options {
     double ratio, ratio_most; /* of image to logo: the first, and the last of the ladder in steps of 0.5 */
 } um_wsm_options;
 
-/* The logo at the first ratio that has a strict place, else relaxed at the last ratio, else at the last with state UM_WSM_NONE. logo and
- * places: the caller's to release. ratio_used: that of the logo. Errors: UM_E_MEMORY. */
+/* The logo at the first ratio that has a strict place, else relaxed at the last ratio, else at the last with state UM_WSM_NONE.
+ * logo and places: the caller's to release. ratio_used: that of the logo. Errors: UM_E_MEMORY. */
 um_status um_wsm_place(um_logo *logo, um_places *places, const um_logo *original, const um_boxes *boxes, int64_t h, int64_t w,
                        const um_wsm_options *o, double *ratio_used);
 

@@ -1,5 +1,5 @@
-/* DenseNet-121 (Huang et al., CVPR 2017) as torchvision has it. Width w: stem w, growth w/2; 64 is the published size. A block is one
- * tensor that every layer reads from the front and appends to. */
+/* DenseNet-121 (Huang et al., CVPR 2017) as torchvision has it. Width w: stem w, growth w/2; 64 is the published size. A block is
+ * one tensor that every layer reads from the front and appends to. */
 #include "models/classifier.h"
 
 #include <stdio.h>
@@ -71,7 +71,8 @@ static um_status build(const um_net *net, const um_model_config *config, um_tid 
 {
     um_status rc = UM_OK;
     if (config->width % 2)
-        return um_fail(UM_E_CONFIG, "model.base_width = %ld: densenet121 needs an even one, its growth is half of it", (long)config->width);
+        return um_fail(UM_E_CONFIG, "model.base_width = %ld: densenet121 needs an even one, its growth is half of it",
+                       (long)config->width);
     UM_TRY(um_classifier_input(net, &x, "densenet121", 32));
     UM_TRY(conv(net, &x, "features.conv0", (um_conv_spec){config->width, 7, 2, 3}));
     UM_TRY(um_nn_batchnorm(net, &x, x, "features.norm0", true));

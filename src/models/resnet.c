@@ -1,5 +1,5 @@
-/* ResNet-18 and ResNet-50 (He et al., CVPR 2016) as torchvision has them: the stride of a bottleneck is on its 3x3. Width w: 64 is the
- * published size. */
+/* ResNet-18 and ResNet-50 (He et al., CVPR 2016) as torchvision has them: the stride of a bottleneck is on its 3x3. Width w: 64 is
+ * the published size. */
 #include "models/classifier.h"
 
 #include <stdio.h>
@@ -10,7 +10,8 @@ typedef struct builder {
 } builder;
 
 /* Convolution without bias, BatchNorm, ReLU when relu: PREFIX + CONV and PREFIX + NORM. */
-static um_status conv_norm(const um_net *net, um_tid *x, const char *prefix, const char *conv, const char *norm, um_conv_spec s, bool relu)
+static um_status conv_norm(const um_net *net, um_tid *x, const char *prefix, const char *conv, const char *norm, um_conv_spec s,
+                           bool relu)
 {
     um_status rc = UM_OK;
     char name[96];
@@ -77,8 +78,16 @@ static um_status build50(const um_net *net, const um_model_config *config, um_ti
 }
 
 const um_model_def um_model_resnet18 = {
-    .name = "resnet18", .summary = "ResNet-18 classifier (He 2016)", .classifier = true, .cam_layer = "layer4.1.conv2", .build = build18,
+    .name = "resnet18",
+    .summary = "ResNet-18 classifier (He 2016)",
+    .classifier = true,
+    .cam_layer = "layer4.1.conv2",
+    .build = build18,
 };
 const um_model_def um_model_resnet50 = {
-    .name = "resnet50", .summary = "ResNet-50 classifier (He 2016)", .classifier = true, .cam_layer = "layer4.2.conv3", .build = build50,
+    .name = "resnet50",
+    .summary = "ResNet-50 classifier (He 2016)",
+    .classifier = true,
+    .cam_layer = "layer4.2.conv3",
+    .build = build50,
 };

@@ -1,5 +1,6 @@
-/* VGG-16 with BatchNorm (Simonyan & Zisserman, ICLR 2015; torchvision's vgg16_bn), its three linear layers replaced by global average
- * pooling and one: 15.2 instead of 138 million parameters, and images of any size from 32 pixels. Width w: 64 is the published size. */
+/* VGG-16 with BatchNorm (Simonyan & Zisserman, ICLR 2015; torchvision's vgg16_bn), its three linear layers replaced by global
+ * average pooling and one: 15.2 instead of 138 million parameters, and images of any size from 32 pixels. Width w: 64 is the
+ * published size. */
 #include "models/classifier.h"
 
 #include <stdio.h>
@@ -15,7 +16,8 @@ static um_status build(const um_net *net, const um_model_config *config, um_tid 
             int64_t out_ch = config->width * scale[stage];
             char name[32];
             snprintf(name, sizeof name, "features.%d", index);
-            UM_TRY(um_nn_conv_strided(net, &x, x, name, &(um_conv_spec){out_ch, 3, 1, 1, .bias = true, .init_sd = um_kaiming(out_ch * 9)}));
+            UM_TRY(um_nn_conv_strided(net, &x, x, name,
+                                      &(um_conv_spec){out_ch, 3, 1, 1, .bias = true, .init_sd = um_kaiming(out_ch * 9)}));
             snprintf(name, sizeof name, "features.%d", index + 1);
             UM_TRY(um_nn_batchnorm(net, &x, x, name, true));
             index += 3;

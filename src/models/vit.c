@@ -1,5 +1,5 @@
-/* ViT-B/16 (Dosovitskiy et al., ICLR 2021) as torchvision has it. Width w: hidden 12 w, 12 heads, 12 layers; 64 is the published size. The
- * table of positions belongs to one size of images. */
+/* ViT-B/16 (Dosovitskiy et al., ICLR 2021) as torchvision has it. Width w: hidden 12 w, 12 heads, 12 layers; 64 is the published
+ * size. The table of positions belongs to one size of images. */
 #include "models/classifier.h"
 #include "nn/layers_internal.h"
 
@@ -21,7 +21,8 @@ static um_status attention(const um_net *net, um_tid *out, um_tid x, const char 
     um_graph *g = net->graph;
     um_tensor tx = g->tensors[x];
     um_tid w = UM_NONE, b = UM_NONE, all = UM_NONE, part[3], o = UM_NONE, p = UM_NONE;
-    um_param weight = {.kind = UM_PARAM_CONV, .n_dims = 2, .dims = {3 * tx.c, tx.c, 1, 1}, .init_bound = sqrt(6 / (double)(4 * tx.c))};
+    um_param weight = {
+        .kind = UM_PARAM_CONV, .n_dims = 2, .dims = {3 * tx.c, tx.c, 1, 1}, .init_bound = sqrt(6 / (double)(4 * tx.c))};
     um_param bias = {.kind = UM_PARAM_VECTOR, .n_dims = 1, .dims = {3 * tx.c}};
     char name[128];
     snprintf(name, sizeof name, "%s.in_proj_weight", prefix);
@@ -71,7 +72,8 @@ static um_status build(const um_net *net, const um_model_config *config, um_tid 
     um_graph *g = net->graph;
     um_tensor in = g->tensors[x];
     if (in.h % PATCH || in.w % PATCH)
-        return um_fail(UM_E_DATA, "vit_b16 needs sides that are multiples of %d; these images are %ldx%ld", PATCH, (long)in.h, (long)in.w);
+        return um_fail(UM_E_DATA, "vit_b16 needs sides that are multiples of %d; these images are %ldx%ld", PATCH, (long)in.h,
+                       (long)in.w);
     UM_TRY(um_classifier_input(net, &x, "vit_b16", 2 * PATCH));
     um_conv_spec patch = {12 * config->width, PATCH, PATCH, 0, .bias = true, .init_sd = sqrt(1 / (double)(PATCH * PATCH * 3))};
     UM_TRY(um_nn_conv_strided(net, &x, x, "conv_proj", &patch));

@@ -12,14 +12,18 @@ static const um_opt rows_[] = {
     UM_OPT_REAL_ROW(um_classify_options, lr, "lr", "1e-3", 1e-12, 10, "", "learning rate of SGD at the start"),
     UM_OPT_REAL_ROW(um_classify_options, momentum, "momentum", "0.9", 0, 0.9999, "", "momentum of SGD"),
     UM_OPT_REAL_ROW(um_classify_options, weight_decay, "weight_decay", "0", 0, 1, "", "L2 weight decay"),
-    UM_OPT_INT_ROW(um_classify_options, lr_step, "lr_step", "5", 1, 1000000, "epochs", "epochs between reductions of the learning rate"),
+    UM_OPT_INT_ROW(um_classify_options, lr_step, "lr_step", "5", 1, 1000000, "epochs",
+                    "epochs between reductions of the learning rate"),
     UM_OPT_REAL_ROW(um_classify_options, lr_gamma, "lr_gamma", "0.1", 1e-6, 1, "", "factor of a reduction; 1: constant"),
     UM_OPT_REAL_ROW(um_classify_options, focal, "focal", "0", 0, 10, "", "gamma of the focal loss; 0: cross entropy"),
     UM_OPT_BOOL_ROW(um_classify_options, balance, "balance", "true", "repeat rows of small classes"),
-    UM_OPT_REAL_ROW(um_classify_options, brightness, "aug.brightness", "0.5", 0, 1, "", "brightness is multiplied by 1 +- this; 0: off"),
+    UM_OPT_REAL_ROW(um_classify_options, brightness, "aug.brightness", "0.5", 0, 1, "",
+                    "brightness is multiplied by 1 +- this; 0: off"),
     UM_OPT_REAL_ROW(um_classify_options, contrast_low, "aug.contrast_low", "0.2", 0, 4, "", "least factor of the contrast"),
-    UM_OPT_REAL_ROW(um_classify_options, contrast_high, "aug.contrast_high", "0.8", 0, 4, "", "largest; both 1: off. As published it never reaches 1"),
-    UM_OPT_INT_ROW(um_classify_options, crop_pad, "aug.crop_pad", "4", 0, 1024, "pixels", "random crop of the image padded with zeros by so much"),
+    UM_OPT_REAL_ROW(um_classify_options, contrast_high, "aug.contrast_high", "0.8", 0, 4, "",
+                    "largest; both 1: off. As published it never reaches 1"),
+    UM_OPT_INT_ROW(um_classify_options, crop_pad, "aug.crop_pad", "4", 0, 1024, "pixels",
+                    "random crop of the image padded with zeros by so much"),
     UM_OPT_BOOL_ROW(um_classify_options, flip, "aug.flip", "true", "upside down, every other time"),
 };
 const um_opt_table um_classify_table = UM_OPT_TABLE("classifier", um_classify_options, rows_);
@@ -156,7 +160,8 @@ static void augment(const recipe *r, const uint32_t words[8], void *x, um_dtype 
     bool flip = o->flip && words[4] & 1;
     for (int64_t i = 0; i < n; i++)
         r->image[i] = real == UM_F64 ? ((double *)x)[i] : (double)((float *)x)[i];
-    light(r->image, n, between(1 - o->brightness, 1 + o->brightness, words[0]), between(o->contrast_low, o->contrast_high, words[1]));
+    light(r->image, n, between(1 - o->brightness, 1 + o->brightness, words[0]),
+          between(o->contrast_low, o->contrast_high, words[1]));
     for (int64_t i = 0; i < n; i++) {
         int64_t y = (flip ? h - 1 - i / (w * c) : i / (w * c)) + dy, q = i / c % w + dx;
         double v = y < 0 || q < 0 || y >= h || q >= w ? 0 : r->image[(y * w + q) * c + i % c];
@@ -238,8 +243,8 @@ static um_status check(const um_classify_job *job)
     if (d->bits != 8)
         return um_fail(UM_E_DATA, "%s: images of %d bit; classifiers and marks take 8", job->label, d->bits);
     if (job->train_rows->n == 0 || job->test_rows->n == 0)
-        return um_fail(UM_E_DATA, "%s: %lld training rows and %lld test rows; both are needed", job->label, (long long)job->train_rows->n,
-                       (long long)job->test_rows->n);
+        return um_fail(UM_E_DATA, "%s: %lld training rows and %lld test rows; both are needed", job->label,
+                       (long long)job->train_rows->n, (long long)job->test_rows->n);
     return um_run_check(um_settings_get(job->settings, "run"));
 }
 
@@ -250,8 +255,8 @@ static um_status fingerprint(const um_classify_job *job, char out[UM_SHA256_HEX]
     char data[UM_SHA256_HEX];
     um_dataset_sha256(job->data, data);
     UM_TRY(um_settings_changes(job->settings, "classifier model run conv", &text));
-    UM_TRY(um_text_add(&text, "%s data %s %ld %ld seed %llu\n", job->model->name, data, (long)job->train_rows->n, (long)job->test_rows->n,
-                       (unsigned long long)job->seed));
+    UM_TRY(um_text_add(&text, "%s data %s %ld %ld seed %llu\n", job->model->name, data, (long)job->train_rows->n,
+                       (long)job->test_rows->n, (unsigned long long)job->seed));
     um_sha256_of(um_text_get(&text), text.n, out);
 done:
     um_text_free(&text);
@@ -309,9 +314,17 @@ um_status um_classify_run(um_segmenter **out, um_classify_result *result, const 
     UM_TRY(UM_NEW_ARRAY(r.image, job->data->h * job->data->w * job->data->c));
     if (r.o->balance)
         UM_TRY(balance(&rows, job->data, job->train_rows));
-    um_fit_options fit = {.epochs = r.o->epochs, .batch = r.o->batch, .seed = job->seed, .order = UM_RNG_CLASSIFIER_ORDER,
-                          .checkpoint = job->checkpoint, .fingerprint = print, .checkpoint_s = run->checkpoint_s, .label = job->label,
-                          .earlier_s = &earlier, .on_batch = on_batch, .payload = &r};
+    um_fit_options fit = {.epochs = r.o->epochs,
+                          .batch = r.o->batch,
+                          .seed = job->seed,
+                          .order = UM_RNG_CLASSIFIER_ORDER,
+                          .checkpoint = job->checkpoint,
+                          .fingerprint = print,
+                          .checkpoint_s = run->checkpoint_s,
+                          .label = job->label,
+                          .earlier_s = &earlier,
+                          .on_batch = on_batch,
+                          .payload = &r};
     UM_TRY(um_fit_run(s, job->data, r.o->balance ? &rows : job->train_rows, &fit, &q.curves));
     UM_TRY(score(&q.train, s, job, job->train_rows));
     UM_TRY(score(&q.test, s, job, job->test_rows));

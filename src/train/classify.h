@@ -46,9 +46,9 @@ typedef struct um_classify_result {
 } um_classify_result;
 void um_classify_result_free(um_classify_result *r);
 
-/* Trains from scratch with augmentation; pixels are normalised by mean and standard deviation of the training rows, which the network's
- * configuration keeps. out: owned by the caller. Errors: UM_E_DATA without labels, with fewer than two classes, or without rows;
- * UM_E_CONFIG for a network that is no classifier; those of um_fit_run. */
+/* Trains from scratch with augmentation; pixels are normalised by mean and standard deviation of the training rows, which the
+ * network's configuration keeps. out: owned by the caller. Errors: UM_E_DATA without labels, with fewer than two classes, or
+ * without rows; UM_E_CONFIG for a network that is no classifier; those of um_fit_run. */
 um_status um_classify_run(um_segmenter **out, um_classify_result *result, const um_classify_job *job);
 
 /* Scores of images given as 8-bit pixels, n of them one after the other: logits [n][classes]. Local. Any n. */

@@ -14,12 +14,14 @@ static int blend_by_definition(int i, int w, int k)
     return (int)(q + (2 * r > 65025));
 }
 
-/* The largest errors of the inverse, M = 255: one row per alpha with the bound of section 6 and the share of samples that are off. */
+/* The largest errors of the inverse, M = 255: one row per alpha with the bound of section 6 and the share of samples that are off.
+ * */
 static void exhaustive_table(void **state)
 {
     (void)state;
-    static const struct { int alpha, worst; double share; } rows[] = {
-        {26, 1, 0.102}, {102, 1, 0.398}, {128, 1, 0.500}, {166, 1, 0.648}, {170, 1, -1}, {171, 2, -1}, {204, 2, -1}, {217, 3, -1}, {230, 5, -1}};
+    static const struct { int alpha, worst; double share;
+    } rows[] = {{26, 1, 0.102}, {102, 1, 0.398}, {128, 1, 0.500}, {166, 1, 0.648}, {170, 1, -1},
+                {171, 2, -1},   {204, 2, -1},    {217, 3, -1},    {230, 5, -1}};
     for (size_t r = 0; r < UM_COUNT(rows); r++) {
         int k = rows[r].alpha * 255, worst = 0;
         int64_t off = 0;

@@ -102,7 +102,8 @@ static void gone_or_untellable(void **state)
     memset(copy, 0, sizeof images[0]);
     OK(um_detect(&r, &(um_bytes){copy, SIDE, SIDE, 3}, &(um_logo){8, 8, dark}, &(um_theta){100, 40, 40}, UM_OPACITY_MUL, 0));
     assert_int_equal(r.verdict, UM_DETECT_IMPOSSIBLE);
-    assert_int_equal(um_detect(&r, &(um_bytes){copy, SIDE, SIDE, 3}, &logo, &(um_theta){100, SIDE, 0}, UM_OPACITY_MUL, 0), UM_E_DATA);
+    assert_int_equal(um_detect(&r, &(um_bytes){copy, SIDE, SIDE, 3}, &logo, &(um_theta){100, SIDE, 0}, UM_OPACITY_MUL, 0),
+                     UM_E_DATA);
     um_error_clear();
     free(copy);
 }

@@ -1,5 +1,5 @@
-/* Acceptance test 4, on a classifier trained here on synthetic retinas: the population search against random placements, paired over
- * images. And what a search may never do. */
+/* Acceptance test 4, on a classifier trained here on synthetic retinas: the population search against random placements, paired
+ * over images. And what a search may never do. */
 #include "io/io_fixture.h"
 
 #include "base/log.h"
@@ -11,8 +11,8 @@
 
 enum { SIDE = 64, IMAGES = 400, MARKED = 200, FEW = 24 };
 
-static const um_opt_table *const tables[] = {&um_data_table, &um_model_table, &um_run_table, &um_conv_table, &um_classify_table, &um_medlocker_table,
-                                             NULL};
+static const um_opt_table *const tables[] = {&um_data_table,     &um_model_table,     &um_run_table, &um_conv_table,
+                                             &um_classify_table, &um_medlocker_table, NULL};
 static um_settings *settings;
 static um_backend *backend;
 static um_dataset *data;
@@ -28,8 +28,13 @@ static void set(const char *assignment)
 static int train(void **state)
 {
     (void)state;
-    static const char *const recipe[] = {"model.base_width=8", "classifier.epochs=6", "classifier.lr=0.02", "classifier.lr_step=4",
-                                         "classifier.aug.brightness=0.2", "classifier.aug.contrast_low=0.8", "classifier.aug.contrast_high=1.2",
+    static const char *const recipe[] = {"model.base_width=8",
+                                         "classifier.epochs=6",
+                                         "classifier.lr=0.02",
+                                         "classifier.lr_step=4",
+                                         "classifier.aug.brightness=0.2",
+                                         "classifier.aug.contrast_low=0.8",
+                                         "classifier.aug.contrast_high=1.2",
                                          "medlocker.bhe.population=10"};
     um_classify_result result = {0};
     const um_model_def *model = NULL;
@@ -45,8 +50,14 @@ static int train(void **state)
     OK(um_rows_select(&marked_rows, data, UM_SPLIT_TRAIN, MARKED, 1));
     OK(um_model_find(&model, "resnet18"));
     OK(um_classify_run(&targets.net[0], &result,
-                       &(um_classify_job){.settings = settings, .backend = backend, .model = model, .data = data, .train_rows = &train_rows,
-                                          .test_rows = &test_rows, .seed = 1, .label = "resnet18"}));
+                       &(um_classify_job){.settings = settings,
+                                          .backend = backend,
+                                          .model = model,
+                                          .data = data,
+                                          .train_rows = &train_rows,
+                                          .test_rows = &test_rows,
+                                          .seed = 1,
+                                          .label = "resnet18"}));
     targets.n = 1;
     print_message("test accuracy %lld of %lld\n", (long long)result.test.hits, (long long)result.test.n);
     assert_true(result.test.hits * 10 >= result.test.n * 7); /* 20 points above a guess */
@@ -75,8 +86,15 @@ static um_mark_job job_of(int64_t n)
     static um_rows some;
     some = marked_rows;
     some.n = n;
-    return (um_mark_job){.settings = settings, .backend = backend, .targets = &targets, .data = data, .rows = &some, .logo = &logo, .seed = 5,
-                         .dataset_name = "retina", .label = "mark"};
+    return (um_mark_job){.settings = settings,
+                         .backend = backend,
+                         .targets = &targets,
+                         .data = data,
+                         .rows = &some,
+                         .logo = &logo,
+                         .seed = 5,
+                         .dataset_name = "retina",
+                         .label = "mark"};
 }
 
 static void search(um_mark *marks, int64_t n, const char *how, const char *budget)
@@ -112,9 +130,11 @@ static void bhe_beats_random(void **state)
         better[0] += bhe[i].after < equal[i].after, better[1] += bhe[i].after > equal[i].after;
         n_broken += broken(&bhe[i]), n_right += bhe[i].before > 0;
     }
-    print_message("broken %lld of %lld; against one random place: %lld only by bhe, %lld only by it, p %.2g; margin against as many: %lld better, "
-                  "%lld worse, p %.2g\n", (long long)n_broken, (long long)n_right, (long long)only[0], (long long)only[1],
-                  um_mcnemar(only[0], only[1]), (long long)better[0], (long long)better[1], um_mcnemar(better[0], better[1]));
+    print_message(
+        "broken %lld of %lld; against one random place: %lld only by bhe, %lld only by it, p %.2g; margin against as many: %lld better, "
+        "%lld worse, p %.2g\n",
+        (long long)n_broken, (long long)n_right, (long long)only[0], (long long)only[1], um_mcnemar(only[0], only[1]),
+        (long long)better[0], (long long)better[1], um_mcnemar(better[0], better[1]));
     assert_true(only[0] > only[1] && um_mcnemar(only[0], only[1]) < 0.01);
     assert_true(better[0] > better[1] && um_mcnemar(better[0], better[1]) < 0.01);
 }
@@ -181,7 +201,9 @@ static void cam_gives_masks(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(bhe_beats_random), cmocka_unit_test(margins_are_those_of_the_release), cmocka_unit_test(gradients_lead_down),
+        cmocka_unit_test(bhe_beats_random),
+        cmocka_unit_test(margins_are_those_of_the_release),
+        cmocka_unit_test(gradients_lead_down),
         cmocka_unit_test(cam_gives_masks),
     };
     return cmocka_run_group_tests(tests, train, drop);

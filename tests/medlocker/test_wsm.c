@@ -110,7 +110,8 @@ static void nothing_inside_boxes(void **state)
         OK(um_blend(&(um_bytes){marked, SIDE, SIDE, 1}, &logo, &(um_theta){166, p.at[i] / SIDE, p.at[i] % SIDE}, UM_OPACITY_MUL));
         for (int b = 0; b < 2; b++)
             for (int64_t y = list[b].y0; y < list[b].y1; y++)
-                assert_memory_equal(marked + y * SIDE + list[b].x0, clean + y * SIDE + list[b].x0, (size_t)(list[b].x1 - list[b].x0));
+                assert_memory_equal(marked + y * SIDE + list[b].x0, clean + y * SIDE + list[b].x0,
+                                    (size_t)(list[b].x1 - list[b].x0));
     }
     um_logo_clear(&logo);
     um_places_free(&p);
