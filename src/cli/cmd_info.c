@@ -38,11 +38,17 @@ static um_status run_list(um_cli *cli)
     um_status rc = UM_OK;
     static const char *const heads[] = {"protectors", "exploiters", "defenses"};
     um_text text = {0};
+    int n_models = 0;
+    const um_model_def *const *models = um_model_all(&n_models);
     (void)cli;
     for (int kind = UM_NAME_PROTECTOR; kind <= UM_NAME_DEFENSE; kind++) {
         UM_TRY(um_text_add(&text, "%s%s\n", kind ? "\n" : "", heads[kind]));
         UM_TRY(um_name_list((um_name_kind)kind, &text));
     }
+    UM_TRY(um_text_add(&text, "\nclassifiers\n"));
+    for (int i = 0; i < n_models; i++)
+        if (models[i]->classifier)
+            UM_TRY(um_text_add(&text, "  %-16s %s\n", models[i]->name, models[i]->summary));
     fputs(um_text_get(&text), stdout);
 done:
     um_text_free(&text);
@@ -50,7 +56,7 @@ done:
 }
 
 const um_command um_command_list = {
-    .name = "list", .summary = "protectors, exploiters and defenses by name", .usage = "", .options = "", .groups = "",
+    .name = "list", .summary = "protectors, exploiters, defenses and classifiers by name", .usage = "", .options = "", .groups = "",
         .max_args = 0,
     .run = run_list,
 };

@@ -6,7 +6,7 @@ expect 0 "$umed" --help;            holds out "protect"
 expect 64 "$umed";                  holds err "a command is missing"
 expect 64 "$umed" protct;           holds err "did you mean 'protect'?"
 expect 64 "$umed" zzzzzzzz;         holds err "unknown command 'zzzzzzzz'"
-expect 0 "$umed" list;              holds out "umed"
+expect 0 "$umed" list;              holds out "umed"; holds out "resnet18"
 expect 0 "$umed" info;              holds out "libraries"
 for command in synth import protect exploit predict grid report export check calibrate info list archive bench medlocker; do
     expect 0 "$umed" $command --help; holds out "umed $command"

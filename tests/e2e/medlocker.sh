@@ -67,6 +67,17 @@ expect 0 "$umed" export r.h5 -o clean
 expect 0 "$umed" export back.h5 -o back
 diff -r clean/images back/images >/dev/null || fail "recovered images differ from the clean ones"
 
+# Graded photographs: classes and split from a list; a mask may be missing, a class may not be nonsense.
+awk 'BEGIN { print "stem,class,split"; for (i = 0; i < 59; i++) printf "retina-%05d,%d,%s\n", i, i % 2, i % 5 ? "train" : "test" }' >clean/labels.csv
+rm clean/masks/retina-00003.png
+expect 0 "$umed" import clean --layout graded --size 32 -o graded.h5
+holds err "59 images 32x32x3, 8 bit, 47 train and 12 test"
+expect 0 "$umed" medlocker report --data graded.h5 --test graded.h5 m.h5
+holds out "0 of"
+echo "retina-00059,second,train" >>clean/labels.csv
+expect 65 "$umed" import clean --layout graded --size 32 -o bad.h5
+holds err "retina-00059"
+
 expect 0 "$umed" medlocker seal --certificate $list --key key --user "dr. house" --only image=retina-00003 -o part.h5
 expect 0 "$umed" medlocker recover --data one.h5 --sealed part.h5 --key part.h5.key -o mine.h5
 holds out "equal_to_clean 1"
