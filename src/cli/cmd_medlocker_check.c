@@ -272,7 +272,7 @@ done:
 static um_status report_certificate(const um_cli *cli, um_targets *nets, const um_dataset *clean, const um_rows *rows,
                                     const um_dataset *marked)
 {
-    enum { OTHERS = 20 };
+    enum { OTHERS = 100 }; /* clean images meet so many certificates of others */
     um_status rc = UM_OK;
     um_secret key = {{0}};
     um_certificate c = {0};
