@@ -62,7 +62,7 @@ mark grad_resnet18 medlocker.search=grad medlocker.grad.steps=17 -- "$out/resnet
 mark random_resnet18 medlocker.search=random -- "$out/resnet18.h5"
 mark once_resnet18 medlocker.search=random medlocker.budget=1 -- "$out/resnet18.h5"
 mark centre_resnet18 medlocker.search=centre -- "$out/resnet18.h5"
-mark free_resnet18 medlocker.search=bhe medlocker.wsm=false -- "$out/resnet18.h5"
+mark free_resnet18 medlocker.search=bhe medlocker.avoid_lesions=false -- "$out/resnet18.h5"
 mark ensemble medlocker.search=bhe -- "$out/resnet18.h5" "$out/densenet121.h5"
 
 for m in bhe_resnet18 bhe_densenet121 bhe_vgg16_bn grad_resnet18 random_resnet18 once_resnet18 centre_resnet18 free_resnet18 ensemble; do

@@ -16,7 +16,7 @@ static const um_opt rows[] = {
                     "what certificates bring back: to one grey level, or bit for bit with a residual"),
     UM_OPT_ENUM_ROW(um_medlocker_options, stop, "stop", "budget", "budget first",
                     "use the whole budget (helps other networks err), or stop at the first error"),
-    UM_OPT_BOOL_ROW(um_medlocker_options, wsm, "wsm", "true", "keep the logo off the lesions"),
+    UM_OPT_BOOL_ROW(um_medlocker_options, wsm, "avoid_lesions", "true", "keep the logo off the lesions"),
     UM_OPT_INT_ROW(um_medlocker_options, alpha_low, "alpha.low", "51", 0, 255, "", "least opacity"),
     UM_OPT_INT_ROW(um_medlocker_options, alpha_high, "alpha.high", "166", 1, 254, "",
                     "largest; up to 170 recovery is within one grey level"),
