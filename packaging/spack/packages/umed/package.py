@@ -26,6 +26,7 @@ class Umed(CMakePackage):
     depends_on("libpng")
     depends_on("libjpeg-turbo")
     depends_on("libzip")
+    depends_on("openssl@3:")
     depends_on("cmocka", type="test")
     depends_on("openblas threads=none", type="test")
 
