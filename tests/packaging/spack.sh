@@ -43,7 +43,7 @@ for arg in umed.cmake_args():
     name = re.match(r"-D(\w+)=", arg).group(1)
     assert re.search(r"option\(" + name + r"\b", top), f"{name} is no option of CMakeLists.txt"
 deps = {re.split(r"[@ +~:]", a[0])[0]: kw for a, kw in spack.said["depends_on"]}
-names = {"libjpeg": "libjpeg-turbo", "hdf5-serial": "hdf5"}
+names = {"libjpeg": "libjpeg-turbo", "hdf5-serial": "hdf5", "libcrypto": "openssl"}
 for module in re.findall(r"pkg_check_modules\(\w+ REQUIRED IMPORTED_TARGET ([\w-]+)", found):
     assert names.get(module, module) in deps, f"CMake needs {module}, the recipe does not"
 assert "mpi" in deps and "hdf5" in deps, deps
