@@ -4,7 +4,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/signal.h"
-#include "grid/lease.h"
+#include "mpi/lease.h"
 #include "grid/tidy.h"
 #include "train/checkpoint.h"
 #include "train/ranks.h"

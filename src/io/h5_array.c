@@ -133,14 +133,16 @@ done:
 um_status um_h5_make_array(um_h5 *f, const um_h5_array *a)
 {
     um_status rc = UM_OK;
-    hsize_t shape[UM_H5_DIMS] = {1};
+    hsize_t shape[UM_H5_DIMS] = {1}, most = H5S_UNLIMITED;
     hid_t space = -1, list = -1, data = -1;
+    bool grows = a->ndim == 1 && a->shape[0] < 0;
     UM_REQUIRE(f->writing && a->ndim >= 0 && a->ndim <= UM_H5_DIMS);
     for (int i = 0; i < a->ndim; i++)
-        shape[i] = (hsize_t)a->shape[i];
+        shape[i] = (hsize_t)(grows ? CHUNK_BYTES : a->shape[i]);
     UM_TRY(um_h5_make_parents(f, a->name));
-    UM_TRY_H5(f, "create", a->name, space = a->ndim ? H5Screate_simple(a->ndim, shape, NULL) : H5Screate(H5S_SCALAR));
     UM_TRY(um_h5_layout(f, a->name, a->ndim, shape, types[a->type].bytes, a->deflate, &list));
+    shape[0] = grows ? 0 : shape[0];
+    UM_TRY_H5(f, "create", a->name, space = a->ndim ? H5Screate_simple(a->ndim, shape, grows ? &most : NULL) : H5Screate(H5S_SCALAR));
     UM_TRY_H5(f, "create", a->name, data = H5Dcreate2(f->file, a->name, disk_type(a->type), space, H5P_DEFAULT, list, H5P_DEFAULT));
     UM_TRY(um_h5_describe(f, a->name, a->description, a->axes, a->unit, a->definition));
 done:
