@@ -6,12 +6,6 @@ static um_status refuse(um_cli *cli)
     return um_fail(UM_E_UNSUPPORTED, "`umed %s` (%s) is not in this version", cli->command->name, cli->command->summary);
 }
 
-const um_command um_command_archive = {
-    .name = "archive", .summary = "bulk protection of archives in shards", .usage = "pack|protect|verify|restore ...",
-        .options = "",
-    .groups = "", .max_args = -1, .run = refuse,
-};
-
 const um_command um_command_medlocker = {
     .name = "medlocker", .summary = "visible adversarial watermarks with certificates",
         .usage = "train|mark|verify|recover|report ...",

@@ -19,6 +19,8 @@ struct um_h5_stream {
     size_t n_held;
     int64_t n_cut, n_written;
     uint64_t bytes_in, bytes_wanted;
+    hsize_t extent;      /* of one that grows */
+    bool finished;
 };
 
 uint32_t um_h5_fletcher32(const void *data, size_t bytes)
@@ -134,6 +136,7 @@ um_status um_h5_stream_finish(um_h5_stream *s, um_h5_chunk *chunk)
     um_status rc = UM_OK;
     chunk->data = NULL;
     UM_REQUIRE(s->grows || s->bytes_in == s->bytes_wanted);
+    s->finished = true;
     if (s->n_held > 0) {
         memset(s->held + s->n_held, 0, s->chunk_bytes - s->n_held);
         hand_out(s, chunk);
@@ -161,12 +164,25 @@ done:
     return rc;
 }
 
+/* Never longer than it will be in the end: making an array shorter would rewrite its last chunk. */
+static um_status extend(um_h5_stream *s, hsize_t length)
+{
+    um_status rc = UM_OK;
+    hsize_t end = s->bytes_in / s->item_bytes;
+    length = s->finished && length > end ? end : length;
+    if (!s->grows || length == s->extent)
+        return UM_OK;
+    UM_TRY_H5(s->file, "extend", s->name, H5Dset_extent(s->data, &length));
+    s->extent = length;
+done:
+    return rc;
+}
+
 um_status um_h5_stream_write(um_h5_stream *s, const um_h5_chunk *chunk)
 {
     um_status rc = UM_OK;
-    hsize_t at[UM_H5_DIMS] = {(hsize_t)chunk->index * s->chunk_items}, length = at[0] + s->chunk_items;
-    if (s->grows)
-        UM_TRY_H5(s->file, "extend", s->name, H5Dset_extent(s->data, &length));
+    hsize_t at[UM_H5_DIMS] = {(hsize_t)chunk->index * s->chunk_items};
+    UM_TRY(extend(s, at[0] + s->chunk_items));
     UM_TRY_H5(s->file, "write", s->name, H5Dwrite_chunk(s->data, H5P_DEFAULT, 0, at, chunk->bytes, chunk->data));
     s->n_written++;
 done:
@@ -176,10 +192,7 @@ done:
 um_status um_h5_stream_end(um_h5_stream *s)
 {
     um_status rc = UM_OK;
-    hsize_t length = s->bytes_in / s->item_bytes;
-    UM_REQUIRE(s->n_held == 0 && s->n_written == s->n_cut);
-    if (s->grows)
-        UM_TRY_H5(s->file, "extend", s->name, H5Dset_extent(s->data, &length));
+    UM_REQUIRE(s->n_held == 0 && s->n_written == s->n_cut && (!s->grows || s->extent == s->bytes_in / s->item_bytes));
     UM_TRY_H5(s->file, "close", s->name, H5Dclose(s->data));
     s->data = -1;
 done:
