@@ -57,7 +57,7 @@ um_status um_archive_protect(const um_archive_job *job, um_archive_tally *tally)
 
 /* The clean images into the folder `back`, which is made: exactly those that were protected. Collective. Errors: UM_E_PARTIAL when
  * shards could not be restored, each of which is reported. */
-um_status um_archive_restore(const char *released, const char *private_dir, const char *back, const um_settings *settings, um_comm *comm);
+um_status um_archive_restore(const char *released, const char *private_dir, const char *back, um_comm *comm);
 
 /* One line per file: what it holds, or what is wrong. */
 typedef void um_archive_report(const char *path, um_status status, const char *line, void *payload);

@@ -171,8 +171,7 @@ done:
     return rc;
 }
 
-/* The first of several runs writes it, the others wait for that. */
-static um_status agree_on_disk(const char *path, const um_text *line)
+um_status um_archive_agree_on_disk(const char *path, const um_text *line)
 {
     um_status rc = UM_OK;
     um_text prefix = {0};
@@ -219,7 +218,7 @@ um_status um_archive_plan_settle(um_archive_plan *p, const um_archive_job *job)
     UM_TRY(make_private(job->private_dir));
     UM_TRY(um_dir_make(job->released, 0777));
     UM_TRY(um_path_join(&path, job->private_dir, "job.json"));
-    UM_TRY(agree_on_disk(path, &line));
+    UM_TRY(um_archive_agree_on_disk(path, &line));
     um_sha256_of(um_text_get(&line), line.n, p->settings_sha256);
 done:
     um_free(path);

@@ -20,6 +20,8 @@ void um_archive_plan_clear(um_archive_plan *p);
 
 /* The folders, and PRIVATE/job.json: written by the first run, compared by all others (UM_E_USAGE). Local: for rank 0. */
 um_status um_archive_plan_settle(um_archive_plan *p, const um_archive_job *job);
+/* A file of one line that all runs on a folder must give alike: written by the first of them, compared by the others (UM_E_USAGE). */
+um_status um_archive_agree_on_disk(const char *path, const um_text *line);
 /* Whether the disks have room for what is still to be written (UM_E_IO). */
 um_status um_archive_plan_check_room(const um_archive_plan *p, const um_archive_job *job);
 

@@ -2,6 +2,7 @@
 #include "cli/cli.h"
 
 #include "archive/archive.h"
+#include "base/file.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "grid/names.h"
@@ -61,8 +62,72 @@ done:
     return rc;
 }
 
+static um_status run_pack(um_cli *cli, const char *folder)
+{
+    um_status rc = UM_OK;
+    um_archive_tally t = {0};
+    UM_TRY(um_cli_need(cli->v.output, "-o SRC", cli->command));
+    rc = um_archive_pack(folder, cli->v.output, cli->v.shards > 0 ? cli->v.shards : 1, cli->settings, cli->comm, &t);
+    if (um_comm_leads(cli->comm) && (rc == UM_OK || rc == UM_E_PARTIAL))
+        printf("shards %lld\nimages %lld\nbroken %lld\n", (long long)t.shards, (long long)t.images, (long long)t.refused);
+done:
+    return rc;
+}
+
+static um_status run_restore(um_cli *cli, const char *released)
+{
+    um_status rc = UM_OK;
+    char *private = NULL;
+    UM_TRY(um_cli_need(cli->v.output, "-o BACK", cli->command));
+    UM_TRY(private_dir(cli, released, &private));
+    UM_TRY(um_archive_restore(released, private, cli->v.output, cli->comm));
+done:
+    um_free(private);
+    return rc;
+}
+
+static void print_verdict(const char *path, um_status status, const char *line, void *payload)
+{
+    (void)payload;
+    printf("%s  %s: %s\n", status == UM_OK ? "good" : "BAD ", path, line);
+}
+
+/* Without --private, and without a private folder beside it, as somebody who received it. */
+static um_status run_verify(um_cli *cli, const char *released)
+{
+    um_status rc = UM_OK;
+    char *private = NULL;
+    UM_TRY(private_dir(cli, released, &private));
+    bool owner = cli->v.private_dir || um_dir_exists(private);
+    if (!owner)
+        um_log(UM_LOG_INFO, "no private folder %s: looking at the release alone", private);
+    UM_TRY(um_archive_verify(released, owner ? private : NULL, cli->settings, cli->comm, print_verdict, NULL));
+done:
+    um_free(private);
+    return rc;
+}
+
+enum { MEASURED_S = 5 };
+
+static um_status run_rates(um_cli *cli, const char *source)
+{
+    um_status rc = UM_OK;
+    um_archive_job job = {0};
+    um_archive_rates r = {0};
+    double sums[2];
+    UM_TRY(make_job(cli, source, &job));
+    UM_TRY(um_archive_measure(&job, cli->v.output, MEASURED_S, &r));
+    sums[0] = r.perturb, sums[1] = r.write;
+    UM_TRY(um_comm_sum(cli->comm, sums, UM_F64, 2, "rates of all ranks"));
+    if (um_comm_leads(cli->comm))
+        printf("protector_images_per_s %.2f\ncompress_and_write_images_per_s %.2f\n", sums[0], sums[1]);
+done:
+    um_backend_free(job.backend);
+    return rc;
+}
+
 static const action actions[] = {
-    {"protect", run_protect},
+    {"pack", run_pack}, {"protect", run_protect}, {"verify", run_verify}, {"restore", run_restore}, {"rates", run_rates},
 };
 
 static um_status run(um_cli *cli)

@@ -204,3 +204,38 @@ void um_h5_chunk_clear(um_h5_chunk *chunk)
     um_free(chunk->data);
     *chunk = (um_h5_chunk){0};
 }
+
+static um_status put_chunk(um_h5_stream *s, um_h5_chunk *chunk, um_deflate *deflate)
+{
+    um_status rc = UM_OK;
+    if (!chunk->data)
+        return UM_OK;
+    UM_TRY(um_h5_chunk_pack(chunk, deflate));
+    UM_TRY(um_h5_stream_write(s, chunk));
+done:
+    um_h5_chunk_clear(chunk);
+    return rc;
+}
+
+um_status um_h5_stream_put(um_h5_stream *s, const void *data, size_t bytes, um_deflate *deflate)
+{
+    um_status rc = UM_OK;
+    const uint8_t *p = data;
+    for (size_t taken = 0; bytes > 0; p += taken, bytes -= taken) {
+        um_h5_chunk chunk = {0};
+        UM_TRY(um_h5_stream_cut(s, p, bytes, &taken, &chunk));
+        UM_TRY(put_chunk(s, &chunk, deflate));
+    }
+done:
+    return rc;
+}
+
+um_status um_h5_stream_put_rest(um_h5_stream *s, um_deflate *deflate)
+{
+    um_status rc = UM_OK;
+    um_h5_chunk chunk = {0};
+    UM_TRY(um_h5_stream_finish(s, &chunk));
+    UM_TRY(put_chunk(s, &chunk, deflate));
+done:
+    return rc;
+}

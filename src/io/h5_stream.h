@@ -36,6 +36,10 @@ um_status um_h5_stream_write(um_h5_stream *s, const um_h5_chunk *chunk);
 um_status um_h5_stream_end(um_h5_stream *s);
 void um_h5_chunk_clear(um_h5_chunk *chunk);
 
+/* All of the above at once, for who has one thread: bytes at the end of the array, and what is left in the end. */
+um_status um_h5_stream_put(um_h5_stream *s, const void *data, size_t bytes, um_deflate *deflate);
+um_status um_h5_stream_put_rest(um_h5_stream *s, um_deflate *deflate);
+
 /* The checksum of HDF5's fletcher32 filter. */
 uint32_t um_h5_fletcher32(const void *data, size_t bytes);
 
