@@ -148,8 +148,8 @@ static um_status look_at_image(const verifier *v, seen *s, const um_shard_index 
     if (diff.psnr < v->o->psnr_min || ssim.frame < v->o->ssim_min)
         UM_TRY(um_fail(UM_E_DATA, "image '%s' has PSNR %.2f dB and SSIM %.4f; archive.psnr_min is %g, archive.ssim_min %g", x->ids[i],
                        diff.psnr, ssim.frame, v->o->psnr_min, v->o->ssim_min));
-    if (r->mask_at < 0 || v->o->ssim_every == 0 || um_text_hash(x->ids[i]) % (uint64_t)v->o->ssim_every != 0)
-        goto done;
+    if (r->mask_at < 0 || v->o->ssim_every == 0 || (i > 0 && um_text_hash(x->ids[i]) % (uint64_t)v->o->ssim_every != 0))
+        goto done; /* a sample is enough for that */
     UM_TRY(UM_NEW_ARRAY(found, r->h * r->w));
     for (int k = 0; k < 2; k++) {
         UM_TRY(um_mask_leak_predict(found, k ? &a : &b, UM_LEAK_HIGHPASS));
