@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "base/signal.h"
 #include "mpi/lease.h"
@@ -92,8 +93,14 @@ static um_status look(um_archive_plan *p, const um_archive_job *job)
     UM_TRY(check_apart(job->source, job->released));
     UM_TRY(check_apart(job->source, job->private_dir));
     UM_TRY(check_apart(job->released, job->private_dir));
-    for (size_t k = 0; k < p->n_files; k++)
-        UM_TRY(look_at(p, k));
+    for (size_t k = 0; k < p->n_files; k++) {
+        rc = look_at(p, k);
+        if (rc == UM_E_DATA) /* told again, and recorded, when it comes to this shard */
+            um_log(UM_LOG_WARN, "cannot be protected: %s", um_error_text());
+        else if (rc != UM_OK)
+            goto done;
+        rc = UM_OK;
+    }
     if (p->c == 0)
         rc = um_fail(UM_E_DATA, "%s: none of its %lld images has a mask", job->source, (long long)p->n_images);
 done:
@@ -148,8 +155,6 @@ static um_status describe(const um_archive_plan *p, const um_archive_job *job, u
     UM_TRY(um_json_text(line, "state_sha256", state));
     UM_TRY(um_json_text(line, "unmasked", job->copy_unmasked ? "copy" : "refuse"));
     UM_TRY(um_json_int(line, "shards", (int64_t)p->n_files));
-    UM_TRY(um_json_int(line, "images", p->n_images));
-    UM_TRY(um_json_int(line, "bytes_in", p->n_bytes));
     UM_TRY(um_json_text(line, "settings", um_text_get(&changes)));
     UM_TRY(um_json_seal(line));
 done:

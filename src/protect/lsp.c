@@ -94,11 +94,16 @@ static um_status pattern(void *maker, const um_dataset *d, int64_t row, float *o
     uint64_t id = um_text_hash(d->ids[row]);
     for (int k = 0; k < 2; k++)
         um_lsp_sample(l, id, k, l->sample + k * l->d);
-    for (int64_t i = 0; i < d->h; i++)
-        for (int64_t j = 0; j < d->w; j++) {
-            const float *from = l->sample + (mask[i * d->w + j] ? l->d : 0) + (i / l->o.patch * l->gw + j / l->o.patch) * l->c;
-            memcpy(out + (i * d->w + j) * l->c, from, (size_t)l->c * sizeof *out);
+    for (int64_t i = 0; i < d->h; i++) {
+        const float *from = l->sample + i / l->o.patch * l->gw * l->c;
+        for (int64_t j = 0, end = l->o.patch; j < d->w; j++) {
+            if (j == end)
+                from += l->c, end += l->o.patch;
+            const float *patch = from + (mask[i * d->w + j] ? l->d : 0);
+            for (int64_t k = 0; k < l->c; k++)
+                *out++ = patch[k];
         }
+    }
     return UM_OK;
 }
 
