@@ -218,6 +218,8 @@ static void any_split_and_back(const char *protector, int bits)
 static void umed_8(void **state) { (void)state; any_split_and_back("umed", 8); }
 static void umed_16(void **state) { (void)state; any_split_and_back("umed", 16); }
 static void lsp_16(void **state) { (void)state; any_split_and_back("lsp", 16); }
+static void tap_8(void **state) { (void)state; any_split_and_back("tap", 8); }
+static void sep_16(void **state) { (void)state; any_split_and_back("sep", 16); }
 static void ar_8(void **state) { (void)state; any_split_and_back("ar", 8); }
 static void resampled(void **state)
 {
@@ -404,6 +406,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         ARCHIVE_TEST(umed_8),       ARCHIVE_TEST(umed_16),    ARCHIVE_TEST(lsp_16),       ARCHIVE_TEST(ar_8),
+        ARCHIVE_TEST(tap_8),        ARCHIVE_TEST(sep_16),
         ARCHIVE_TEST(resampled),    ARCHIVE_TEST(any_units),  ARCHIVE_TEST(like_protect), ARCHIVE_TEST(without_masks),
         ARCHIVE_TEST(refusals),     ARCHIVE_TEST(flipped_bytes), ARCHIVE_TEST(broken_inside),
         ARCHIVE_TEST(broken_at_its_head),
