@@ -56,7 +56,7 @@ done:
 double um_workshop_bytes(const um_unit_room *room, const um_archive_options *o)
 {
     double unit = 3.0 * (double)room->bytes + 4.0 * (double)room->values + 13.0 * (double)room->masks;
-    double chunks = 2 * (2.0 * (double)room->bytes + (double)room->masks), held = 3 * 2.0 * (2 << 20);
+    double chunks = 2 * (2.0 * (double)room->bytes + (double)room->masks), held = (3 * 2.0 + 2 * 4.0) * (2 << 20); /* streams; chunks that the reader keeps */
     return (double)o->slots * (unit + chunks) + held + (double)o->pack_workers * (double)(5 << 20);
 }
 

@@ -80,6 +80,7 @@ um_status um_delta_file_open(um_delta_file *out, const char *path)
     UM_TRY(read_hash(f.file, "clean_sha256", f.clean_sha256));
     UM_TRY(read_hash(f.file, "released_sha256", f.released_sha256));
     UM_TRY(um_h5_read_strings(f.file, "/ids", -1, &f.ids, &f.n_ids));
+    UM_TRY(um_h5_rows_open(&f.delta, f.file, "/delta", type));
     *out = f;
     f = (um_delta_file){0};
 done:
@@ -91,6 +92,7 @@ void um_delta_file_close(um_delta_file *f)
 {
     if (f->ids)
         um_names_free(f->ids, (size_t)f->n_ids);
+    um_h5_rows_close(f->delta);
     um_h5_free(f->file);
     *f = (um_delta_file){0};
 }
@@ -112,7 +114,7 @@ um_status um_delta_file_fits(const um_delta_file *f, const um_shard_index *x)
 
 um_status um_delta_file_read(um_delta_file *f, int64_t first, int64_t n, void *delta)
 {
-    return um_h5_read_rows(f->file, "/delta", f->bits == 8 ? UM_H5_I8 : UM_H5_I16, first, n, delta);
+    return um_h5_rows_read(f->delta, first, n, delta);
 }
 
 int64_t um_delta_undo(void *clean, const void *released, const void *delta, int64_t n, int bits)

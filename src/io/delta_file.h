@@ -27,6 +27,7 @@ void um_delta_writer_abandon(um_delta_writer *w);
 
 typedef struct um_delta_file {
     um_h5 *file;
+    um_h5_rows *delta;
     int bits;
     int64_t n_values, bound_levels;
     char clean_sha256[UM_SHA256_HEX], released_sha256[UM_SHA256_HEX];

@@ -100,6 +100,13 @@ um_status um_h5_write_array(um_h5 *f, const um_h5_array *a, const void *data);
 um_status um_h5_write_rows(um_h5 *f, const char *name, um_h5_type type, int64_t first, int64_t n, const void *data);
 um_status um_h5_read_rows(um_h5 *f, const char *name, um_h5_type type, int64_t first, int64_t n, void *data);
 
+/* An array that is read piece by piece: stays open with a few chunks in memory, so that a chunk is unpacked once although several pieces
+ * lie in it. f: borrowed. out: owned by the caller, closed before the file. */
+typedef struct um_h5_rows um_h5_rows;
+um_status um_h5_rows_open(um_h5_rows **out, um_h5 *f, const char *name, um_h5_type type);
+um_status um_h5_rows_read(um_h5_rows *r, int64_t first, int64_t n, void *data); /* as um_h5_read_rows */
+void um_h5_rows_close(um_h5_rows *r);                                           /* accepts NULL */
+
 /* Compares with what is expected: type, rank, and shape (want[i] = -1 accepts any), and that the file stores as much as the
  * header claims. shape: receives ndim sizes; may be NULL. */
 um_status um_h5_expect(um_h5 *f, const char *name, um_h5_type type, int ndim, const int64_t *want, int64_t *shape);

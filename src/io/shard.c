@@ -10,6 +10,7 @@
 
 struct um_shard {
     um_h5 *file;
+    um_h5_rows *pixels, *masks;
     um_shard_index index;
 };
 
@@ -196,6 +197,8 @@ um_status um_shard_open(um_shard **out, const char *path)
     else
         UM_TRY(um_fail(UM_E_DATA, "%s: format is '%s', expected '%s' or '%s'", path, um_h5_format(s->file), UM_DATASET_FORMAT,
                        UM_ARCHIVE_FORMAT));
+    UM_TRY(um_h5_rows_open(&s->pixels, s->file, s->index.uniform ? "/images" : "/pixels", s->index.bits == 8 ? UM_H5_U8 : UM_H5_U16));
+    UM_TRY(um_h5_rows_open(&s->masks, s->file, s->index.uniform ? "/masks" : "/mask_pixels", UM_H5_U8));
     *out = s;
     s = NULL;
 done:
@@ -207,6 +210,8 @@ void um_shard_close(um_shard *s)
 {
     if (!s)
         return;
+    um_h5_rows_close(s->pixels);
+    um_h5_rows_close(s->masks);
     um_h5_free(s->file);
     um_shard_index_clear(&s->index);
     um_free(s);
@@ -256,20 +261,19 @@ um_status um_shard_read(um_shard *s, int64_t first, int64_t n, void *pixels, uin
 {
     um_status rc = UM_OK;
     const um_shard_index *x = &s->index;
-    um_h5_type type = x->bits == 8 ? UM_H5_U8 : UM_H5_U16;
     int64_t n_values, n_masks;
     UM_REQUIRE(first >= 0 && n >= 0 && n <= x->n - first);
     um_shard_extent(x, first, n, &n_values, &n_masks);
     if (pixels && x->uniform)
-        UM_TRY(um_h5_read_rows(s->file, "/images", type, first, n, pixels));
+        UM_TRY(um_h5_rows_read(s->pixels, first, n, pixels));
     else if (pixels && n > 0)
-        UM_TRY(um_h5_read_rows(s->file, "/pixels", type, x->rows[first].at, n_values, pixels));
+        UM_TRY(um_h5_rows_read(s->pixels, x->rows[first].at, n_values, pixels));
     if (!masks || n_masks == 0)
         goto done;
     if (x->uniform)
-        UM_TRY(um_h5_read_rows(s->file, "/masks", UM_H5_U8, first, n, masks));
+        UM_TRY(um_h5_rows_read(s->masks, first, n, masks));
     else
-        UM_TRY(um_h5_read_rows(s->file, "/mask_pixels", UM_H5_U8, first_mask(x, first, n), n_masks, masks));
+        UM_TRY(um_h5_rows_read(s->masks, first_mask(x, first, n), n_masks, masks));
     UM_TRY(check_masks(s, first, n, masks));
 done:
     return rc;
