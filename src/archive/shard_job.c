@@ -164,6 +164,18 @@ done:
     return rc;
 }
 
+/* Value i of the release, and what leads back modulo 2^bits. */
+static inline void put_value(bool wide, int64_t i, int was, int is, void *released, void *delta)
+{
+    if (wide) {
+        ((uint16_t *)released)[i] = (uint16_t)is;
+        ((uint16_t *)delta)[i] = (uint16_t)(is - was);
+    } else {
+        ((uint8_t *)released)[i] = (uint8_t)is;
+        ((uint8_t *)delta)[i] = (uint8_t)(is - was);
+    }
+}
+
 /* What um_released_value gives, in a form that compilers turn into vector instructions: with scale 1 the product of a float and the
  * largest pixel is exact, and so is the sum with a half. wide: a constant where this is inlined. */
 static inline __attribute__((always_inline)) int64_t round_values(const void *clean, const float *change, int64_t n, bool wide, int limit,
@@ -178,13 +190,7 @@ static inline __attribute__((always_inline)) int64_t round_values(const void *cl
         int is = was + (int)(v + (v < 0 ? -0.5 : 0.5));
         is = is < 0 ? 0 : is > max ? max : is;
         squares += (int64_t)(is - was) * (is - was);
-        if (wide) {
-            ((uint16_t *)released)[i] = (uint16_t)is;
-            ((uint16_t *)delta)[i] = (uint16_t)(is - was);
-        } else {
-            ((uint8_t *)released)[i] = (uint8_t)is;
-            ((uint8_t *)delta)[i] = (uint8_t)(is - was);
-        }
+        put_value(wide, i, was, is, released, delta);
     }
     return squares;
 }
@@ -199,13 +205,7 @@ static int64_t round_scaled(const shard_job *j, const void *clean, const float *
         int64_t was = wide ? ((const uint16_t *)clean)[i] : ((const uint8_t *)clean)[i];
         int64_t is = um_released_value(was, scale * (double)change[i], j->limit, max);
         squares += (is - was) * (is - was);
-        if (wide) {
-            ((uint16_t *)released)[i] = (uint16_t)is;
-            ((uint16_t *)delta)[i] = (uint16_t)(is - was);
-        } else {
-            ((uint8_t *)released)[i] = (uint8_t)is;
-            ((uint8_t *)delta)[i] = (uint8_t)(is - was);
-        }
+        put_value(wide, i, (int)was, (int)is, released, delta);
     }
     return squares;
 }
