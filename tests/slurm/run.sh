@@ -301,7 +301,7 @@ case_archive() {
     "$UMED" synth --n 60 --size 32 --seed 4 --shards 6 -q -o clean || complain "no archive"
     "$UMED" archive protect clean -c ../p.cfg --state state.h5 --log-level error -o once >/dev/null || complain "no release to compare with"
     mkdir -p out.private/items # somebody elsewhere seems to be at work on one shard
-    printf '%s\n' host=elsewhere boot=1 space=1 pid=1 start=1 job=other end=1 >out.private/items/shard-00004-of-00006.lease.1
+    printf '%s\n' host=elsewhere boot=1 space=1 pid=1 start=1 job=other cluster=other since= end=1 >out.private/items/shard-00004-of-00006.lease.1
     submit --array=1-2 "${one[@]}" "$scripts/archive.sbatch" protect clean -c ../p.cfg --state state.h5 -o out
     until_true 200 logged "umed-archive-${id}_2.log" 'waiting for'
     scancel --batch --signal=USR1 "${id}_2"
