@@ -11,6 +11,17 @@ pkg_check_modules(JPEG REQUIRED IMPORTED_TARGET libjpeg)
 pkg_check_modules(ZIP REQUIRED IMPORTED_TARGET libzip)
 pkg_check_modules(CRYPTO REQUIRED IMPORTED_TARGET libcrypto>=3)
 
+# Compression of archives: libdeflate where it is, else zlib, which HDF5 and libpng need anyway.
+pkg_check_modules(DEFLATE IMPORTED_TARGET libdeflate)
+add_library(umed_deflate INTERFACE)
+if(DEFLATE_FOUND)
+  target_link_libraries(umed_deflate INTERFACE PkgConfig::DEFLATE)
+  target_compile_definitions(umed_deflate INTERFACE UMED_LIBDEFLATE)
+else()
+  pkg_check_modules(ZLIB REQUIRED IMPORTED_TARGET zlib)
+  target_link_libraries(umed_deflate INTERFACE PkgConfig::ZLIB)
+endif()
+
 if(UMED_MPI)
   find_package(MPI REQUIRED COMPONENTS C)
 endif()

@@ -59,7 +59,7 @@ folders=()
 # Changes whenever a result or checkpoint is written.
 progress() {
     [ ${#folders[@]} -gt 0 ] || return 0
-    find "${folders[@]}" \( -name '*result.h5' -o -name '*ckpt*.h5' \) -printf '%p %T@\n' 2>/dev/null | sort | cksum
+    find "${folders[@]}" \( -name '*result.h5' -o -name '*ckpt*.h5' -o -name 'shard-*.json' -o -name 'shard-*.h5' \) -printf '%p %T@\n' 2>/dev/null | sort | cksum
 }
 
 # Claims that this job left behind, perhaps on another node: none of its ranks runs now, so nobody has to wait for them to expire.

@@ -1,9 +1,11 @@
 #include "base/sha256.h"
 
 #include "base/mem.h"
+#include "base/sha256_x86.h"
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { BLOCK = 64, FILE_CHUNK = 1 << 16 };
@@ -45,7 +47,7 @@ static void expand(const uint8_t *block, uint32_t w[64])
         h += s0 + ((a & b) | (c & (a | b)));                                                                                   \
     } while (0)
 
-static void compress(uint32_t state[8], const uint8_t *block)
+static void compress_portable(uint32_t state[8], const uint8_t *block)
 {
     uint32_t w[64];
     expand(block, w);
@@ -63,6 +65,21 @@ static void compress(uint32_t state[8], const uint8_t *block)
     const uint32_t sums[8] = {a, b, c, d, e, f, g, h};
     for (int i = 0; i < 8; i++)
         state[i] += sums[i];
+}
+
+static void compress(uint32_t state[8], const uint8_t *data, size_t blocks)
+{
+    static int fast; /* 0 not asked yet, 1 yes, 2 no; every thread finds the same */
+    int known = __atomic_load_n(&fast, __ATOMIC_RELAXED);
+    if (known == 0) {
+        known = um_sha256_x86_available() && !getenv("UMED_SHA256_PORTABLE") ? 1 : 2;
+        __atomic_store_n(&fast, known, __ATOMIC_RELAXED);
+    }
+    if (known == 1)
+        um_sha256_x86(state, data, blocks, ROUND_CONSTANTS);
+    else
+        for (; blocks > 0; blocks--, data += BLOCK)
+            compress_portable(state, data);
 }
 
 void um_sha256_init(um_sha256 *s)
@@ -84,12 +101,13 @@ void um_sha256_add(um_sha256 *s, const void *data, size_t bytes)
             memcpy(s->block + held, p, part);
         if (held + part < BLOCK)
             return;
-        compress(s->state, s->block);
+        compress(s->state, s->block, 1);
         p += part;
         bytes -= part;
     }
-    for (; bytes >= BLOCK; p += BLOCK, bytes -= BLOCK)
-        compress(s->state, p);
+    compress(s->state, p, bytes / BLOCK);
+    p += bytes - bytes % BLOCK;
+    bytes %= BLOCK;
     if (bytes > 0)
         memcpy(s->block, p, bytes);
 }

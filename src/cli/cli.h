@@ -19,7 +19,7 @@ typedef struct um_cli_list {
 typedef struct um_cli_values {
     const char *config, *data, *test, *output, *protector, *rows, *private_dir, *state, *model, *defense, *save_model, *layout,
         *table,
-        *format, *peer, *scene, *key, *logo, *certificate, *user, *sealed, *cam, *backend, *precision, *log_level;
+        *format, *peer, *unmasked, *scene, *key, *logo, *certificate, *user, *sealed, *cam, *backend, *precision, *log_level;
     int64_t n, size, batch, channels, seed, shards, threads;
     double limit_s;
     bool help, quiet, print_config, metrics, dry_run, status;

@@ -32,6 +32,8 @@ static const option_row rows[] = {
     {"private", 0, TEXT, AT(private_dir), "DIR", 0, 0, "the owner's folder: delta, settings, provenance (default NAME.private)",
      false},
     {"state", 0, TEXT, AT(state), "FILE", 0, 0, "also keep the fitted state in this file", false},
+    {"unmasked", 0, TEXT, AT(unmasked), "refuse|copy", 0, 0,
+     "images without a mask: left out and listed (default), or released as they are, unprotected", false},
     {"model", 0, TEXT, AT(model), "NAME|FILE", 0, 0, "network by name; for predict a model file", false},
     {"defense", 0, TEXT, AT(defense), "NAME", 0, 0, "defense of the exploiter (default none)", false},
     {"save-model", 0, TEXT, AT(save_model), "FILE", 0, 0, "keep the trained network", false},

@@ -5,7 +5,7 @@
 #include "base/mem.h"
 #include "base/sha256.h"
 #include "base/signal.h"
-#include "grid/lease.h"
+#include "mpi/lease.h"
 #include "grid/tidy.h"
 #include "train/checkpoint.h"
 #include "train/ranks.h"

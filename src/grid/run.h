@@ -7,7 +7,7 @@
  *     DIR/protected/KEY.h5           the dataset with protected training rows
  *     DIR/protected/KEY.result.h5    its visibility and fit curves
  *     DIR/protected/KEY.ckpt.h5      state of an unfinished fit
- *     DIR/protected/KEY.lease.N      claim (grid/lease.h)
+ *     DIR/protected/KEY.lease.N      claim (mpi/lease.h)
  *     DIR/protected/KEY.failed.txt   why it failed
  *     DIR/cells/KEY/result.h5, ckpt.h5, lease.N, failed.txt      likewise
  *

@@ -3,7 +3,7 @@
 
 #include "base/file.h"
 #include "base/mem.h"
-#include "grid/lease.h"
+#include "mpi/lease.h"
 #include "io/checkpoint.h"
 
 #include <stdlib.h>

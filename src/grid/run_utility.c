@@ -6,7 +6,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "grid/lease.h"
+#include "mpi/lease.h"
 #include "io/import.h"
 #include "train/checkpoint.h"
 

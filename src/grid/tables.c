@@ -1,5 +1,6 @@
 #include "grid/tables.h"
 
+#include "archive/archive.h"
 #include "base/mem.h"
 #include "exploit/defense.h"
 #include "exploit/exploiter.h"
@@ -24,7 +25,8 @@ const um_opt_table *const *um_option_tables(void)
 {
     static const um_opt_table *list[MAX_TABLES];
     const um_opt_table *const fixed[] = {&um_data_table, &um_model_table, &um_loss_table, &um_export_table, &um_exploiter_table,
-                                         &um_metric_table, &um_run_table, &um_conv_table, &um_grid_table, &um_classify_table};
+                                         &um_metric_table, &um_run_table, &um_conv_table, &um_grid_table, &um_classify_table,
+                                         &um_archive_table};
     size_t n = 0;
     int n_protectors = 0, n_defenses = 0, n_models = 0;
     const um_model_def *const *models = um_model_all(&n_models);

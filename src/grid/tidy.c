@@ -4,7 +4,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/text.h"
-#include "grid/lease.h"
+#include "mpi/lease.h"
 
 #include <string.h>
 #include <unistd.h>

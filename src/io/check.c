@@ -9,6 +9,7 @@
 #include "base/text.h"
 #include "io/checkpoint.h"
 #include "io/dataset_internal.h"
+#include "io/delta_file.h"
 #include "io/private.h"
 #include "io/store.h"
 
@@ -79,6 +80,29 @@ done:
     return rc;
 }
 
+static um_status check_archive(um_h5 *f, um_text *line)
+{
+    um_status rc = UM_OK;
+    um_shard *s = NULL;
+    UM_TRY(um_shard_open(&s, um_h5_path(f)));
+    UM_TRY(um_shard_verify(s));
+    UM_TRY(um_text_add(line, "archive, %lld images u%d", (long long)um_shard_get_index(s)->n, um_shard_get_index(s)->bits));
+done:
+    um_shard_close(s);
+    return rc;
+}
+
+static um_status check_delta(um_h5 *f, um_text *line)
+{
+    um_status rc = UM_OK;
+    um_delta_file d = {0};
+    UM_TRY(um_delta_file_open(&d, um_h5_path(f)));
+    UM_TRY(um_text_add(line, "private side of a shard, %lld images u%d", (long long)d.n_ids, d.bits));
+done:
+    um_delta_file_close(&d);
+    return rc;
+}
+
 /* Settings and their hash, in every file that has both. */
 static um_status check_settings(um_h5 *f)
 {
@@ -114,6 +138,10 @@ static um_status check_format(um_h5 *f, um_text *line)
     } else if (strcmp(format, UM_PRIVATE_FORMAT) == 0) {
         UM_TRY(um_private_verify(f));
         UM_TRY(um_text_add(line, "private side of a release"));
+    } else if (strcmp(format, UM_ARCHIVE_FORMAT) == 0) {
+        UM_TRY(check_archive(f, line));
+    } else if (strcmp(format, UM_DELTA_FORMAT) == 0) {
+        UM_TRY(check_delta(f, line));
     } else if (strcmp(format, UM_PREDICTION_FORMAT) == 0) {
         UM_TRY(check_prediction(f, line));
     } else {
@@ -164,13 +192,48 @@ done:
     return rc;
 }
 
+/* Images of different sizes: all shards are there, and of that kind. */
+static um_status check_archive_shards(const char *dir, bool *is_archive, um_text *line)
+{
+    um_status rc = UM_OK;
+    um_shard *s = NULL;
+    char **files = NULL;
+    size_t n = 0;
+    int64_t images = 0;
+    UM_TRY(um_shard_files(dir, &files, &n));
+    for (size_t k = 0; k < n; k++) {
+        UM_TRY(um_shard_open(&s, files[k]));
+        bool uniform = um_shard_get_index(s)->uniform;
+        images += um_shard_get_index(s)->n;
+        um_shard_close(s);
+        s = NULL;
+        if (k == 0 && uniform)
+            goto done;
+        *is_archive = true;
+        if (uniform)
+            UM_TRY(um_fail(UM_E_DATA, "%s: images of one size, those of %s are of any", files[k], files[0]));
+    }
+    UM_TRY(um_text_add(line, "shards, together %lld images", (long long)images));
+done:
+    um_shard_close(s);
+    if (files)
+        um_names_free(files, n);
+    return rc;
+}
+
 /* Shards one by one are good: do they also belong together? */
 static um_status visit_shards(checker *c, const char *dir)
 {
     um_status rc = UM_OK;
     um_dataset *d = NULL;
     um_text line = {0};
-    um_status status = um_dataset_read(&d, dir);
+    bool is_archive = false;
+    um_status status = check_archive_shards(dir, &is_archive, &line);
+    if (is_archive) {
+        UM_TRY(note(c, dir, status, status == UM_OK ? um_text_get(&line) : um_error_text()));
+        goto done;
+    }
+    status = um_dataset_read(&d, dir);
     if (status == UM_OK)
         status = check_release(dir, d);
     if (status == UM_OK)

@@ -95,16 +95,30 @@ done:
     return rc;
 }
 
+um_h5_array um_dataset_images_array(int64_t n, int64_t h, int64_t w, int64_t c, int bits)
+{
+    return (um_h5_array){.name = "/images", .type = bits == 8 ? UM_H5_U8 : UM_H5_U16, .ndim = 4, .shape = {n, h, w, c},
+                         .description = "images", .axes = "sample,y,x,channel", .unit = "grey level"};
+}
+
+um_h5_array um_dataset_masks_array(int64_t n, int64_t h, int64_t w)
+{
+    return (um_h5_array){.name = "/masks", .type = UM_H5_U8, .ndim = 3, .shape = {n, h, w}, .deflate = 1,
+                         .description = "segmentation masks: 1 inside, 0 outside", .axes = "sample,y,x", .unit = ""};
+}
+
+um_h5_array um_dataset_split_array(int64_t n)
+{
+    return (um_h5_array){.name = "/split", .type = UM_H5_U8, .ndim = 1, .shape = {n}, .description = "0 train, 1 test",
+                         .axes = "sample", .unit = ""};
+}
+
 static um_status write_arrays(um_h5 *f, const um_dataset *d, int64_t first, int64_t n)
 {
     um_status rc = UM_OK;
-    const um_h5_array images = {.name = "/images", .type = d->bits == 8 ? UM_H5_U8 : UM_H5_U16, .ndim = 4,
-                                .shape = {n, d->h, d->w, d->c}, .description = "images", .axes = "sample,y,x,channel",
-                                .unit = "grey level"};
-    const um_h5_array masks = {.name = "/masks", .type = UM_H5_U8, .ndim = 3, .shape = {n, d->h, d->w}, .deflate = 1,
-                               .description = "segmentation masks: 1 inside, 0 outside", .axes = "sample,y,x", .unit = ""};
-    const um_h5_array split = {.name = "/split", .type = UM_H5_U8, .ndim = 1, .shape = {n},
-                               .description = "0 train, 1 test", .axes = "sample", .unit = ""};
+    const um_h5_array images = um_dataset_images_array(n, d->h, d->w, d->c, d->bits);
+    const um_h5_array masks = um_dataset_masks_array(n, d->h, d->w);
+    const um_h5_array split = um_dataset_split_array(n);
     const um_h5_array labels = {.name = "/labels", .type = UM_H5_U8, .ndim = 1, .shape = {n}, .description = "class of the image, from 0",
                                 .axes = "sample", .unit = ""};
     UM_TRY(um_h5_write_array(f, &images, um_dataset_image(d, first)));
@@ -112,7 +126,7 @@ static um_status write_arrays(um_h5 *f, const um_dataset *d, int64_t first, int6
     UM_TRY(um_h5_write_array(f, &split, d->split + first));
     if (d->labels)
         UM_TRY(um_h5_write_array(f, &labels, d->labels + first));
-    UM_TRY(um_h5_write_strings(f, "/ids", (const char *const *)d->ids + first, n, "names of the samples, unique", "sample"));
+    UM_TRY(um_h5_write_strings(f, "/ids", (const char *const *)d->ids + first, n, UM_DATASET_IDS, "sample"));
 done:
     return rc;
 }

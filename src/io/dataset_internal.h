@@ -13,6 +13,12 @@ static inline size_t um_dataset_image_bytes(const um_dataset *d)
     return (size_t)(d->h * d->w * d->c) * (size_t)(d->bits / 8);
 }
 
+/* The arrays of a dataset file. */
+#define UM_DATASET_IDS "names of the samples, unique"
+um_h5_array um_dataset_images_array(int64_t n, int64_t h, int64_t w, int64_t c, int bits);
+um_h5_array um_dataset_masks_array(int64_t n, int64_t h, int64_t w);
+um_h5_array um_dataset_split_array(int64_t n);
+
 /* The hash of a range of rows as if they were a dataset of their own: what a file records of itself. */
 void um_dataset_rows_sha256(const um_dataset *d, int64_t first, int64_t n, char out[UM_SHA256_HEX]);
 

@@ -6,24 +6,23 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "io/dataset_internal.h"
+#include "io/shard.h"
 
-enum { SHARD_NAME = 64, MAX_SHARDS = 99999 };
-
-static void shard_name(char out[SHARD_NAME], int k, int n)
+void um_shard_name(char out[UM_SHARD_NAME], int k, int n)
 {
-    snprintf(out, SHARD_NAME, "shard-%05d-of-%05d.h5", k, n);
+    snprintf(out, UM_SHARD_NAME, "shard-%05d-of-%05d.h5", k, n);
 }
 
 /* Is there a file that is no shard of n? Such a folder is mixed up, and no order of rows would be right. */
 static um_status check_names(const char *dir, char **names, size_t n_names, int n)
 {
     for (size_t i = 0; i < n_names; i++) {
-        char expected[SHARD_NAME];
+        char expected[UM_SHARD_NAME];
         int k = -1, of = -1;
         if (!um_text_ends_with(names[i], ".h5"))
             continue;
         if (sscanf(names[i], "shard-%5d-of-%5d.h5", &k, &of) == 2 && k >= 0 && k < of && of == n) {
-            shard_name(expected, k, of);
+            um_shard_name(expected, k, of);
             if (strcmp(expected, names[i]) == 0)
                 continue;
         }
@@ -46,8 +45,8 @@ static um_status shard_paths(char **paths, const char *dir, int n)
 {
     um_status rc = UM_OK;
     for (int k = 0; k < n; k++) {
-        char name[SHARD_NAME];
-        shard_name(name, k, n);
+        char name[UM_SHARD_NAME];
+        um_shard_name(name, k, n);
         UM_TRY(um_path_join(&paths[k], dir, name));
         if (!um_file_exists(paths[k])) {
             rc = um_fail(UM_E_DATA, "%s: missing; the folder must hold all %d shards", paths[k], n);
@@ -201,9 +200,9 @@ static um_status write_folder(const um_dataset *d, const char *path, const um_da
     UM_TRY(um_dir_make(part, 0777));
     made = true;
     for (int64_t k = 0; k < n; k++) {
-        char name[SHARD_NAME];
+        char name[UM_SHARD_NAME];
         int64_t first = d->n * k / n, end = d->n * (k + 1) / n;
-        shard_name(name, (int)k, (int)n);
+        um_shard_name(name, (int)k, (int)n);
         um_free(file);
         file = NULL;
         UM_TRY(um_path_join(&file, part, name));
@@ -226,9 +225,9 @@ static um_status check_writable(const um_dataset *d, const char *path, const um_
         rc = um_fail(UM_E_USAGE, "%s: already there; choose another name or remove it first", path);
         goto done;
     }
-    if (options->n_shards < 0 || options->n_shards > MAX_SHARDS || options->n_shards > d->n) {
+    if (options->n_shards < 0 || options->n_shards > UM_SHARDS_MAX || options->n_shards > d->n) {
         rc = um_fail(UM_E_USAGE, "%s: %d shards for %lld images; choose 1 to %lld", path, options->n_shards, (long long)d->n,
-                     (long long)(d->n < MAX_SHARDS ? d->n : MAX_SHARDS));
+                     (long long)(d->n < UM_SHARDS_MAX ? d->n : UM_SHARDS_MAX));
         goto done;
     }
     for (int64_t i = 0; i < d->n; i++)

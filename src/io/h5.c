@@ -327,6 +327,34 @@ static herr_t on_link(hid_t group, const char *name, const H5L_info_t *info, voi
     return l->rc == UM_OK ? 0 : -1;
 }
 
+static herr_t on_attribute(hid_t owner, const char *name, const H5A_info_t *info, void *payload)
+{
+    name_list *l = payload;
+    (void)owner, (void)info;
+    l->rc = keep_name(l, name);
+    return l->rc == UM_OK ? 0 : -1;
+}
+
+um_status um_h5_list_attrs(um_h5 *f, const char *object, char ***out, size_t *n_out)
+{
+    um_status rc = UM_OK;
+    name_list l = {0};
+    hsize_t at = 0;
+    hid_t id = -1;
+    UM_TRY_H5(f, "open", object, id = H5Oopen(f->file, object, H5P_DEFAULT));
+    herr_t walked = H5Aiterate2(id, H5_INDEX_NAME, H5_ITER_NATIVE, &at, on_attribute, &l);
+    UM_TRY(l.rc);
+    UM_TRY_H5(f, "list the attributes of", object, walked);
+    *out = l.names;
+    *n_out = l.n;
+    l.names = NULL;
+done:
+    if (l.names)
+        um_names_free(l.names, l.n);
+    um_h5_drop(id);
+    return rc;
+}
+
 static int by_bytes(const void *a, const void *b)
 {
     return strcmp(*(char *const *)a, *(char *const *)b);

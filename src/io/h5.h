@@ -70,6 +70,8 @@ bool um_h5_has_attr(um_h5 *f, const char *object, const char *name);
 
 um_status um_h5_make_group(um_h5 *f, const char *path); /* with parents; no error when it exists */
 bool um_h5_exists(um_h5 *f, const char *path);
+/* Names of an object's attributes, in the file's order; owned by the caller, free with um_names_free. */
+um_status um_h5_list_attrs(um_h5 *f, const char *object, char ***out, size_t *n);
 /* Names in a group, sorted bytewise; owned by the caller, free with um_names_free (base/file.h). */
 um_status um_h5_list(um_h5 *f, const char *group, char ***out, size_t *n);
 
@@ -87,7 +89,8 @@ typedef struct um_h5_array {
     const char *definition;  /* formula or source of a derived value; may be NULL */
 } um_h5_array;
 
-/* Creates without content: chunks of whole first-axis items, about 2 MiB, each with a fletcher32 checksum. */
+/* Creates without content: chunks of whole first-axis items, about 2 MiB, each with a fletcher32 checksum. A 1-D array of length -1 is empty
+ * and may grow (io/h5_stream.h). */
 um_status um_h5_make_array(um_h5 *f, const um_h5_array *a);
 /* Items that share a chunk: streams are fastest in multiples of it. */
 int64_t um_h5_chunk_items(const um_h5_array *a);
@@ -96,6 +99,13 @@ um_status um_h5_write_array(um_h5 *f, const um_h5_array *a, const void *data);
 /* Writes or reads the items [first, first + n) of the first axis; data: n whole items of `type`. */
 um_status um_h5_write_rows(um_h5 *f, const char *name, um_h5_type type, int64_t first, int64_t n, const void *data);
 um_status um_h5_read_rows(um_h5 *f, const char *name, um_h5_type type, int64_t first, int64_t n, void *data);
+
+/* An array that is read piece by piece: stays open with a few chunks in memory, so that a chunk is unpacked once although several pieces
+ * lie in it. f: borrowed. out: owned by the caller, closed before the file. */
+typedef struct um_h5_rows um_h5_rows;
+um_status um_h5_rows_open(um_h5_rows **out, um_h5 *f, const char *name, um_h5_type type);
+um_status um_h5_rows_read(um_h5_rows *r, int64_t first, int64_t n, void *data); /* as um_h5_read_rows */
+void um_h5_rows_close(um_h5_rows *r);                                           /* accepts NULL */
 
 /* Compares with what is expected: type, rank, and shape (want[i] = -1 accepts any), and that the file stores as much as the
  * header claims. shape: receives ndim sizes; may be NULL. */

@@ -133,14 +133,16 @@ done:
 um_status um_h5_make_array(um_h5 *f, const um_h5_array *a)
 {
     um_status rc = UM_OK;
-    hsize_t shape[UM_H5_DIMS] = {1};
+    hsize_t shape[UM_H5_DIMS] = {1}, most = H5S_UNLIMITED;
     hid_t space = -1, list = -1, data = -1;
+    bool grows = a->ndim == 1 && a->shape[0] < 0;
     UM_REQUIRE(f->writing && a->ndim >= 0 && a->ndim <= UM_H5_DIMS);
     for (int i = 0; i < a->ndim; i++)
-        shape[i] = (hsize_t)a->shape[i];
+        shape[i] = (hsize_t)(grows ? CHUNK_BYTES : a->shape[i]);
     UM_TRY(um_h5_make_parents(f, a->name));
-    UM_TRY_H5(f, "create", a->name, space = a->ndim ? H5Screate_simple(a->ndim, shape, NULL) : H5Screate(H5S_SCALAR));
     UM_TRY(um_h5_layout(f, a->name, a->ndim, shape, types[a->type].bytes, a->deflate, &list));
+    shape[0] = grows ? 0 : shape[0];
+    UM_TRY_H5(f, "create", a->name, space = a->ndim ? H5Screate_simple(a->ndim, shape, grows ? &most : NULL) : H5Screate(H5S_SCALAR));
     UM_TRY_H5(f, "create", a->name, data = H5Dcreate2(f->file, a->name, disk_type(a->type), space, H5P_DEFAULT, list, H5P_DEFAULT));
     UM_TRY(um_h5_describe(f, a->name, a->description, a->axes, a->unit, a->definition));
 done:
@@ -246,6 +248,18 @@ done:
     return rc;
 }
 
+static um_status check_type(um_h5 *f, const char *name, um_h5_type type)
+{
+    um_status rc = UM_OK;
+    um_h5_type has;
+    int ndim;
+    int64_t shape[UM_H5_DIMS];
+    UM_TRY(um_h5_inspect(f, name, &has, &ndim, shape));
+    UM_REQUIRE(has == type);
+done:
+    return rc;
+}
+
 static void shape_text(char out[96], int ndim, const int64_t *shape)
 {
     size_t at = (size_t)snprintf(out, 96, "[");
@@ -328,24 +342,77 @@ done:
     return rc;
 }
 
-um_status um_h5_read_rows(um_h5 *f, const char *name, um_h5_type type, int64_t first, int64_t n, void *data)
+static um_status read_selected(um_h5 *f, const char *name, hid_t id, um_h5_type type, int64_t first, int64_t n, void *data)
 {
     um_status rc = UM_OK;
-    um_h5_type has;
-    hsize_t shape[UM_H5_DIMS];
-    int ndim;
-    hid_t id = -1, on_disk = -1, in_memory = -1;
-    UM_TRY(um_h5_open_dataset(f, name, &id, &ndim, shape));
-    UM_TRY(numeric_type(f, name, id, &has));
-    UM_REQUIRE(has == type);
+    hid_t on_disk = -1, in_memory = -1;
     UM_TRY(select_rows(f, name, id, first, n, &on_disk, &in_memory));
     if (n > 0)
         UM_TRY_H5(f, "read", name, H5Dread(id, memory_type(type), in_memory, on_disk, H5P_DEFAULT, data));
 done:
     um_h5_drop(in_memory);
     um_h5_drop(on_disk);
+    return rc;
+}
+
+um_status um_h5_read_rows(um_h5 *f, const char *name, um_h5_type type, int64_t first, int64_t n, void *data)
+{
+    um_status rc = UM_OK;
+    um_h5_type has;
+    hsize_t shape[UM_H5_DIMS];
+    int ndim;
+    hid_t id = -1;
+    UM_TRY(um_h5_open_dataset(f, name, &id, &ndim, shape));
+    UM_TRY(numeric_type(f, name, id, &has));
+    UM_REQUIRE(has == type);
+    UM_TRY(read_selected(f, name, id, type, first, n, data));
+done:
     um_h5_drop(id);
     return rc;
+}
+
+struct um_h5_rows {
+    um_h5 *file; /* borrowed */
+    char *name;
+    hid_t data;
+    um_h5_type type;
+};
+
+um_status um_h5_rows_open(um_h5_rows **out, um_h5 *f, const char *name, um_h5_type type)
+{
+    enum { CACHE_SLOTS = 101 };
+    um_status rc = UM_OK;
+    um_h5_rows *r = NULL;
+    hid_t access = -1;
+    UM_TRY(check_type(f, name, type));
+    UM_TRY(UM_NEW(r));
+    r->file = f;
+    r->type = type;
+    r->data = -1;
+    UM_TRY(um_strdup(&r->name, name));
+    access = H5Pcreate(H5P_DATASET_ACCESS);
+    UM_TRY_H5(f, "open", name, H5Pset_chunk_cache(access, CACHE_SLOTS, 4 * (size_t)CHUNK_BYTES, 1));
+    UM_TRY_H5(f, "open", name, r->data = H5Dopen2(f->file, name, access));
+    *out = r;
+    r = NULL;
+done:
+    um_h5_drop(access);
+    um_h5_rows_close(r);
+    return rc;
+}
+
+um_status um_h5_rows_read(um_h5_rows *r, int64_t first, int64_t n, void *data)
+{
+    return read_selected(r->file, r->name, r->data, r->type, first, n, data);
+}
+
+void um_h5_rows_close(um_h5_rows *r)
+{
+    if (!r)
+        return;
+    um_h5_drop(r->data);
+    um_free(r->name);
+    um_free(r);
 }
 
 um_status um_h5_write_array(um_h5 *f, const um_h5_array *a, const void *data)

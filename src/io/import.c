@@ -88,33 +88,40 @@ done:
     return rc;
 }
 
-/* Adds one mask file to the union. */
-static um_status unite_mask(import_job *j, uint8_t *mask, const um_raster *image, const char *image_path, const char *path)
+um_status um_import_unite_mask(uint8_t *mask, const um_raster *image, const char *image_path, const char *path, int *brightest, bool *grey)
 {
     um_status rc = UM_OK;
     um_raster r = {0};
-    float *grey = NULL;
+    float *luma = NULL;
     UM_TRY(um_raster_read(&r, path));
     if (r.h != image->h || r.w != image->w) {
         rc = um_fail(UM_E_DATA, "%s has %lld x %lld pixels but its image %s has %lld x %lld", path, (long long)r.w, (long long)r.h,
                      image_path, (long long)image->w, (long long)image->h);
         goto done;
     }
-    UM_TRY(UM_NEW_ARRAY(grey, r.h * r.w));
-    um_luma(grey, r.data, r.h * r.w, r.c, r.bits, UM_LUMA_BT601);
+    UM_TRY(UM_NEW_ARRAY(luma, r.h * r.w));
+    um_luma(luma, r.data, r.h * r.w, r.c, r.bits, UM_LUMA_BT601);
     int64_t n_between = 0;
     for (int64_t i = 0; i < r.h * r.w; i++) {
-        mask[i] |= grey[i] > 127.5f;
-        n_between += grey[i] >= 32 && grey[i] < 224;
-        j->mask_top = (int)grey[i] > j->mask_top ? (int)grey[i] : j->mask_top;
+        mask[i] |= luma[i] > 127.5f;
+        n_between += luma[i] >= 32 && luma[i] < 224;
+        *brightest = (int)luma[i] > *brightest ? (int)luma[i] : *brightest;
     }
-    if (n_between > r.h * r.w / 50) { /* more than the softened edges of a resized or JPEG mask */
-        j->first_grey = j->n_grey == 0 ? path : j->first_grey;
-        j->n_grey++;
-    }
+    *grey = n_between > r.h * r.w / 50; /* more than the softened edges of a resized or JPEG mask */
 done:
-    um_free(grey);
+    um_free(luma);
     um_raster_clear(&r);
+    return rc;
+}
+
+static um_status unite_mask(import_job *j, uint8_t *mask, const um_raster *image, const char *image_path, const char *path)
+{
+    um_status rc = UM_OK;
+    bool grey = false;
+    UM_TRY(um_import_unite_mask(mask, image, image_path, path, &j->mask_top, &grey));
+    j->first_grey = grey && j->n_grey == 0 ? path : j->first_grey;
+    j->n_grey += grey;
+done:
     return rc;
 }
 
@@ -277,7 +284,7 @@ static int utf8_sequence(const unsigned char *s)
     return n;
 }
 
-static um_status check_ids(const um_import_list *list)
+um_status um_import_check_ids(const um_import_list *list)
 {
     for (int64_t i = 0; i < list->n; i++) {
         const unsigned char *s = (const unsigned char *)list->items[i].id;
@@ -310,7 +317,7 @@ um_status um_import_run(um_dataset **out, const um_data_options *o, const char *
         rc = um_fail(UM_E_DATA, "%s: no images are left to import; see data.busi_subset", path);
         goto done;
     }
-    UM_TRY(check_ids(&j.list));
+    UM_TRY(um_import_check_ids(&j.list));
     UM_TRY(UM_NEW_ARRAY(j.samples, j.list.n));
     for (int64_t i = 0; i < j.list.n; i++) {
         UM_TRY(um_stop_check("nothing was written"));

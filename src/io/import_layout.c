@@ -202,7 +202,7 @@ static um_status check_masks(um_import_list *list, int64_t needed, bool drop_unm
     um_status rc = UM_OK;
     um_text names = {0};
     int64_t n_missing = 0;
-    for (int64_t i = 0; i < list->n; i++) {
+    for (int64_t i = 0; i < list->n && !list->keep_unmasked; i++) {
         if (list->items[i].n_masks < needed) {
             UM_TRY(um_import_add_name(&names, list->items[i].id, n_missing++));
         }

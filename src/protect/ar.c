@@ -158,7 +158,8 @@ static um_status search(um_ar *a)
     return UM_OK;
 }
 
-um_status um_ar_create(um_ar **out, const um_ar_options *o, uint64_t seed, int64_t h, int64_t w, int64_t c)
+/* Without its processes. */
+static um_status ar_new(um_ar **out, const um_ar_options *o, uint64_t seed, int64_t h, int64_t w, int64_t c)
 {
     um_status rc = UM_OK;
     um_ar *a = NULL;
@@ -171,6 +172,18 @@ um_status um_ar_create(um_ar **out, const um_ar_options *o, uint64_t seed, int64
     UM_TRY(UM_NEW_ARRAY(a->start, (h + o->crop) * (w + o->crop)));
     if (o->noise)
         UM_TRY(UM_NEW_ARRAY(a->drive, (h + o->crop) * (w + o->crop)));
+    *out = a;
+    a = NULL;
+done:
+    um_ar_free(a);
+    return rc;
+}
+
+um_status um_ar_create(um_ar **out, const um_ar_options *o, uint64_t seed, int64_t h, int64_t w, int64_t c)
+{
+    um_status rc = UM_OK;
+    um_ar *a = NULL;
+    UM_TRY(ar_new(&a, o, seed, h, w, c));
     UM_TRY(search(a));
     um_log(UM_LOG_INFO, "ar: two processes after %ld candidates", (long)a->tries);
     *out = a;
@@ -194,16 +207,54 @@ static um_status pattern(void *maker, const um_dataset *d, int64_t row, float *o
     return UM_OK;
 }
 
-static um_status fit(const um_protect_job *job, void **state, um_curves *curves)
+/* ---- the protector ---- */
+
+static um_status make(const um_protect_job *job, uint64_t seed, const double *numbers, void **maker)
 {
     um_status rc = UM_OK;
     const um_ar_options *o = um_settings_get(job->settings, "ar");
+    const um_dataset *d = job->data;
     um_ar *a = NULL;
-    (void)curves;
-    UM_TRY(um_ar_create(&a, o, job->seed, job->data->h, job->data->w, job->data->c));
-    UM_TRY(um_noise_fit(job, &o->bound, false, pattern, a, um_ar_free, state));
+    UM_TRY(numbers ? ar_new(&a, o, seed, d->h, d->w, d->c) : um_ar_create(&a, o, seed, d->h, d->w, d->c));
+    if (numbers)
+        memcpy(a->process, numbers, sizeof a->process);
+    *maker = a;
 done:
     return rc;
+}
+
+static um_status resize(void *maker, int64_t h, int64_t w, int64_t c)
+{
+    um_status rc = UM_OK;
+    um_ar *a = maker, *other = NULL, was = *a;
+    UM_TRY(ar_new(&other, &was.o, was.seed, h, w, c));
+    memcpy(other->process, was.process, sizeof was.process);
+    *a = *other;
+    *other = was;
+done:
+    um_ar_free(other);
+    return rc;
+}
+
+static double *numbers_of(void *maker)
+{
+    return ((um_ar *)maker)->process[0].b[0];
+}
+
+static const um_noise_kind kind = {.name = "ar", .pattern = pattern, .make = make, .resize = resize, .numbers = numbers_of,
+                                   .n_numbers = 2 * UM_AR_CHANNELS * UM_AR_TAPS, .free = um_ar_free};
+
+static um_status fit(const um_protect_job *job, void **state, um_curves *curves)
+{
+    const um_ar_options *o = um_settings_get(job->settings, "ar");
+    (void)curves;
+    return um_noise_fit(job, &kind, &o->bound, false, state);
+}
+
+static um_status load(const um_protect_job *job, const char *path, void **state)
+{
+    const um_ar_options *o = um_settings_get(job->settings, "ar");
+    return um_noise_load(job, &kind, &o->bound, false, path, state);
 }
 
 static double bound(const um_settings *settings)
@@ -228,5 +279,7 @@ const um_protector_def um_protector_ar = {
     .apply = um_noise_apply,
     .bound = bound,
     .bound_name = bound_name,
+    .save = um_noise_save,
+    .load = load,
     .free = um_noise_free,
 };

@@ -42,6 +42,29 @@ static um_status open_networks(um_attack *a, um_input_loss kind, bool balance)
     UM_TRY(um_params_init(a->surrogate->params, a->job->seed, UM_RNG_SURROGATE_INIT));
     um_input_grad_config grad = grad_config(&config, a->surrogate->params, kind, balance);
     UM_TRY(um_input_grad_create(&a->grad, a->job->backend, &grad));
+    a->params = a->surrogate->params;
+done:
+    return rc;
+}
+
+static um_attack attack_of(const um_protect_job *job, const um_attack_options *o)
+{
+    const um_dataset *d = job->data;
+    um_attack a = {.job = job, .o = *o, .real = job->backend->real, .pixels = d->h * d->w, .values = d->h * d->w * d->c};
+    a.image_bytes = (size_t)a.values * um_dtype_bytes(a.real);
+    return a;
+}
+
+static um_status open_batch(um_attack *a)
+{
+    um_status rc = UM_OK;
+    size_t batch = (size_t)a->o.batch, plane = (size_t)a->pixels * um_dtype_bytes(a->real);
+    UM_TRY(um_delta_table_create(&a->table, a->real, a->job->data, a->job->rows));
+    UM_TRY(um_alloc((void **)&a->x, batch, a->image_bytes));
+    UM_TRY(um_alloc((void **)&a->y, batch, plane));
+    UM_TRY(um_alloc((void **)&a->v, batch, a->image_bytes));
+    UM_TRY(um_alloc((void **)&a->dx, batch, a->image_bytes));
+    UM_TRY(um_alloc((void **)&a->keep, batch, (size_t)a->pixels));
 done:
     return rc;
 }
@@ -49,19 +72,27 @@ done:
 um_status um_attack_open(um_attack *out, const um_protect_job *job, const um_attack_options *o, um_input_loss kind, bool balance)
 {
     um_status rc = UM_OK;
-    const um_dataset *d = job->data;
-    um_attack a = {.job = job, .o = *o, .real = job->backend->real, .pixels = d->h * d->w, .values = d->h * d->w * d->c};
-    size_t batch = (size_t)o->batch, plane = (size_t)a.pixels * um_dtype_bytes(a.real);
-    a.image_bytes = (size_t)a.values * um_dtype_bytes(a.real);
+    um_attack a = attack_of(job, o);
     if (job->rows->n == 0)
         return um_fail(UM_E_DATA, "%s: there are no images to protect", job->label);
     UM_TRY(open_networks(&a, kind, balance));
-    UM_TRY(um_delta_table_create(&a.table, a.real, d, job->rows));
-    UM_TRY(um_alloc((void **)&a.x, batch, a.image_bytes));
-    UM_TRY(um_alloc((void **)&a.y, batch, plane));
-    UM_TRY(um_alloc((void **)&a.v, batch, a.image_bytes));
-    UM_TRY(um_alloc((void **)&a.dx, batch, a.image_bytes));
-    UM_TRY(um_alloc((void **)&a.keep, batch, (size_t)a.pixels));
+    UM_TRY(open_batch(&a));
+    *out = a;
+    a = (um_attack){0};
+done:
+    um_attack_clear(&a);
+    return rc;
+}
+
+um_status um_attack_open_lent(um_attack *out, const um_protect_job *job, um_attack_state *s)
+{
+    um_status rc = UM_OK;
+    um_attack a = attack_of(job, &s->o);
+    a.o.batch = job->rows->n;
+    a.params = s->params;
+    a.grad = s->grad;
+    a.lent = true;
+    UM_TRY(open_batch(&a));
     *out = a;
     a = (um_attack){0};
 done:
@@ -72,7 +103,8 @@ done:
 void um_attack_clear(um_attack *a)
 {
     um_segmenter_free(a->surrogate);
-    um_input_grad_free(a->grad);
+    if (!a->lent)
+        um_input_grad_free(a->grad);
     um_delta_table_free(a->table);
     um_free(a->x);
     um_free(a->y);

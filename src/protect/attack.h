@@ -45,8 +45,10 @@ typedef struct um_attack {
     um_dtype real;
     int64_t pixels, values;  /* of one image: h*w, h*w*c */
     size_t image_bytes;      /* of one image in real */
-    um_segmenter *surrogate; /* U-Net; made of group model */
-    um_input_grad *grad;     /* over the surrogate's parameters */
+    um_segmenter *surrogate; /* U-Net; made of group model. NULL where the networks are lent */
+    um_params *params;       /* the surrogate's; borrowed */
+    um_input_grad *grad;     /* over them */
+    bool lent;               /* grad is somebody else's */
     um_delta_table *table;
     char *x, *y, *v, *dx; /* one batch: clean images, masks, perturbed images, gradients */
     uint8_t *keep;        /* one batch of pixel flags */
@@ -58,6 +60,42 @@ typedef struct um_attack {
 /* kind of gradient: see train/pgd.h. out: release with um_attack_clear, which leaves the table to who took it. */
 um_status um_attack_open(um_attack *out, const um_protect_job *job, const um_attack_options *o, um_input_loss kind, bool balance);
 void um_attack_clear(um_attack *a);
+
+/* What a fit leaves behind, and what of it a file keeps: to the images of the fit belongs the table; from a file come the surrogate, the
+ * seed and whatever else the method needs to attack images that no fit saw. */
+typedef struct um_attack_state {
+    const char *name;             /* of the protector */
+    um_delta_table *table;        /* of a fit; NULL: from a file */
+    um_segmenter *surrogate;      /* of a fit */
+    um_text fingerprint;          /* the settings under which it was fitted */
+    um_protect_job job;           /* settings, backend and seed count */
+    um_attack_options o;
+    um_input_loss kind;
+    bool balance;
+    um_params *params;            /* from a file: owned */
+    um_input_grad *grad;          /* for images of h x w; made when it is needed */
+    int64_t h, w, c;
+    int n_arrays;                 /* kept beside the surrogate */
+    um_training_array array[2];   /* data: owned */
+} um_attack_state;
+
+/* Of a fit: takes a's table and surrogate on success. arrays: copied. */
+um_status um_attack_state_of_fit(um_attack_state **out, const char *name, const char *groups, um_attack *a, const um_training_array *arrays,
+                                 int n_arrays);
+/* From a file. lengths: of the arrays, once the surrogate's parameters are known; fills name, dtype and n. */
+um_status um_attack_state_load(um_attack_state **out, const char *name, const char *groups, const um_protect_job *job,
+                               const um_attack_options *o, um_input_loss kind, bool balance, const char *path,
+                               int (*lengths)(const um_attack_state *s, um_training_array array[2]));
+um_status um_attack_state_save(void *state, const char *path);
+void um_attack_state_free(void *state);
+um_status um_attack_state_bytes(void *state, int64_t h, int64_t w, int64_t c, double *out); /* um_protector_def.apply_bytes */
+
+/* The table where there is one, else `attack` batch by batch: it leaves the perturbations of its images in a->table, whose rows are
+ * theirs. */
+um_status um_attack_state_apply(um_attack_state *s, const um_dataset *d, const int64_t *rows, int64_t n, float *delta,
+                                um_status (*attack)(um_attack_state *s, const um_protect_job *job, um_delta_table **table));
+/* For `attack`: everything of um_attack_open but the training, on the state's networks. */
+um_status um_attack_open_lent(um_attack *out, const um_protect_job *job, um_attack_state *s);
 
 /* Element i of an array in real. */
 static inline double um_attack_get(const um_attack *a, const void *p, int64_t i)

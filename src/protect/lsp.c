@@ -23,6 +23,8 @@ static const um_opt rows[] = {
 #undef S
 static const um_opt_table table = UM_OPT_TABLE("lsp", um_lsp_options, rows);
 
+enum { MOST_PATCHES = 16384 }; /* 2 GiB of mixing matrices */
+
 void um_lsp_free(void *maker)
 {
     um_lsp *l = maker;
@@ -48,6 +50,11 @@ um_status um_lsp_create(um_lsp **out, const um_lsp_options *o, uint64_t seed, in
 {
     um_status rc = UM_OK;
     um_lsp *l = NULL;
+    double patches = ceil((double)h / (double)o->patch) * ceil((double)w / (double)o->patch) * (double)c;
+    if (patches > MOST_PATCHES)
+        return um_fail(UM_E_DATA, "lsp: %ldx%ldx%ld images have %.0f patches of side %ld, whose mixing matrices would take %.0f GB; use a "
+                       "larger lsp.patch, or for archives archive.apply = resampled", (long)h, (long)w, (long)c, patches, (long)o->patch,
+                       8e-9 * patches * patches);
     UM_TRY(UM_NEW(l));
     *l = (um_lsp){.o = *o, .seed = seed, .gh = (h + o->patch - 1) / o->patch, .gw = (w + o->patch - 1) / o->patch, .c = c};
     l->d = l->gh * l->gw * c;
@@ -87,24 +94,60 @@ static um_status pattern(void *maker, const um_dataset *d, int64_t row, float *o
     uint64_t id = um_text_hash(d->ids[row]);
     for (int k = 0; k < 2; k++)
         um_lsp_sample(l, id, k, l->sample + k * l->d);
-    for (int64_t i = 0; i < d->h; i++)
-        for (int64_t j = 0; j < d->w; j++) {
-            const float *from = l->sample + (mask[i * d->w + j] ? l->d : 0) + (i / l->o.patch * l->gw + j / l->o.patch) * l->c;
-            memcpy(out + (i * d->w + j) * l->c, from, (size_t)l->c * sizeof *out);
+    for (int64_t i = 0; i < d->h; i++) {
+        const float *from = l->sample + i / l->o.patch * l->gw * l->c;
+        for (int64_t j = 0, end = l->o.patch; j < d->w; j++) {
+            if (j == end)
+                from += l->c, end += l->o.patch;
+            const float *patch = from + (mask[i * d->w + j] ? l->d : 0);
+            for (int64_t k = 0; k < l->c; k++)
+                *out++ = patch[k];
         }
+    }
     return UM_OK;
 }
 
-static um_status fit(const um_protect_job *job, void **state, um_curves *curves)
+/* ---- the protector ---- */
+
+static um_status make(const um_protect_job *job, uint64_t seed, const double *numbers, void **maker)
+{
+    (void)numbers;
+    return um_lsp_create((um_lsp **)maker, um_settings_get(job->settings, "lsp"), seed, job->data->h, job->data->w, job->data->c);
+}
+
+static um_status resize(void *maker, int64_t h, int64_t w, int64_t c)
 {
     um_status rc = UM_OK;
-    const um_lsp_options *o = um_settings_get(job->settings, "lsp");
-    um_lsp *l = NULL;
-    (void)curves;
-    UM_TRY(um_lsp_create(&l, o, job->seed, job->data->h, job->data->w, job->data->c));
-    UM_TRY(um_noise_fit(job, &o->bound, o->scale_scope == 1, pattern, l, um_lsp_free, state));
+    um_lsp *l = maker, *other = NULL, was = *l;
+    UM_TRY(um_lsp_create(&other, &was.o, was.seed, h, w, c));
+    *l = *other;
+    *other = was;
 done:
+    um_lsp_free(other);
     return rc;
+}
+
+static const um_noise_kind kind = {.name = "lsp", .pattern = pattern, .make = make, .resize = resize, .free = um_lsp_free};
+
+static um_status fit(const um_protect_job *job, void **state, um_curves *curves)
+{
+    const um_lsp_options *o = um_settings_get(job->settings, "lsp");
+    (void)curves;
+    return um_noise_fit(job, &kind, &o->bound, o->scale_scope == 1, state);
+}
+
+static um_status load(const um_protect_job *job, const char *path, void **state)
+{
+    const um_lsp_options *o = um_settings_get(job->settings, "lsp");
+    return um_noise_load(job, &kind, &o->bound, o->scale_scope == 1, path, state);
+}
+
+static um_status apply_bytes(void *state, int64_t h, int64_t w, int64_t c, double *out)
+{
+    const um_lsp *l = ((const um_noise *)state)->maker;
+    double d = (double)(((h + l->o.patch - 1) / l->o.patch) * ((w + l->o.patch - 1) / l->o.patch) * c);
+    *out = (2 * d * d + 5 * d) * sizeof(float);
+    return UM_OK;
 }
 
 static double bound(const um_settings *settings)
@@ -128,6 +171,9 @@ const um_protector_def um_protector_lsp = {
     .fit = fit,
     .apply = um_noise_apply,
     .bound = bound,
+    .apply_bytes = apply_bytes,
     .bound_name = bound_name,
+    .save = um_noise_save,
+    .load = load,
     .free = um_noise_free,
 };

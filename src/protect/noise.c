@@ -7,6 +7,8 @@
 #include "base/mem.h"
 #include "base/signal.h"
 #include "image/metric.h"
+#include "io/checkpoint.h"
+#include "train/checkpoint.h"
 
 void um_noise_free(void *state)
 {
@@ -14,7 +16,8 @@ void um_noise_free(void *state)
     if (!s)
         return;
     if (s->maker)
-        s->free_maker(s->maker);
+        s->kind->free(s->maker);
+    um_text_free(&s->fingerprint);
     um_free(s);
 }
 
@@ -52,7 +55,7 @@ static um_status unit_pattern(const um_noise *s, const um_dataset *d, int64_t ro
 {
     um_status rc = UM_OK;
     const uint8_t *mask = um_dataset_mask(d, row);
-    UM_TRY(s->pattern(s->maker, d, row, out));
+    UM_TRY(s->kind->pattern(s->maker, d, row, out));
     if (!s->per_region) {
         UM_TRY(normalise(out, mask, -1, s->h * s->w, s->c));
         goto done;
@@ -72,11 +75,12 @@ static double scaled(const um_noise *s, double unit)
 um_status um_noise_apply(void *state, const um_dataset *d, const int64_t *rows, int64_t n, float *delta)
 {
     um_status rc = UM_OK;
-    const um_noise *s = state;
-    int64_t values = s->h * s->w * s->c;
-    if (d->h != s->h || d->w != s->w || d->c != s->c)
-        return um_fail(UM_E_DATA, "the noise was made for %ldx%ldx%ld images; these are %ldx%ldx%ld", (long)s->h, (long)s->w,
-                       (long)s->c, (long)d->h, (long)d->w, (long)d->c);
+    um_noise *s = state;
+    int64_t values = d->h * d->w * d->c;
+    if (d->h != s->h || d->w != s->w || d->c != s->c) {
+        UM_TRY(s->kind->resize(s->maker, d->h, d->w, d->c));
+        s->h = d->h, s->w = d->w, s->c = d->c;
+    }
     for (int64_t i = 0; i < n; i++) {
         UM_TRY(unit_pattern(s, d, rows[i], delta + i * values));
         for (int64_t k = 0; k < values; k++)
@@ -132,8 +136,38 @@ done:
     return rc;
 }
 
-um_status um_noise_fit(const um_protect_job *job, const um_noise_bound *bound, bool per_region, um_noise_pattern pattern,
-                       void *maker, void (*free_maker)(void *), void **state)
+/* "lsp-state-1 lsp.patch=16 ...": what differs from the defaults; a state fits only settings that give the same text. */
+static um_status describe(const um_protect_job *job, const um_noise_kind *kind, um_text *out)
+{
+    um_status rc = UM_OK;
+    um_text changes = {0};
+    UM_TRY(um_settings_changes(job->settings, kind->name, &changes));
+    for (size_t i = 0; i + 1 < changes.n; i++)
+        if (changes.data[i] == '\n')
+            changes.data[i] = ' ';
+    UM_TRY(um_text_add(out, "%s-state-1 %.*s", kind->name, (int)(changes.n ? changes.n - 1 : 0), um_text_get(&changes)));
+done:
+    um_text_free(&changes);
+    return rc;
+}
+
+static um_status create(um_noise **out, const um_protect_job *job, const um_noise_kind *kind, const um_noise_bound *bound,
+                        bool per_region)
+{
+    um_status rc = UM_OK;
+    um_noise *s = NULL;
+    UM_TRY(UM_NEW(s));
+    s->kind = kind, s->bound = *bound, s->per_region = per_region, s->rms = bound->l2_rms;
+    s->h = job->data->h, s->w = job->data->w, s->c = job->data->c;
+    UM_TRY(describe(job, kind, &s->fingerprint));
+    *out = s;
+    s = NULL;
+done:
+    um_noise_free(s);
+    return rc;
+}
+
+um_status um_noise_fit(const um_protect_job *job, const um_noise_kind *kind, const um_noise_bound *bound, bool per_region, void **state)
 {
     um_status rc = UM_OK;
     const um_dataset *d = job->data;
@@ -141,20 +175,9 @@ um_status um_noise_fit(const um_protect_job *job, const um_noise_bound *bound, b
     float *units = NULL;
     double linf = 0, psnr;
     int64_t values = d->h * d->w * d->c;
-    rc = UM_NEW(s);
-    if (rc != UM_OK) {
-        free_maker(maker);
-        goto done;
-    }
-    *s = (um_noise){.bound = *bound,
-                    .per_region = per_region,
-                    .h = d->h,
-                    .w = d->w,
-                    .c = d->c,
-                    .rms = bound->l2_rms,
-                    .pattern = pattern,
-                    .maker = maker,
-                    .free_maker = free_maker};
+    UM_TRY(create(&s, job, kind, bound, per_region));
+    s->seed = job->seed;
+    UM_TRY(kind->make(job, job->seed, NULL, &s->maker));
     UM_TRY(UM_NEW_ARRAY(units, job->rows->n * values));
     for (int64_t i = 0; i < job->rows->n; i++)
         UM_TRY(unit_pattern(s, d, job->rows->index[i], units + i * values));
@@ -167,6 +190,59 @@ um_status um_noise_fit(const um_protect_job *job, const um_noise_bound *bound, b
     s = NULL;
 done:
     um_free(units);
+    um_noise_free(s);
+    return rc;
+}
+
+/* ---- states in files ---- */
+
+enum { N_STORED = 3 }; /* rms; the seed in two halves, which a double holds exactly */
+
+static um_training_state stored(const um_noise *s, double values[N_STORED], double *numbers, um_curves *curves)
+{
+    return (um_training_state){.fingerprint = um_text_get(&s->fingerprint), .keep = true, .curves = curves,
+                               .n_arrays = s->kind->n_numbers > 0 ? 2 : 1,
+                               .array = {{.name = "noise", .dtype = UM_F64, .data = values, .n = N_STORED},
+                                         {.name = "process", .dtype = UM_F64, .data = numbers, .n = s->kind->n_numbers}}};
+}
+
+um_status um_noise_save(void *state, const char *path)
+{
+    um_noise *s = state;
+    um_curves none = {0};
+    double values[N_STORED] = {s->rms, (double)(s->seed >> 32), (double)(s->seed & 0xffffffff)};
+    um_training_state t = stored(s, values, s->kind->numbers ? s->kind->numbers(s->maker) : NULL, &none);
+    return um_training_save(&t, path);
+}
+
+um_status um_noise_load(const um_protect_job *job, const um_noise_kind *kind, const um_noise_bound *bound, bool per_region,
+                        const char *path, void **state)
+{
+    um_status rc = UM_OK;
+    um_noise *s = NULL;
+    um_curves none = {0};
+    um_text was = {0};
+    double values[N_STORED] = {0}, *numbers = NULL;
+    bool found = false;
+    UM_TRY(create(&s, job, kind, bound, per_region));
+    UM_TRY(UM_NEW_ARRAY(numbers, kind->n_numbers));
+    um_training_state t = stored(s, values, numbers, &none);
+    UM_TRY(um_training_load(&t, path, &found));
+    if (!found) {
+        UM_TRY(um_checkpoint_text(path, "fingerprint", &was));
+        rc = um_fail(UM_E_DATA, "%s is the state \"%s\", these settings need \"%s\"; use the protector and settings of the fit", path,
+                     um_text_get(&was), um_text_get(&s->fingerprint));
+        goto done;
+    }
+    s->rms = values[0];
+    s->seed = (uint64_t)values[1] << 32 | (uint64_t)values[2];
+    UM_TRY(kind->make(job, s->seed, kind->n_numbers > 0 ? numbers : NULL, &s->maker));
+    *state = s;
+    s = NULL;
+done:
+    um_text_free(&was);
+    um_curves_free(&none);
+    um_free(numbers);
     um_noise_free(s);
     return rc;
 }

@@ -30,21 +30,35 @@ typedef struct um_noise_bound {
 /* Writes the raw pattern of one image, float [h][w][c]. */
 typedef um_status (*um_noise_pattern)(void *maker, const um_dataset *d, int64_t row, float *out);
 
+/* What draws patterns, and how its owner treats it. */
+typedef struct um_noise_kind {
+    const char *name; /* of the protector and of its option group */
+    um_noise_pattern pattern;
+    /* numbers: what a state kept, NULL for a fit, which finds them. */
+    um_status (*make)(const um_protect_job *job, uint64_t seed, const double *numbers, void **maker);
+    um_status (*resize)(void *maker, int64_t h, int64_t w, int64_t c); /* for images of another size */
+    double *(*numbers)(void *maker); /* [n_numbers] of a maker; NULL: it has none */
+    int64_t n_numbers;
+    void (*free)(void *maker);
+} um_noise_kind;
+
 typedef struct um_noise {
+    const um_noise_kind *kind;
     um_noise_bound bound;
     bool per_region; /* inside and outside are scaled each by itself */
     int64_t h, w, c;
     double rms; /* in use */
-    um_noise_pattern pattern;
-    void *maker; /* owned, freed by free_maker */
-    void (*free_maker)(void *maker);
+    uint64_t seed;
+    void *maker; /* owned */
+    um_text fingerprint; /* the settings under which it was fitted */
 } um_noise;
 
-/* The part of a fit that both share: takes `maker` whatever happens, finds the rms, logs it with the l2 and l-infinity norms it
- * gives.
- * state: receives an um_noise. */
-um_status um_noise_fit(const um_protect_job *job, const um_noise_bound *bound, bool per_region, um_noise_pattern pattern,
-                       void *maker, void (*free_maker)(void *), void **state);
+/* The part of a fit that both share: finds the rms, logs it with the l2 and l-infinity norms it gives. state: receives an um_noise. */
+um_status um_noise_fit(const um_protect_job *job, const um_noise_kind *kind, const um_noise_bound *bound, bool per_region, void **state);
+/* A state as a file (`--state`): seed, rms and the maker's numbers. */
+um_status um_noise_save(void *state, const char *path);
+um_status um_noise_load(const um_protect_job *job, const um_noise_kind *kind, const um_noise_bound *bound, bool per_region,
+                        const char *path, void **state);
 um_status um_noise_apply(void *state, const um_dataset *d, const int64_t *rows, int64_t n, float *delta);
 void um_noise_free(void *state);
 double um_noise_declared(const um_noise_bound *bound); /* INFINITY unless clamped */

@@ -32,11 +32,19 @@ typedef struct um_protector_def {
     const char *name, *summary;
     const um_opt_table *table;  /* its option group; NULL: none */
     const char *groups;         /* option groups that influence its result, space separated: what a protected file's key is made of */
-    bool unseen;                /* apply works on images that fit never saw */
+    bool unseen;                /* apply works on images that fit never saw, of any size (a state that was loaded always does) */
     /* State of a fit: owned by the caller, opaque. Saves to job->checkpoint and returns UM_E_STOPPED when a stop is asked for. */
     um_status (*fit)(const um_protect_job *job, void **state, um_curves *curves);
     /* delta: float [n][h][w][c] in [0,1] units for the n given rows of d (same h, w, c as in fit). */
     um_status (*apply)(void *state, const um_dataset *d, const int64_t *rows, int64_t n, float *delta);
+    /* apply in two halves, for callers that overlap them. prepare: what it takes from images and masks on the CPU, on any thread beside
+     * an apply_prepared; d and rows stay until then. apply_prepared takes `prepared` whatever happens; drop_prepared is for who never
+     * comes to it. NULL: there is nothing to prepare. */
+    um_status (*prepare)(void *state, const um_dataset *d, const int64_t *rows, int64_t n, void **prepared);
+    um_status (*apply_prepared)(void *state, void *prepared, float *delta);
+    void (*drop_prepared)(void *prepared);
+    /* Bytes that apply takes for images of this size, besides what the state holds already. NULL: little. */
+    um_status (*apply_bytes)(void *state, int64_t h, int64_t w, int64_t c, double *out);
     /* Largest |delta| this protector declares, in [0,1] units (the tests hold it to that); INFINITY: it bounds something else. */
     double (*bound)(const um_settings *settings);
     const char *(*bound_name)(const um_settings *settings); /* what is bounded where `bound` is INFINITY: "psnr" */

@@ -45,7 +45,7 @@ static um_status keep_checkpoint(void *payload, um_segmenter *surrogate, int64_t
 
 static um_status use_checkpoint(um_sep *s, int64_t k)
 {
-    return um_params_restore(s->a.surrogate->params, s->snapshots + (size_t)k * s->snapshot_bytes);
+    return um_params_restore(s->a.params, s->snapshots + (size_t)k * s->snapshot_bytes);
 }
 
 static um_training_array snapshot_array(const um_sep *s)
@@ -54,6 +54,12 @@ static um_training_array snapshot_array(const um_sep *s)
                                .dtype = s->a.real,
                                .data = s->snapshots,
                                .n = s->o->n * (int64_t)(s->snapshot_bytes / um_dtype_bytes(s->a.real))};
+}
+
+static um_training_array means_array(const um_sep *s)
+{
+    return (um_training_array){.name = "means", .dtype = UM_F64, .data = s->means,
+                               .n = s->o->n * 2 * (um_input_grad_channels(s->a.grad) + 1)};
 }
 
 /* Adds the features of n images to the sums [2][channels] and the pixel counts of both classes. */
@@ -207,7 +213,8 @@ static um_status attack_batch(um_sep *s)
     for (int64_t i = 0; i < n; i++)
         um_attack_store(a, i, s->picked[i]);
     *p = (um_progress_state){.epoch = p->epoch + 1};
-    um_progress(a->job->label, (long)p->epoch, (long)((a->job->rows->n + a->o.batch - 1) / a->o.batch), "batches perturbed");
+    if (a->job->label)
+        um_progress(a->job->label, (long)p->epoch, (long)((a->job->rows->n + a->o.batch - 1) / a->o.batch), "batches perturbed");
 done:
     return rc;
 }
@@ -219,7 +226,7 @@ static um_status allocate(um_sep *s)
     um_status rc = UM_OK;
     const um_attack *a = &s->a;
     size_t batch = (size_t)s->o->common.batch, bytes = a->image_bytes, real = um_dtype_bytes(a->real);
-    s->snapshot_bytes = um_params_snapshot_bytes(a->surrogate->params);
+    s->snapshot_bytes = um_params_snapshot_bytes(a->params);
     UM_TRY(UM_NEW_ARRAY(s->picked, batch));
     UM_TRY(um_alloc((void **)&s->snapshots, (size_t)s->o->n, s->snapshot_bytes));
     UM_TRY(UM_NEW_ARRAY(s->means, s->o->n * 2 * (um_input_grad_channels(a->grad) + 1)));
@@ -281,7 +288,37 @@ static um_status fit(const um_protect_job *job, void **state, um_curves *curves)
     while (s.a.state.progress.epoch * s.a.o.batch < job->rows->n)
         UM_TRY(attack_batch(&s));
     UM_TRY(um_saver_save(&s.a.saver));
-    *state = s.a.table;
+    UM_TRY(um_attack_state_of_fit((um_attack_state **)state, "sep", "sep model loss", &s.a,
+                                  (um_training_array[]){snapshot_array(&s), means_array(&s)}, 2));
+done:
+    um_sep_clear(&s);
+    return rc;
+}
+
+/* ---- images that no fit saw ---- */
+
+static int lengths(const um_attack_state *st, um_training_array array[2])
+{
+    const um_sep_options *o = um_settings_get(st->job.settings, "sep");
+    um_dtype real = st->job.backend->real;
+    array[0] = (um_training_array){.name = "checkpoints", .dtype = real,
+                                   .n = o->n * (int64_t)(um_params_snapshot_bytes(st->params) / um_dtype_bytes(real))};
+    array[1] = (um_training_array){.name = "means", .dtype = UM_F64, .n = o->n * 2 * (um_input_grad_channels(st->grad) + 1)};
+    return 2;
+}
+
+static um_status attack_unseen(um_attack_state *st, const um_protect_job *job, um_delta_table **found)
+{
+    um_status rc = UM_OK;
+    um_sep s = {.o = um_settings_get(job->settings, "sep")};
+    UM_TRY(um_attack_open_lent(&s.a, job, st));
+    s.ball = (um_ball){.eps = s.a.o.eps, .step = -s.o->alpha};
+    UM_TRY(allocate(&s));
+    memcpy(s.snapshots, st->array[0].data, (size_t)s.o->n * s.snapshot_bytes);
+    memcpy(s.means, st->array[1].data, (size_t)st->array[1].n * sizeof *s.means);
+    um_saver_set(&s.a.saver, &s.a.state, NULL, NULL, 0, "sep");
+    UM_TRY(attack_batch(&s));
+    *found = s.a.table;
     s.a.table = NULL;
 done:
     um_sep_clear(&s);
@@ -290,7 +327,14 @@ done:
 
 static um_status apply(void *state, const um_dataset *d, const int64_t *index, int64_t n, float *delta)
 {
-    return um_delta_table_apply(state, "sep", d, index, n, delta);
+    return um_attack_state_apply(state, d, index, n, delta, attack_unseen);
+}
+
+static um_status load(const um_protect_job *job, const char *path, void **state)
+{
+    const um_sep_options *o = um_settings_get(job->settings, "sep");
+    return um_attack_state_load((um_attack_state **)state, "sep", "sep model loss", job, &o->common, o->fa ? UM_INPUT_ALIGN : UM_INPUT_SEG,
+                                o->fa_class_balance, path, lengths);
 }
 
 static double bound(const um_settings *settings)
@@ -320,6 +364,9 @@ const um_protector_def um_protector_sep = {
     .fit = fit,
     .apply = apply,
     .bound = bound,
-    .free = um_delta_table_free,
+    .apply_bytes = um_attack_state_bytes,
+    .save = um_attack_state_save,
+    .load = load,
+    .free = um_attack_state_free,
     .cost = cost,
 };

@@ -180,7 +180,27 @@ static um_status attack_batch(tap *t)
             UM_TRY(keep_better(t, n));
     }
     *p = (um_progress_state){.epoch = p->epoch + 1};
-    um_progress(a->job->label, (long)p->epoch, (long)((a->job->rows->n + a->o.batch - 1) / a->o.batch), "batches perturbed");
+    if (a->job->label)
+        um_progress(a->job->label, (long)p->epoch, (long)((a->job->rows->n + a->o.batch - 1) / a->o.batch), "batches perturbed");
+done:
+    return rc;
+}
+
+/* What the steps of an opened attack take. */
+static um_status allocate(tap *t)
+{
+    um_status rc = UM_OK;
+    um_attack *a = &t->a;
+    size_t batch = (size_t)a->o.batch;
+    t->ball = (um_ball){.eps = a->o.eps, .step = (t->o->mode == TAP_UNTARGETED ? 1 : -1) * t->o->alpha_rel * a->o.eps};
+    UM_TRY(UM_NEW_ARRAY(t->picked, batch));
+    UM_TRY(UM_NEW_ARRAY(t->loss, batch));
+    UM_TRY(UM_NEW_ARRAY(t->best, a->job->rows->n));
+    UM_TRY(um_alloc((void **)&t->target, batch, (size_t)a->pixels * um_dtype_bytes(a->real)));
+    UM_TRY(um_alloc((void **)&t->moved, batch, a->image_bytes));
+    UM_TRY(um_alloc((void **)&t->moved_target, batch, (size_t)a->pixels * um_dtype_bytes(a->real)));
+    for (int64_t i = 0; i < a->job->rows->n; i++)
+        t->best[i] = INFINITY;
 done:
     return rc;
 }
@@ -189,17 +209,8 @@ static um_status prepare(tap *t, const um_protect_job *job, um_curves *curves)
 {
     um_status rc = UM_OK;
     um_attack *a = &t->a;
-    size_t batch = (size_t)t->o->common.batch;
     UM_TRY(um_attack_open(a, job, &t->o->common, UM_INPUT_SEG, false));
-    t->ball = (um_ball){.eps = a->o.eps, .step = (t->o->mode == TAP_UNTARGETED ? 1 : -1) * t->o->alpha_rel * a->o.eps};
-    UM_TRY(UM_NEW_ARRAY(t->picked, batch));
-    UM_TRY(UM_NEW_ARRAY(t->loss, batch));
-    UM_TRY(UM_NEW_ARRAY(t->best, job->rows->n));
-    UM_TRY(um_alloc((void **)&t->target, batch, (size_t)a->pixels * um_dtype_bytes(a->real)));
-    UM_TRY(um_alloc((void **)&t->moved, batch, a->image_bytes));
-    UM_TRY(um_alloc((void **)&t->moved_target, batch, (size_t)a->pixels * um_dtype_bytes(a->real)));
-    for (int64_t i = 0; i < job->rows->n; i++)
-        t->best[i] = INFINITY;
+    UM_TRY(allocate(t));
     UM_TRY(um_protect_fingerprint(job, "tap attack", "tap model loss run conv", a->fingerprint));
     a->state = (um_training_state){.fingerprint = a->fingerprint,
                                    .n_nets = 1,
@@ -208,7 +219,7 @@ static um_status prepare(tap *t, const um_protect_job *job, um_curves *curves)
                                    .n_arrays = 3,
                                    .curves = curves,
                                    .array = {um_attack_table_array(a),
-                                             {.name = "images", .dtype = a->real, .data = a->v, .n = (int64_t)batch * a->values},
+                                             {.name = "images", .dtype = a->real, .data = a->v, .n = a->o.batch * a->values},
                                              {.name = "best", .dtype = UM_F64, .data = t->best, .n = job->rows->n}}};
 done:
     return rc;
@@ -235,7 +246,23 @@ static um_status fit(const um_protect_job *job, void **state, um_curves *curves)
     while (t.a.state.progress.epoch < batches)
         UM_TRY(attack_batch(&t));
     UM_TRY(um_saver_save(&t.a.saver));
-    *state = t.a.table;
+    UM_TRY(um_attack_state_of_fit((um_attack_state **)state, "tap", "tap model loss", &t.a, NULL, 0));
+done:
+    clear(&t);
+    return rc;
+}
+
+/* ---- images that no fit saw ---- */
+
+static um_status attack_unseen(um_attack_state *s, const um_protect_job *job, um_delta_table **found)
+{
+    um_status rc = UM_OK;
+    tap t = {.o = um_settings_get(job->settings, "tap")};
+    UM_TRY(um_attack_open_lent(&t.a, job, s));
+    UM_TRY(allocate(&t));
+    um_saver_set(&t.a.saver, &t.a.state, NULL, NULL, 0, "tap");
+    UM_TRY(attack_batch(&t));
+    *found = t.a.table;
     t.a.table = NULL;
 done:
     clear(&t);
@@ -244,7 +271,13 @@ done:
 
 static um_status apply(void *state, const um_dataset *d, const int64_t *index, int64_t n, float *delta)
 {
-    return um_delta_table_apply(state, "tap", d, index, n, delta);
+    return um_attack_state_apply(state, d, index, n, delta, attack_unseen);
+}
+
+static um_status load(const um_protect_job *job, const char *path, void **state)
+{
+    const um_tap_options *o = um_settings_get(job->settings, "tap");
+    return um_attack_state_load((um_attack_state **)state, "tap", "tap model loss", job, &o->common, UM_INPUT_SEG, false, path, NULL);
 }
 
 static double bound(const um_settings *settings)
@@ -273,6 +306,9 @@ const um_protector_def um_protector_tap = {
     .fit = fit,
     .apply = apply,
     .bound = bound,
-    .free = um_delta_table_free,
+    .apply_bytes = um_attack_state_bytes,
+    .save = um_attack_state_save,
+    .load = load,
+    .free = um_attack_state_free,
     .cost = cost,
 };

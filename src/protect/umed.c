@@ -99,39 +99,93 @@ done:
     return rc;
 }
 
-static um_status ready_to_apply(um_umed *u)
+/* Images per run of the export graph: fewer of larger ones, so that memory does not grow with the area. */
+static int64_t apply_batch(const um_umed *u, int64_t h, int64_t w)
+{
+    int64_t n = u->o.batch * 224 * 224 / (h * w);
+    return n < 1 ? 1 : n > u->o.batch ? u->o.batch : n;
+}
+
+/* The export graph for images of this size. The networks are convolutional: their weights serve every size. */
+static um_status ready_to_apply(um_umed *u, int64_t h, int64_t w)
 {
     um_status rc = UM_OK;
-    if (u->apply.exec)
+    if (u->apply.exec && u->h == h && u->w == w)
         return UM_OK;
-    UM_TRY(um_umed_graph_build(&u->apply, u, UM_UMED_EXPORT, u->o.batch));
+    um_umed_graph_free(&u->apply);
+    u->h = h, u->w = w;
+    UM_TRY(um_umed_graph_build(&u->apply, u, UM_UMED_EXPORT, apply_batch(u, h, w)));
     UM_TRY(um_umed_graph_ready(&u->apply, u));
 done:
+    return rc;
+}
+
+static um_status apply_bytes(void *state, int64_t h, int64_t w, int64_t c, double *out)
+{
+    um_status rc = UM_OK;
+    um_umed like = *(um_umed *)state; /* its networks, at another size */
+    um_umed_graph g = {0};
+    um_plan *plan = NULL;
+    like.h = h, like.w = w;
+    UM_TRY(um_umed_graph_build(&g, &like, UM_UMED_EXPORT, apply_batch(&like, h, w)));
+    UM_TRY(um_plan_create(&plan, g.graph, like.backend));
+    *out = (double)(plan->arena_bytes + plan->workspace_bytes) +
+           (double)(apply_batch(&like, h, w) * h * w * (2 * c + 4)) * (double)um_dtype_bytes(like.backend->real);
+done:
+    um_plan_free(plan);
+    um_umed_graph_free(&g);
+    return rc;
+}
+
+static um_status prepare(void *state, const um_dataset *d, const int64_t *rows, int64_t n, void **prepared)
+{
+    um_status rc = UM_OK;
+    const um_umed *u = state;
+    um_umed_feed *feed = NULL;
+    if (d->c != u->c)
+        return um_fail(UM_E_DATA, "the generators were fitted to images of %ld channels; these have %ld", (long)u->c, (long)d->c);
+    UM_TRY(um_umed_feed_create(&feed, u, d, rows, n, n < apply_batch(u, d->h, d->w) ? n : apply_batch(u, d->h, d->w)));
+    *prepared = feed;
+done:
+    return rc;
+}
+
+static void drop_prepared(void *prepared)
+{
+    um_umed_feed_free(prepared);
+}
+
+static um_status apply_prepared(void *state, void *prepared, float *delta)
+{
+    um_status rc = UM_OK;
+    um_umed *u = state;
+    um_umed_feed *feed = prepared;
+    int64_t *pick = NULL, n = feed->n_rows;
+    UM_TRY(UM_NEW_ARRAY(pick, n));
+    for (int64_t i = 0; i < n; i++)
+        pick[i] = i;
+    UM_TRY(ready_to_apply(u, feed->data->h, feed->data->w));
+    for (int64_t first = 0; first < n; first += feed->max_batch) {
+        int64_t m = n - first < feed->max_batch ? n - first : feed->max_batch;
+        um_batch batch;
+        um_batch_set(&batch, m, 1);
+        UM_TRY(um_umed_feed_upload(feed, u, &u->apply, pick + first, m));
+        UM_TRY(um_exec_run(u->apply.exec, &batch, 0, -1));
+        UM_TRY(fetch(u, m, delta + first * u->h * u->w * u->c));
+    }
+done:
+    um_free(pick);
+    um_umed_feed_free(feed);
     return rc;
 }
 
 static um_status apply(void *state, const um_dataset *d, const int64_t *rows, int64_t n, float *delta)
 {
     um_status rc = UM_OK;
-    um_umed *u = state;
-    um_umed_feed *feed = NULL;
-    if (d->h != u->h || d->w != u->w || d->c != u->c)
-        return um_fail(UM_E_DATA, "the generators were fitted to %ldx%ldx%ld images; these are %ldx%ldx%ld", (long)u->h, (long)u->w, (long)u->c,
-                       (long)d->h, (long)d->w, (long)d->c);
-    UM_TRY(ready_to_apply(u));
-    for (int64_t first = 0; first < n; first += u->o.batch) {
-        int64_t m = n - first < u->o.batch ? n - first : u->o.batch;
-        UM_TRY(um_umed_feed_create(&feed, u, d, rows + first, m, m));
-        um_batch batch;
-        um_batch_set(&batch, m, 1);
-        UM_TRY(um_umed_feed_upload(feed, u, &u->apply, NULL, m));
-        UM_TRY(um_exec_run(u->apply.exec, &batch, 0, -1));
-        UM_TRY(fetch(u, m, delta + first * u->h * u->w * u->c));
-        um_umed_feed_free(feed);
-        feed = NULL;
-    }
+    void *prepared = NULL;
+    UM_TRY(prepare(state, d, rows, n, &prepared));
+    UM_TRY(apply_prepared(state, prepared, delta));
 done:
-    um_umed_feed_free(feed);
     return rc;
 }
 
@@ -185,7 +239,7 @@ static um_status load(const um_protect_job *job, const char *path, void **state)
     um_curves none = {0};
     bool found = false;
     UM_TRY(um_umed_create(&u, job));
-    UM_TRY(ready_to_apply(u));
+    UM_TRY(ready_to_apply(u, u->h, u->w));
     um_training_state s = networks(u, &none);
     UM_TRY(um_training_load(&s, path, &found));
     if (!found)
@@ -237,5 +291,6 @@ done:
 const um_protector_def um_protector_umed = {
     .name = "umed", .summary = "UMed (IJCAI 2024): contour- and texture-aware generators against a U-Net surrogate",
     .table = &um_umed_table, .groups = "umed model loss run conv", .unseen = true,
-    .fit = fit, .apply = apply, .bound = bound, .save = save, .load = load, .free = release, .cost = cost,
+    .fit = fit, .apply = apply, .prepare = prepare, .apply_prepared = apply_prepared, .drop_prepared = drop_prepared,
+    .apply_bytes = apply_bytes, .bound = bound, .save = save, .load = load, .free = release, .cost = cost,
 };

@@ -12,10 +12,6 @@ for command in synth import protect exploit predict grid report export check cal
     expect 0 "$umed" $command --help; holds out "umed $command"
 done
 expect 0 "$umed" protect --help;    holds out "umed.contour.radius"
-for command in "archive pack x"; do
-    expect 64 "$umed" $command;     holds err "is not in this version"
-    same "$(wc -l <err)" 1 "one line"
-done
 
 expect 64 "$umed" synth --sice 3;   holds err "did you mean --size?"
 expect 64 "$umed" synth -x;         holds err "no option -x"

@@ -35,7 +35,7 @@ fresh; echo '#include "mem.h"' >"$tree/src/base/a.c"; expect 'write the path bel
 fresh; echo '#include <hdf5.h>' >"$tree/src/io/dataset.c"; expect '<hdf5.h> belongs to' includes
 fresh; echo '#include <hdf5.h>' >"$tree/src/io/h5_attr.c"; expect pass includes
 fresh; echo '#include <mpi.h>' >"$tree/src/io/a.c"; expect '<mpi.h> belongs to' includes
-fresh; echo '#include <zlib.h>' >"$tree/src/io/a.c"; expect '<zlib.h> has no home' includes
+fresh; echo '#include <curses.h>' >"$tree/src/io/a.c"; expect '<curses.h> has no home' includes
 fresh; mkdir "$tree/src/new"; echo '#include <stdio.h>' >"$tree/src/new/a.c"; expect 'folder new is not in' includes; rm -r "$tree/src/new"
 fresh; echo 'target_link_libraries(umed_io PRIVATE umed_train)' >>"$tree/src/io/CMakeLists.txt"; expect 'io must not link train' includes
 

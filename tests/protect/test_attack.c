@@ -32,9 +32,15 @@ static void naive_step(float *v, const float *x, const float *g, double step)
     }
 }
 
+/* The perturbations of the images that were fitted. */
+static const um_delta_table *table_of(const protection *p)
+{
+    return strcmp(p->def->name, "em") == 0 ? p->state : ((const um_attack_state *)p->state)->table;
+}
+
 static const float *delta_of(const protection *p, int64_t at)
 {
-    return (const float *)((const um_delta_table *)p->state)->delta + at * VALUES;
+    return (const float *)table_of(p)->delta + at * VALUES;
 }
 
 static void assert_is_difference(const float *delta, const float *v, const float *x)
@@ -58,7 +64,7 @@ static void em_can_use_sgd(void **state)
     protection_fit(&p);
     protection_open(&q, backend, "em", 1, 8, (const char *const[]){WIDE, "em.M=1", "em.max_rounds=1", NULL});
     protection_fit(&q);
-    assert_memory_not_equal(((const um_delta_table *)p.state)->delta, ((const um_delta_table *)q.state)->delta,
+    assert_memory_not_equal(table_of(&p)->delta, table_of(&q)->delta,
                             TRAINED * VALUES * sizeof(float));
     twin t;
     double loss[3];

@@ -295,6 +295,26 @@ case_protect() {
     same "$("$UMED" check released.h5 2>&1 | grep -c BAD)" 0 "check"
 }
 
+# The array protects; one of its tasks gets the notice, goes back into the queue alone, and the release is that of one process.
+case_archive() {
+    "$UMED" protect -c ../p.cfg --data ../data.h5 --state state.h5 --log-level error -o fitted.h5 >/dev/null || complain "no state"
+    "$UMED" synth --n 60 --size 32 --seed 4 --shards 6 -q -o clean || complain "no archive"
+    "$UMED" archive protect clean -c ../p.cfg --state state.h5 --log-level error -o once >/dev/null || complain "no release to compare with"
+    mkdir -p out.private/items # somebody elsewhere seems to be at work on one shard
+    printf '%s\n' host=elsewhere boot=1 space=1 pid=1 start=1 job=other cluster=other since= end=1 >out.private/items/shard-00004-of-00006.lease.1
+    submit --array=1-2 "${one[@]}" "$scripts/archive.sbatch" protect clean -c ../p.cfg --state state.h5 -o out
+    until_true 200 logged "umed-archive-${id}_2.log" 'waiting for'
+    scancel --batch --signal=USR1 "${id}_2"
+    until_true 200 logged "umed-archive-${id}_2.log" 'start 1: requeued: stopped early'
+    rm out.private/items/shard-00004-of-00006.lease.1
+    ends "$id" 300 "2 COMPLETED"
+    holds "umed-archive-${id}_2.log" "start 2: ends with exit code 0"
+    lacks "umed-archive-${id}_1.log" "requeued"
+    same "$(cd out && cksum ./*)" "$(cd once && cksum ./*)" "released files"
+    same "$("$UMED" archive verify out -q 2>&1 | grep -c '^good')" 7 "verified files"
+    same "$(find out out.private -name '*lease*' -o -name '*.part')" "" "left behind"
+}
+
 case_bench() {
     if grep -q "not in this version" <("$UMED" bench op 2>&1); then
         skip "\`umed bench\` is not in this version"

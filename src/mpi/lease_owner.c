@@ -1,4 +1,4 @@
-#include "grid/lease.h"
+#include "mpi/lease.h"
 
 #include "base/file.h"
 #include "base/host.h"

@@ -3,13 +3,13 @@
  * A claim is the file PREFIX.<generation>, created with O_EXCL and holding "key=value" lines: host, boot id, pid namespace, pid,
  * start time of the process, job id, cluster of the job, since when. The highest generation owns. A claim is stale
  *   at once           when host, boot id and pid namespace are ours and that process is gone (or started at another time); or when it
- *                     is of a Slurm job of our cluster that does not run (grid/lease_job.c asks squeue, then sacct)
+ *                     is of a Slurm job of our cluster that does not run (mpi/lease_job.c asks squeue, then sacct)
  *   after lease_s     else (another host, a reboot, a file that was never filled), by the file server's clock; or when it was
  *                     touched more than lease_s in the future, because that clock was set back since
  * and is taken over by creating the next generation. A thread touches the file while it is held. A double run is harmless: same
  * bits, and the last rename wins; um_lease_check before a commit makes it rare. */
-#ifndef UM_GRID_LEASE_H
-#define UM_GRID_LEASE_H
+#ifndef UM_MPI_LEASE_H
+#define UM_MPI_LEASE_H
 
 #include <stdbool.h>
 #include <stdint.h>

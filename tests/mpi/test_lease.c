@@ -1,7 +1,7 @@
 /* Claims: who may take over from whom, and the files. */
-#include "grid_fixture.h"
+#include "io/io_fixture.h"
 
-#include "grid/lease.h"
+#include "mpi/lease.h"
 
 #include <fcntl.h>
 #include <sys/stat.h>

@@ -1,6 +1,6 @@
 /* Whether a Slurm job still runs, by Slurm's own commands. They cost a process and a question to the controller, so a job that runs is
  * asked about twice a minute; that one is gone is never remembered, since it may start again under its number. */
-#include "grid/lease.h"
+#include "mpi/lease.h"
 
 #include "base/clock.h"
 #include "base/log.h"

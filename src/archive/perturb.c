@@ -1,0 +1,150 @@
+#include "archive/perturb.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "image/resize.h"
+
+enum { SMALLEST = 16 }; /* side that every network takes */
+
+um_status um_perturber_open(um_perturber *out, const um_archive_job *job, int64_t c)
+{
+    um_status rc = UM_OK;
+    const um_archive_options *o = um_settings_get(job->settings, "archive");
+    const um_export_options *e = um_settings_get(job->settings, "export");
+    um_perturber p = {.settings = job->settings, .c = c, .resampled = o->apply == UM_ARCHIVE_RESAMPLED, .side = o->size,
+                      .scale = e->eps_scale};
+    um_rows none = {0};
+    um_dataset like = {.h = p.resampled ? o->size : SMALLEST, .w = p.resampled ? o->size : SMALLEST, .c = c, .bits = 8};
+    UM_TRY(um_protector_find(&p.def, job->protector));
+    if (!p.def->load) {
+        rc = um_fail(UM_E_UNSUPPORTED, "protector '%s' cannot be applied to images that its fit never saw, and so not to an archive; "
+                     "umed, tap, sep, lsp and ar can", p.def->name);
+        goto done;
+    }
+    if (e->dtype != 0) {
+        rc = um_fail(UM_E_UNSUPPORTED, "export.dtype = f32: released files hold integers; use \"u8\"");
+        goto done;
+    }
+    um_protect_job fit = {.settings = job->settings, .backend = job->backend, .data = &like, .rows = &none, .label = p.def->name};
+    UM_TRY(p.def->load(&fit, job->state, &p.state));
+    *out = p;
+done:
+    return rc;
+}
+
+void um_perturber_close(um_perturber *p)
+{
+    if (p->state)
+        p->def->free(p->state);
+    *p = (um_perturber){0};
+}
+
+int64_t um_perturber_limit(const um_perturber *p, int bits)
+{
+    return um_protect_limit(p->def, p->settings, bits == 8 ? 255 : 65535);
+}
+
+um_status um_perturber_bytes(const um_perturber *p, int64_t h, int64_t w, double *out)
+{
+    *out = 0;
+    if (!p->def->apply_bytes)
+        return UM_OK;
+    return p->def->apply_bytes(p->state, p->resampled ? p->side : h, p->resampled ? p->side : w, p->c, out);
+}
+
+/* The images and masks of a view at the size of the fit. */
+static um_status shrink(um_dataset **out, const um_perturber *p, const um_dataset *view)
+{
+    um_status rc = UM_OK;
+    um_dataset *d = NULL;
+    size_t bytes = (size_t)(p->side * p->side * view->c) * (size_t)(view->bits / 8);
+    UM_TRY(um_dataset_create(&d, view->n, p->side, p->side, view->c, view->bits));
+    for (int64_t i = 0; i < view->n; i++) {
+        UM_TRY(um_strdup(&d->ids[i], view->ids[i]));
+        UM_TRY(um_resize((char *)d->images + (size_t)i * bytes, p->side, p->side, um_dataset_image(view, i), view->h, view->w, view->c,
+                         view->bits, UM_RESIZE_BILINEAR));
+        UM_TRY(um_resize(d->masks + i * p->side * p->side, p->side, p->side, um_dataset_mask(view, i), view->h, view->w, 1, 8,
+                         UM_RESIZE_NEAREST));
+    }
+    *out = d;
+    d = NULL;
+done:
+    um_dataset_free(d);
+    return rc;
+}
+
+um_status um_perturbation_prepare(um_perturbation *out, const um_perturber *p, const um_dataset *view)
+{
+    um_status rc = UM_OK;
+    um_perturbation x = {0};
+    UM_TRY(UM_NEW_ARRAY(x.rows, view->n));
+    for (int64_t i = 0; i < view->n; i++)
+        x.rows[i] = i;
+    if (p->resampled && (view->h != p->side || view->w != p->side))
+        UM_TRY(shrink(&x.small, p, view));
+    if (p->def->prepare)
+        UM_TRY(p->def->prepare(p->state, x.small ? x.small : view, x.rows, view->n, &x.prepared));
+    *out = x;
+    x = (um_perturbation){0};
+done:
+    um_perturbation_clear(&x, p);
+    return rc;
+}
+
+/* Of one axis: the two source pixels and the share of the second. */
+static void blend(int64_t i, int64_t n_out, int64_t n, int64_t *a, int64_t *b, float *share)
+{
+    double at = ((double)i + 0.5) * (double)n / (double)n_out - 0.5, low = floor(at);
+    *share = (float)(at - low);
+    *a = low < 0 ? 0 : (int64_t)low;
+    *b = (int64_t)low + 1 >= n ? n - 1 : (int64_t)low + 1;
+}
+
+void um_perturbation_stretch(float *out, int64_t h_out, int64_t w_out, const float *in, int64_t h, int64_t w, int64_t c)
+{
+    for (int64_t i = 0; i < h_out; i++) {
+        int64_t top, bottom, left, right;
+        float down, across;
+        blend(i, h_out, h, &top, &bottom, &down);
+        for (int64_t j = 0; j < w_out; j++) {
+            blend(j, w_out, w, &left, &right, &across);
+            for (int64_t k = 0; k < c; k++) {
+                float a = in[(top * w + left) * c + k], b = in[(top * w + right) * c + k];
+                float d = in[(bottom * w + left) * c + k], e = in[(bottom * w + right) * c + k];
+                float upper = a + (b - a) * across, lower = d + (e - d) * across;
+                out[(i * w_out + j) * c + k] = upper + (lower - upper) * down;
+            }
+        }
+    }
+}
+
+um_status um_perturbation_run(um_perturbation *x, um_perturber *p, const um_dataset *view, float *delta)
+{
+    um_status rc = UM_OK;
+    const um_dataset *d = x->small ? x->small : view;
+    int64_t small = d->h * d->w * d->c, large = view->h * view->w * view->c;
+    float *to = delta, *own = NULL;
+    void *prepared = x->prepared;
+    x->prepared = NULL;
+    if (x->small) {
+        UM_TRY(UM_NEW_ARRAY(own, view->n * small));
+        to = own;
+    }
+    UM_TRY(p->def->prepare ? p->def->apply_prepared(p->state, prepared, to) : p->def->apply(p->state, d, x->rows, view->n, to));
+    for (int64_t i = 0; own && i < view->n; i++)
+        um_perturbation_stretch(delta + i * large, view->h, view->w, own + i * small, d->h, d->w, d->c);
+done:
+    um_free(own);
+    return rc;
+}
+
+void um_perturbation_clear(um_perturbation *x, const um_perturber *p)
+{
+    if (x->prepared)
+        p->def->drop_prepared(x->prepared);
+    um_dataset_free(x->small);
+    um_free(x->rows);
+    *x = (um_perturbation){0};
+}

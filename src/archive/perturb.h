@@ -1,0 +1,42 @@
+/* A fitted protector, applied to images of an archive: at their own size, or at the size of the fit with the perturbation carried back
+ * (archive.apply). */
+#ifndef UM_ARCHIVE_PERTURB_H
+#define UM_ARCHIVE_PERTURB_H
+
+#include "archive/archive.h"
+#include "protect/protector.h"
+
+typedef struct um_perturber {
+    const um_protector_def *def;
+    const um_settings *settings; /* borrowed */
+    void *state;
+    int64_t c;        /* channels of the images that it takes */
+    bool resampled;
+    int64_t side;     /* under resampled */
+    double scale;     /* export.eps_scale */
+} um_perturber;
+
+/* c: channels of the archive's images. Errors: UM_E_UNSUPPORTED naming a protector that cannot be applied to new images; those of
+ * loading the state. */
+um_status um_perturber_open(um_perturber *out, const um_archive_job *job, int64_t c);
+void um_perturber_close(um_perturber *p);
+/* Largest change of a pixel, in grey levels of images of this depth. */
+int64_t um_perturber_limit(const um_perturber *p, int bits);
+/* Bytes that perturbing images of this size takes. */
+um_status um_perturber_bytes(const um_perturber *p, int64_t h, int64_t w, double *out);
+
+/* Images of one size, in two halves (protector.h). view and all that it points at stay until the second. */
+typedef struct um_perturbation {
+    um_dataset *small; /* the images at the size of the fit; NULL: as they are */
+    int64_t *rows;
+    void *prepared;
+} um_perturbation; /* initialise with {0}, release with um_perturbation_clear */
+um_status um_perturbation_prepare(um_perturbation *out, const um_perturber *p, const um_dataset *view); /* any thread */
+/* delta: float [n][h][w][c] in [0,1] units. Takes what was prepared. */
+um_status um_perturbation_run(um_perturbation *x, um_perturber *p, const um_dataset *view, float *delta);
+void um_perturbation_clear(um_perturbation *x, const um_perturber *p);
+
+/* Bilinear, pixel centres at (i + 0.5) in / out, edges continued: the carrying back. */
+void um_perturbation_stretch(float *out, int64_t h_out, int64_t w_out, const float *in, int64_t h, int64_t w, int64_t c);
+
+#endif

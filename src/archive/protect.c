@@ -1,0 +1,326 @@
+/* A run of a job: which shards, in which order, and what is said meanwhile. */
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "archive/plan.h"
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/signal.h"
+#include "mpi/lease.h"
+
+enum { WAIT_MS = 500, SPARE_BYTES = 96 << 20 /* code, threads, HDF5's own */ };
+
+typedef enum shard_state { OPEN, DONE, FAILED } shard_state;
+
+typedef struct protect_run {
+    const um_archive_job *job;
+    const um_archive_options *o;
+    um_archive_plan plan;
+    um_perturber perturber;
+    um_workshop shop;
+    shard_state *states; /* [plan.n_files]: FAILED means that it failed in this run */
+    double begun;
+    int64_t own;         /* images that this rank has brought to the end */
+} protect_run;
+
+/* ---- progress: the run of this rank, which is the one that is seen ---- */
+
+/* Called from the last stage while the next units are on the way. */
+void um_workshop_tell(um_workshop *w, int64_t n)
+{
+    char note[160];
+    w->images_done += n;
+    if (w->images_total == 0)
+        return;
+    double took = um_now() - w->begun, rate = (double)w->images_done / (took > 0 ? took : 1);
+    double left = (double)(w->images_total - w->images_before - w->images_done) / (rate > 0 ? rate : 1);
+    um_conveyor_times times = w->times; /* of finished shards: good enough to say what bounds */
+    const char *bound = times.wall_s > 0 ? w->stages[um_conveyor_bounding(w->stages, UM_ARCHIVE_STAGES, &times)].name : "not known yet";
+    snprintf(note, sizeof note, "%.1f images/s here, %.0f s left at this rate, bound by: %s", rate, left < 0 ? 0 : left, bound);
+    um_progress("protect archive, images", (long)(w->images_before + w->images_done), (long)w->images_total, note);
+}
+
+static double memory_now(void)
+{
+    um_text text = {0};
+    long long pages = 0;
+    if (um_file_read(&text, "/proc/self/statm", 256) != UM_OK || sscanf(um_text_get(&text), "%*s %lld", &pages) != 1)
+        pages = 0;
+    um_text_free(&text);
+    return (double)pages * (double)sysconf(_SC_PAGESIZE);
+}
+
+/* The most that this process ever took. */
+static double memory_peak(void)
+{
+    um_text text = {0};
+    long long kib = 0;
+    const char *at;
+    if (um_file_read(&text, "/proc/self/status", 1 << 16) == UM_OK && (at = strstr(um_text_get(&text), "VmHWM:")))
+        sscanf(at, "VmHWM: %lld", &kib);
+    um_text_free(&text);
+    return 1024.0 * (double)kib;
+}
+
+static um_status announce(protect_run *r)
+{
+    um_status rc = UM_OK;
+    double perturb = 0, units = um_workshop_bytes(&r->plan.room, r->o);
+    UM_TRY(um_perturber_bytes(&r->perturber, r->plan.h_most, r->plan.w_most, &perturb));
+    r->shop.memory_bound = memory_now() + perturb + units + SPARE_BYTES;
+    um_log(UM_LOG_INFO, "%lld images of at most %lldx%lldx%lld in %lld shards, %.2f GB; protector %s, archive.apply = %s; compression by %s",
+           (long long)r->plan.n_images, (long long)r->plan.h_most, (long long)r->plan.w_most, (long long)r->plan.c,
+           (long long)r->plan.n_files, (double)r->plan.n_bytes / 1e9, r->perturber.def->name,
+           r->perturber.resampled ? "resampled" : "native", um_deflate_library());
+    um_log(UM_LOG_INFO, "memory: at most %.0f MB per rank, however large the archive: %.0f for %d units on the way, %.0f for the protector",
+           r->shop.memory_bound / 1e6, units / 1e6, r->shop.n_slots, perturb / 1e6);
+done:
+    return rc;
+}
+
+/* ---- one shard ---- */
+
+static bool still_ours(const void *claim)
+{
+    return um_lease_check(claim);
+}
+
+static bool ends_run(um_status rc)
+{
+    return rc == UM_E_STOPPED || rc == UM_E_IO || rc == UM_E_MEMORY || rc == UM_E_COMM || rc == UM_E_BUG || rc == UM_E_UNSUPPORTED;
+}
+
+static um_status record_failure(const um_archive_paths *p, const char *shard)
+{
+    um_status rc = UM_OK;
+    um_text text = {0};
+    UM_TRY(um_text_add(&text, "%s\n", um_error_text()));
+    um_log(UM_LOG_ERROR, "FAILED %s: %s", shard, um_error_text());
+    UM_TRY(um_file_write(p->failed, um_text_get(&text), text.n));
+done:
+    um_text_free(&text);
+    return rc;
+}
+
+static um_status attempt(protect_run *r, size_t k, const um_archive_paths *p, const um_lease *claim)
+{
+    um_status rc = UM_OK;
+    um_text item = {0};
+    double begun = um_now();
+    int64_t images = 0, left_out = 0;
+    rc = um_shard_job_run(&r->shop, r->plan.files[k], p, still_ours, claim, r->plan.settings_sha256, &item);
+    if (rc == UM_OK && item.n > 0) {
+        um_json_get_int(um_text_get(&item), "images", &images);
+        um_json_get_int(um_text_get(&item), "left_out", &left_out);
+        unlink(p->failed);
+        r->states[k] = DONE;
+        r->own += images;
+        um_log(UM_LOG_INFO, "%s: %lld images in %.1f s%s", p->shard_name, (long long)images, um_now() - begun,
+               left_out ? "; some are left out, see its item" : "");
+    } else if (rc != UM_OK && !ends_run(rc)) {
+        r->states[k] = FAILED;
+        UM_TRY(record_failure(p, p->shard_name));
+    }
+done:
+    um_text_free(&item);
+    return rc;
+}
+
+static um_status look_at(protect_run *r, size_t k, bool *moved)
+{
+    um_status rc = UM_OK;
+    um_archive_paths p = {0};
+    um_lease *claim = NULL;
+    UM_TRY(um_archive_paths_of(&p, r->job->released, r->job->private_dir, (int)k, (int)r->plan.n_files));
+    if (um_file_exists(p.item)) {
+        r->states[k] = DONE;
+        r->shop.images_before += r->plan.images[k];
+        *moved = true;
+        goto done;
+    }
+    UM_TRY(um_lease_take(&claim, p.claim, r->o->lease_s));
+    if (!claim)
+        goto done;
+    *moved = true;
+    if (!um_file_exists(p.item))
+        UM_TRY(attempt(r, k, &p, claim));
+done:
+    um_lease_release(claim);
+    um_archive_paths_clear(&p);
+    return rc;
+}
+
+static size_t n_open(const protect_run *r)
+{
+    size_t n = 0;
+    for (size_t k = 0; k < r->plan.n_files; k++)
+        n += r->states[k] == OPEN;
+    return n;
+}
+
+/* Passes over the shards until all are done or failed here; what others hold is waited for. Ranks begin at different places, so that
+ * they seldom ask for the same claim. */
+static um_status passes(protect_run *r)
+{
+    um_status rc = UM_OK;
+    size_t n = r->plan.n_files, from = n * (size_t)um_comm_rank(r->job->comm) / (size_t)um_comm_size(r->job->comm);
+    bool told = false;
+    while (n_open(r) > 0) {
+        bool moved = false;
+        for (size_t i = 0; i < n; i++) {
+            size_t k = (from + i) % n;
+            if (r->states[k] != OPEN)
+                continue;
+            if (um_comm_given_up(r->job->comm))
+                UM_TRY(um_fail(UM_E_STOPPED, "stopped between shards, since another rank gave up; the same command goes on from here"));
+            UM_TRY(um_stop_check("the same command goes on from here"));
+            UM_TRY(look_at(r, k, &moved));
+        }
+        if (moved || n_open(r) == 0)
+            continue;
+        if (!told)
+            um_log(UM_LOG_INFO, "waiting for %zu shards that others hold", n_open(r));
+        told = true;
+        usleep(WAIT_MS * 1000);
+    }
+done:
+    return rc;
+}
+
+/* ---- the end ---- */
+
+/* Busy seconds of every stage over all ranks, and which one bounds. */
+static um_status tell_times(protect_run *r)
+{
+    um_status rc = UM_OK;
+    um_text line = {0};
+    double sums[UM_ARCHIVE_STAGES + 2];
+    memcpy(sums, r->shop.times.busy_s, UM_ARCHIVE_STAGES * sizeof *sums);
+    sums[UM_ARCHIVE_STAGES] = (double)r->own;
+    sums[UM_ARCHIVE_STAGES + 1] = r->shop.times.wall_s;
+    double took = um_now() - r->begun, peak = memory_peak();
+    UM_TRY(um_comm_sum(r->job->comm, sums, UM_F64, UM_ARCHIVE_STAGES + 2, "times of the stages"));
+    um_conveyor_times all = {.wall_s = sums[UM_ARCHIVE_STAGES + 1]};
+    memcpy(all.busy_s, sums, sizeof sums - 2 * sizeof *sums);
+    for (int k = 0; k < UM_ARCHIVE_STAGES; k++)
+        UM_TRY(um_text_add(&line, "%s%s %.1f", k ? ", " : "", r->shop.stages[k].name, all.busy_s[k]));
+    um_log(UM_LOG_INFO, "stages, busy seconds over all ranks: %s; at work %.1f; bound by: %s", um_text_get(&line), all.wall_s,
+           r->shop.stages[um_conveyor_bounding(r->shop.stages, UM_ARCHIVE_STAGES, &all)].name);
+    um_log(UM_LOG_INFO, "%.0f images in %.1f s, %.1f images/s; memory peak of rank 0: %.0f MB of %.0f", sums[UM_ARCHIVE_STAGES], took,
+           sums[UM_ARCHIVE_STAGES] / (took > 0 ? took : 1), peak / 1e6, r->shop.memory_bound / 1e6);
+done:
+    um_text_free(&line);
+    return rc;
+}
+
+static um_status count(const protect_run *r, um_archive_tally *out)
+{
+    um_status rc = UM_OK;
+    um_archive_tally t = {.shards = (int64_t)r->plan.n_files};
+    um_archive_paths p = {0};
+    um_text line = {0};
+    for (size_t k = 0; k < r->plan.n_files; k++) {
+        int64_t images = 0, copied = 0, refused = 0;
+        bool found = false;
+        um_archive_paths_clear(&p);
+        um_text_free(&line);
+        line = (um_text){0};
+        UM_TRY(um_archive_paths_of(&p, r->job->released, r->job->private_dir, (int)k, (int)r->plan.n_files));
+        UM_TRY(um_archive_line_read(&line, p.item, &found));
+        t.done += found;
+        t.failed += !found && um_file_exists(p.failed);
+        if (!found)
+            continue;
+        UM_REQUIRE(um_json_get_int(um_text_get(&line), "images", &images) && um_json_get_int(um_text_get(&line), "copied", &copied) &&
+                   um_json_get_int(um_text_get(&line), "left_out", &refused));
+        t.images += images, t.copied += copied, t.refused += refused;
+    }
+    *out = t;
+done:
+    um_text_free(&line);
+    um_archive_paths_clear(&p);
+    return rc;
+}
+
+/* One run at a time writes the manifests; the last to come writes what is true then. */
+static um_status write_manifests(const protect_run *r)
+{
+    um_status rc = UM_OK;
+    char *prefix = NULL;
+    um_lease *claim = NULL;
+    UM_TRY(um_path_join(&prefix, r->job->private_dir, "items/manifest.lease"));
+    for (;;) {
+        UM_TRY(um_lease_take(&claim, prefix, r->o->lease_s));
+        if (claim)
+            break;
+        UM_TRY(um_stop_check("the same command writes the manifests"));
+        usleep(WAIT_MS * 1000);
+    }
+    UM_TRY(um_archive_manifests_write(r->job->released, r->job->private_dir, (int)r->plan.n_files));
+done:
+    um_lease_release(claim);
+    um_free(prefix);
+    return rc;
+}
+
+static um_status conclude(const protect_run *r, um_archive_tally *tally)
+{
+    um_status rc = UM_OK;
+    UM_TRY(count(r, tally));
+    if (tally->done == tally->shards)
+        UM_TRY(write_manifests(r));
+done:
+    return rc;
+}
+
+static um_status open_all(protect_run *r)
+{
+    um_status rc = UM_OK;
+    const um_archive_job *job = r->job;
+    UM_TRY(um_archive_plan_make(&r->plan, job));
+    rc = um_perturber_open(&r->perturber, job, r->plan.c);
+    if (rc == UM_OK && um_comm_leads(job->comm))
+        rc = um_archive_plan_settle(&r->plan, job);
+    if (rc == UM_OK && um_comm_leads(job->comm))
+        rc = um_archive_plan_check_room(&r->plan, job);
+    UM_TRY(um_comm_agree(job->comm, rc));
+    UM_TRY(um_comm_bcast(job->comm, r->plan.settings_sha256, sizeof r->plan.settings_sha256, "settings of the job"));
+    rc = um_workshop_open(&r->shop, job, &r->perturber, &r->plan.room);
+    if (rc == UM_OK)
+        rc = UM_NEW_ARRAY(r->states, r->plan.n_files);
+    if (rc == UM_OK)
+        rc = announce(r);
+    UM_TRY(um_comm_agree(job->comm, rc));
+    r->begun = r->shop.begun = um_now();
+    r->shop.images_total = r->plan.n_images;
+done:
+    return rc;
+}
+
+um_status um_archive_protect(const um_archive_job *job, um_archive_tally *tally)
+{
+    um_status rc = UM_OK;
+    protect_run r = {.job = job, .o = um_settings_get(job->settings, "archive")};
+    *tally = (um_archive_tally){0};
+    UM_TRY(open_all(&r));
+    um_comm_set_deadline(job->comm, 0); /* ranks come to their ends at very different times */
+    rc = passes(&r);
+    UM_TRY(um_comm_agree(job->comm, rc));
+    UM_TRY(tell_times(&r));
+    if (um_comm_leads(job->comm))
+        rc = conclude(&r, tally);
+    UM_TRY(um_comm_agree(job->comm, rc));
+    UM_TRY(um_comm_bcast(job->comm, tally, sizeof *tally, "what is done"));
+    if (tally->failed || tally->refused)
+        rc = um_fail(UM_E_PARTIAL, "%lld of %lld shards failed, %lld images were left out; reasons: %s/items; the same command tries failed "
+                     "shards again", (long long)tally->failed, (long long)tally->shards, (long long)tally->refused, job->private_dir);
+done:
+    um_workshop_close(&r.shop);
+    um_perturber_close(&r.perturber);
+    um_archive_plan_clear(&r.plan);
+    um_free(r.states);
+    return rc;
+}

@@ -1,0 +1,472 @@
+#include "archive/shard_job.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/host.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/signal.h"
+#include "image/metric.h"
+
+typedef enum fate { PROTECT, COPY, REFUSE } fate;
+
+typedef struct shard_job {
+    um_workshop *w;
+    um_shard *clean;
+    const um_shard_index *in;
+    um_shard_index out;      /* what is released */
+    uint8_t *fates;          /* [in->n] */
+    um_archive_refusals refused;
+    int64_t *starts, n_units, n_copied;
+    um_shard_writer writer;
+    um_delta_writer delta;
+    int64_t limit, next_out; /* row of the release that the finish stage comes to */
+    um_sha256 sum_clean, sum_released;
+    um_archive_spread psnr, ssim;
+} shard_job;
+
+/* ---- what becomes of each image ---- */
+
+static bool any(const uint8_t *mask, int64_t n)
+{
+    return memchr(mask, 1, (size_t)n) != NULL;
+}
+
+/* Why an image cannot be protected; "" when it can. bare: for want of a mask. */
+static void judge(const shard_job *j, int64_t row, const uint8_t *mask, char why[160], bool *bare)
+{
+    const um_shard_row *r = &j->in->rows[row];
+    int64_t c = j->w->perturber->c;
+    why[0] = 0;
+    *bare = r->mask_at < 0 || !any(mask, r->h * r->w);
+    if (*bare)
+        snprintf(why, 160, "%s", r->mask_at < 0 ? "it has no mask" : "its mask is empty");
+    else if (r->c != c)
+        snprintf(why, 160, "it has %lld channel%s, the archive's first image with a mask has %lld", (long long)r->c, r->c == 1 ? "" : "s",
+                 (long long)c);
+    else if (!j->w->perturber->resampled && (r->h < 16 || r->w < 16))
+        snprintf(why, 160, "it has %lldx%lld pixels, networks need 16x16", (long long)r->h, (long long)r->w);
+}
+
+static um_status decide(shard_job *j, int64_t first, int64_t n, const uint8_t *masks)
+{
+    um_status rc = UM_OK;
+    const um_shard_index *x = j->in;
+    for (int64_t i = first; i < first + n; i++) {
+        char why[160];
+        bool bare;
+        const um_shard_row *r = &x->rows[i];
+        judge(j, i, masks, why, &bare);
+        masks += um_shard_mask_pixels(r);
+        j->fates[i] = !why[0] ? PROTECT : bare && j->w->job->copy_unmasked ? COPY : REFUSE;
+        j->n_copied += j->fates[i] == COPY;
+        if (j->fates[i] == REFUSE)
+            UM_TRY(um_archive_refusals_add(&j->refused, x->ids[i], why));
+        else
+            UM_TRY(um_shard_index_add(&j->out, x->ids[i], r->h, r->w, r->c, r->mask_at >= 0, x->split[i]));
+    }
+done:
+    return rc;
+}
+
+/* Before anything is written: the masks alone, a unit at a time. */
+static um_status decide_all(shard_job *j)
+{
+    um_status rc = UM_OK;
+    uint8_t *masks = j->w->units[0]->masks;
+    UM_TRY(UM_NEW_ARRAY(j->fates, j->in->n));
+    for (int64_t u = 0; u < j->n_units; u++) {
+        int64_t first = j->starts[u], n = j->starts[u + 1] - first;
+        UM_TRY(um_stop_check("the same command goes on from here"));
+        UM_TRY(um_shard_read(j->clean, first, n, NULL, masks));
+        UM_TRY(decide(j, first, n, masks));
+    }
+    if (j->out.n == 0)
+        rc = um_fail(UM_E_DATA, "%s: none of its %lld images can be released; the first: '%s': %s", um_h5_path(um_shard_file(j->clean)),
+                     (long long)j->in->n, j->refused.n ? j->refused.list[0].id : "", j->refused.n ? j->refused.list[0].reason : "");
+done:
+    return rc;
+}
+
+/* ---- stages ---- */
+
+static um_status stage_read(void *job, int worker, int64_t item, void *slot)
+{
+    um_status rc = UM_OK;
+    shard_job *j = job;
+    um_unit *u = slot;
+    (void)worker;
+    UM_TRY(um_stop_check("the same command goes on with this shard"));
+    u->first = j->starts[item];
+    u->n = j->starts[item + 1] - u->first;
+    pthread_mutex_lock(&j->w->h5);
+    rc = um_shard_read(j->clean, u->first, u->n, u->clean, u->masks);
+    pthread_mutex_unlock(&j->w->h5);
+done:
+    return rc;
+}
+
+/* Images that are protected alike: neighbours of one size. */
+static void find_runs(const shard_job *j, um_unit *u)
+{
+    const um_shard_index *x = j->in;
+    int64_t at = 0, mask_at = 0;
+    u->n_runs = 0;
+    for (int64_t i = u->first; i < u->first + u->n; i++) {
+        const um_shard_row *r = &x->rows[i];
+        um_dataset *v = u->n_runs ? &u->views[u->n_runs - 1] : NULL;
+        bool joins = v && i > u->first && j->fates[i - 1] == PROTECT && v->h == r->h && v->w == r->w && v->c == r->c;
+        if (j->fates[i] == PROTECT && joins) {
+            v->n++;
+        } else if (j->fates[i] == PROTECT) {
+            u->view_at[u->n_runs] = at;
+            u->runs[u->n_runs] = (um_perturbation){0};
+            u->views[u->n_runs++] = (um_dataset){.n = 1, .h = r->h, .w = r->w, .c = r->c, .bits = x->bits,
+                                                 .images = u->clean + at * (x->bits / 8), .masks = u->masks + mask_at,
+                                                 .ids = x->ids + i, .split = x->split + i};
+        }
+        at += um_shard_values(r);
+        mask_at += um_shard_mask_pixels(r);
+    }
+}
+
+static um_status stage_maps(void *job, int worker, int64_t item, void *slot)
+{
+    um_status rc = UM_OK;
+    shard_job *j = job;
+    um_unit *u = slot;
+    (void)worker, (void)item;
+    find_runs(j, u);
+    for (int i = 0; i < u->n_runs; i++)
+        UM_TRY(um_perturbation_prepare(&u->runs[i], j->w->perturber, &u->views[i]));
+done:
+    return rc;
+}
+
+static um_status stage_perturb(void *job, int worker, int64_t item, void *slot)
+{
+    um_status rc = UM_OK;
+    shard_job *j = job;
+    um_unit *u = slot;
+    (void)worker, (void)item;
+    for (int i = 0; i < u->n_runs; i++) {
+        UM_TRY(um_stop_check("the same command goes on with this shard"));
+        UM_TRY(um_perturbation_run(&u->runs[i], j->w->perturber, &u->views[i], u->change + u->view_at[i]));
+        um_perturbation_clear(&u->runs[i], j->w->perturber);
+    }
+    u->n_runs = 0;
+done:
+    return rc;
+}
+
+/* Value i of the release, and what leads back modulo 2^bits. */
+static inline void put_value(bool wide, int64_t i, int was, int is, void *released, void *delta)
+{
+    if (wide) {
+        ((uint16_t *)released)[i] = (uint16_t)is;
+        ((uint16_t *)delta)[i] = (uint16_t)(is - was);
+    } else {
+        ((uint8_t *)released)[i] = (uint8_t)is;
+        ((uint8_t *)delta)[i] = (uint8_t)(is - was);
+    }
+}
+
+/* What um_released_value gives, in a form that compilers turn into vector instructions: with scale 1 the product of a float and the
+ * largest pixel is exact, and so is the sum with a half. wide: a constant where this is inlined. */
+static inline __attribute__((always_inline)) int64_t round_values(const void *clean, const float *change, int64_t n, bool wide, int limit,
+                                                                  void *released, void *delta)
+{
+    const int max = wide ? 65535 : 255;
+    int64_t squares = 0;
+    for (int64_t i = 0; i < n; i++) {
+        double v = (double)max * (double)change[i];
+        v = v > limit ? limit : v < -limit ? -limit : v;
+        int was = wide ? ((const uint16_t *)clean)[i] : ((const uint8_t *)clean)[i];
+        int is = was + (int)(v + (v < 0 ? -0.5 : 0.5));
+        is = is < 0 ? 0 : is > max ? max : is;
+        squares += (int64_t)(is - was) * (is - was);
+        put_value(wide, i, was, is, released, delta);
+    }
+    return squares;
+}
+
+/* The same with any scale. */
+static int64_t round_scaled(const shard_job *j, const void *clean, const float *change, int64_t n, void *released, void *delta)
+{
+    double scale = j->w->perturber->scale;
+    bool wide = j->in->bits == 16;
+    int64_t max = wide ? 65535 : 255, squares = 0;
+    for (int64_t i = 0; i < n; i++) {
+        int64_t was = wide ? ((const uint16_t *)clean)[i] : ((const uint8_t *)clean)[i];
+        int64_t is = um_released_value(was, scale * (double)change[i], j->limit, max);
+        squares += (is - was) * (is - was);
+        put_value(wide, i, (int)was, (int)is, released, delta);
+    }
+    return squares;
+}
+
+/* Pixels that are released, and what leads back; returns the sum of squared changes in [0,1] units. change NULL: as they are. */
+static double round_image(const shard_job *j, const void *clean, const float *change, int64_t n, void *released, void *delta)
+{
+    int64_t squares = 0;
+    double max = j->in->bits == 8 ? 255 : 65535;
+    if (!change) {
+        memcpy(released, clean, (size_t)n * (size_t)(j->in->bits / 8));
+        memset(delta, 0, (size_t)n * (size_t)(j->in->bits / 8));
+    } else if (j->w->perturber->scale != 1) {
+        squares = round_scaled(j, clean, change, n, released, delta);
+    } else if (j->in->bits == 8) {
+        squares = round_values(clean, change, n, false, (int)j->limit, released, delta);
+    } else {
+        squares = round_values(clean, change, n, true, (int)j->limit, released, delta);
+    }
+    return (double)squares / (max * max);
+}
+
+static um_status measure(shard_job *j, const um_shard_row *r, const char *id, const void *clean, const void *released, double squares)
+{
+    um_status rc = UM_OK;
+    const um_metric_options *o = um_settings_get(j->w->job->settings, "metrics");
+    int64_t every = j->w->o->ssim_every;
+    um_ssim_result ssim;
+    um_pixels a = {clean, r->h, r->w, r->c, j->in->bits}, b = {released, r->h, r->w, r->c, j->in->bits};
+    if (squares > 0) /* the others have no PSNR */
+        UM_TRY(um_archive_spread_add(&j->psnr, -10 * log10(squares / (double)um_shard_values(r))));
+    if (every == 0 || um_text_hash(id) % (uint64_t)every != 0 || r->h < 11 || r->w < 11)
+        goto done;
+    UM_TRY(um_metric_ssim(&ssim, &a, &b, NULL, &o->ssim));
+    UM_TRY(um_archive_spread_add(&j->ssim, ssim.frame));
+done:
+    return rc;
+}
+
+/* One row of the unit: bytes and masks of the release move to the front, over those of images that are left out. */
+typedef struct place {
+    int64_t from, to, mask_from, mask_to; /* values and mask pixels within the unit */
+} place;
+
+static um_status finish_row(shard_job *j, um_unit *u, int64_t row, place *p)
+{
+    um_status rc = UM_OK;
+    const um_shard_row *r = &j->in->rows[row];
+    int64_t values = um_shard_values(r), masks = um_shard_mask_pixels(r), wide = j->in->bits / 8;
+    if (j->fates[row] != REFUSE) {
+        uint8_t *clean = u->clean + p->from * wide, *released = u->released + p->to * wide, *mask = u->masks + p->mask_to;
+        double squares = round_image(j, clean, j->fates[row] == PROTECT ? u->change + p->from : NULL, values, released,
+                                     u->delta + p->to * wide);
+        memmove(mask, u->masks + p->mask_from, (size_t)masks);
+        um_shard_hash_add(&j->sum_clean, &j->out, j->next_out, clean, mask);
+        um_shard_hash_add(&j->sum_released, &j->out, j->next_out, released, mask);
+        if (j->fates[row] == PROTECT)
+            UM_TRY(measure(j, r, j->in->ids[row], clean, released, squares));
+        j->next_out++;
+        p->to += values;
+        p->mask_to += masks;
+    }
+    p->from += values;
+    p->mask_from += masks;
+done:
+    return rc;
+}
+
+static um_status stage_finish(void *job, int worker, int64_t item, void *slot)
+{
+    um_status rc = UM_OK;
+    shard_job *j = job;
+    um_unit *u = slot;
+    place p = {0};
+    (void)worker;
+    for (int64_t i = u->first; i < u->first + u->n; i++)
+        UM_TRY(finish_row(j, u, i, &p));
+    size_t bytes = (size_t)p.to * (size_t)(j->in->bits / 8);
+    UM_TRY(um_unit_cut(u, j->writer.pixels, u->released, bytes));
+    UM_TRY(um_unit_cut(u, j->delta.delta, u->delta, bytes));
+    UM_TRY(um_unit_cut(u, j->writer.masks, u->masks, (size_t)p.mask_to));
+    if (item + 1 < j->n_units)
+        goto done;
+    UM_TRY(um_unit_cut_rest(u, j->writer.pixels));
+    UM_TRY(um_unit_cut_rest(u, j->delta.delta));
+    UM_TRY(um_unit_cut_rest(u, j->writer.masks));
+done:
+    return rc;
+}
+
+static um_status stage_pack(void *job, int worker, int64_t item, void *slot)
+{
+    um_status rc = UM_OK;
+    shard_job *j = job;
+    um_unit *u = slot;
+    (void)item;
+    for (int64_t i = 0; i < u->n_chunks; i++)
+        UM_TRY(um_h5_chunk_pack(&u->chunks[i], j->w->deflate[worker]));
+done:
+    return rc;
+}
+
+static um_status write_chunks(um_unit *u)
+{
+    um_status rc = UM_OK;
+    for (int64_t i = 0; i < u->n_chunks; i++)
+        UM_TRY(um_h5_stream_write(u->chunks[i].stream, &u->chunks[i]));
+done:
+    return rc;
+}
+
+static um_status stage_write(void *job, int worker, int64_t item, void *slot)
+{
+    um_status rc = UM_OK;
+    shard_job *j = job;
+    um_unit *u = slot;
+    (void)worker, (void)item;
+    pthread_mutex_lock(&j->w->h5);
+    rc = write_chunks(u);
+    pthread_mutex_unlock(&j->w->h5);
+    for (int64_t i = 0; i < u->n_chunks; i++)
+        um_h5_chunk_clear(&u->chunks[i]);
+    u->n_chunks = 0;
+    if (rc == UM_OK)
+        um_workshop_tell(j->w, u->n);
+    return rc;
+}
+
+void um_shard_job_stages(um_conveyor_stage stages[UM_ARCHIVE_STAGES], const um_archive_options *o)
+{
+    const um_conveyor_stage all[UM_ARCHIVE_STAGES] = {
+        {"read", 1, stage_read},     {"maps", 1, stage_maps},                    {"perturb", 0, stage_perturb},
+        {"round", 1, stage_finish}, {"pack", (int)o->pack_workers, stage_pack}, {"write", 1, stage_write},
+    };
+    memcpy(stages, all, sizeof all);
+}
+
+/* ---- the shard ---- */
+
+static um_status file_facts(const char *path, int64_t *bytes, char sha256[UM_SHA256_HEX])
+{
+    struct stat info;
+    *bytes = stat(path, &info) == 0 ? (int64_t)info.st_size : 0;
+    return um_sha256_of_file(path, sha256);
+}
+
+static um_status print_refused(const shard_job *j, um_text *line)
+{
+    um_status rc = UM_OK;
+    UM_TRY(um_json_open(line, "refused", '['));
+    for (int64_t i = 0; i < j->refused.n; i++) {
+        UM_TRY(um_json_open(line, NULL, '{'));
+        UM_TRY(um_json_text(line, "id", j->refused.list[i].id));
+        UM_TRY(um_json_text(line, "reason", j->refused.list[i].reason));
+        UM_TRY(um_json_close(line, '}'));
+    }
+    UM_TRY(um_json_close(line, ']'));
+done:
+    return rc;
+}
+
+static um_status print_item(shard_job *j, const um_archive_paths *p, const char *clean_path, const char *settings_sha256,
+                            const char *sha256[2], double seconds, um_text *line)
+{
+    um_status rc = UM_OK;
+    char hash[UM_SHA256_HEX], host[UM_HOST_TEXT];
+    int64_t bytes = 0;
+    struct stat info;
+    um_host_name(host);
+    UM_TRY(um_text_add(line, "{"));
+    UM_TRY(um_json_text(line, "shard", p->shard_name));
+    UM_TRY(um_json_int(line, "images", j->out.n));
+    UM_TRY(um_json_int(line, "protected", j->out.n - j->n_copied));
+    UM_TRY(um_json_int(line, "copied", j->n_copied));
+    UM_TRY(um_json_int(line, "left_out", j->refused.n));
+    UM_TRY(file_facts(p->released, &bytes, hash));
+    UM_TRY(um_json_int(line, "bytes", bytes));
+    UM_TRY(um_json_text(line, "sha256_file", hash));
+    UM_TRY(file_facts(p->delta, &bytes, hash));
+    UM_TRY(um_json_int(line, "bytes_delta", bytes));
+    UM_TRY(um_json_text(line, "sha256_delta", hash));
+    UM_TRY(um_json_int(line, "bytes_in", stat(clean_path, &info) == 0 ? (int64_t)info.st_size : 0));
+    UM_TRY(um_json_text(line, "sha256_clean", sha256[0]));
+    UM_TRY(um_json_text(line, "sha256_released", sha256[1]));
+    UM_TRY(um_json_text(line, "settings_sha256", settings_sha256));
+    UM_TRY(um_json_int(line, "bound_levels", j->limit));
+    UM_TRY(um_archive_spread_print(&j->psnr, "psnr", line));
+    UM_TRY(um_archive_spread_print(&j->ssim, "ssim", line));
+    UM_TRY(um_json_real(line, "seconds", seconds));
+    UM_TRY(um_json_text(line, "host", host));
+    UM_TRY(print_refused(j, line));
+    UM_TRY(um_json_open(line, "ids", '['));
+    for (int64_t i = 0; i < j->out.n; i++)
+        UM_TRY(um_json_element(line, j->out.ids[i]));
+    UM_TRY(um_json_close(line, ']'));
+    UM_TRY(um_json_seal(line));
+done:
+    return rc;
+}
+
+static um_status open_files(shard_job *j, const char *clean_path, const um_archive_paths *p)
+{
+    um_status rc = UM_OK;
+    UM_TRY(um_shard_open(&j->clean, clean_path));
+    j->in = um_shard_get_index(j->clean);
+    j->out = (um_shard_index){.uniform = j->in->uniform, .bits = j->in->bits};
+    j->limit = um_perturber_limit(j->w->perturber, j->in->bits);
+    if (!um_shard_is_clean(j->clean))
+        UM_TRY(um_fail(UM_E_DATA, "%s: says nothing of where it comes from, as released files do; protecting a release once more would "
+                       "leave no way back to the clean images. Import or pack the originals", clean_path));
+    UM_TRY(um_unit_starts(j->in, &j->starts, &j->n_units));
+    UM_TRY(decide_all(j));
+    UM_TRY(um_shard_writer_open(&j->writer, p->released, &j->out));
+    UM_TRY(um_delta_writer_open(&j->delta, p->delta, j->in->bits));
+done:
+    return rc;
+}
+
+/* First the way back, then the release; the item says that both stand. */
+static um_status commit(shard_job *j, const um_archive_paths *p, const char *clean_path, const char *settings_sha256, double begun,
+                        um_text *item)
+{
+    um_status rc = UM_OK;
+    char clean[UM_SHA256_HEX], released[UM_SHA256_HEX];
+    um_sha256_hex(&j->sum_clean, clean);
+    um_sha256_hex(&j->sum_released, released);
+    UM_TRY(um_delta_writer_commit(&j->delta, &j->out, j->limit, clean, released));
+    UM_TRY(um_shard_writer_commit(&j->writer, &j->out, NULL, NULL));
+    UM_TRY(print_item(j, p, clean_path, settings_sha256, (const char *[]){clean, released}, um_now() - begun, item));
+    UM_TRY(um_file_write(p->item, um_text_get(item), item->n));
+done:
+    return rc;
+}
+
+static void clear(shard_job *j)
+{
+    um_workshop_reset(j->w);
+    um_shard_writer_abandon(&j->writer);
+    um_delta_writer_abandon(&j->delta);
+    um_shard_close(j->clean);
+    um_shard_index_clear(&j->out);
+    um_archive_refusals_clear(&j->refused);
+    um_free(j->fates);
+    um_free(j->starts);
+    um_free(j->psnr.values);
+    um_free(j->ssim.values);
+}
+
+um_status um_shard_job_run(um_workshop *w, const char *clean_path, const um_archive_paths *paths, bool (*still_ours)(const void *claim),
+                           const void *claim, const char *settings_sha256, um_text *item)
+{
+    um_status rc = UM_OK;
+    shard_job j = {.w = w};
+    double begun = um_now();
+    um_sha256_init(&j.sum_clean);
+    um_sha256_init(&j.sum_released);
+    UM_TRY(open_files(&j, clean_path, paths));
+    UM_TRY(um_conveyor_run(w->stages, UM_ARCHIVE_STAGES, j.n_units, (void *const *)w->units, w->n_slots, &j, &w->times));
+    if (still_ours(claim))
+        UM_TRY(commit(&j, paths, clean_path, settings_sha256, begun, item));
+done:
+    clear(&j);
+    return rc;
+}
