@@ -160,7 +160,8 @@ template <class F> um_status um_each(const um_cuda *cu, const char *op, int64_t 
 
 #else
 
-enum { UM_BLOCK = 256, UM_MAX_BLOCKS = 1 << 16 };
+constexpr int UM_BLOCK = 256;
+constexpr int64_t UM_MAX_BLOCKS = 1 << 16;
 
 template <class F> __global__ void __launch_bounds__(UM_BLOCK) um_each_kernel(const F f, int64_t n)
 {
@@ -182,7 +183,7 @@ template <class F> um_status um_each(const um_cuda *cu, const char *op, int64_t 
 
 /* ---- warps ---- */
 
-enum { UM_WARP = 32 };
+constexpr int UM_WARP = 32;
 
 /* The 32 lanes that share an item of um_each_warp. Values and side effects of a lane come from the function of its number. */
 struct um_warp {

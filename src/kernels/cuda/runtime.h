@@ -40,7 +40,7 @@ void um_dev_free(um_dev *d, void *p);                        /* accepts NULL */
 um_status um_dev_upload(um_dev *d, void *to, const void *host, size_t bytes);
 um_status um_dev_download(um_dev *d, void *host, const void *from, size_t bytes);
 um_status um_dev_copy(um_dev *d, void *to, const void *from, size_t bytes);
-um_status um_dev_zero(um_dev *d, void *to, size_t bytes);
+um_status um_dev_fill(um_dev *d, void *to, int byte, size_t bytes);
 um_status um_dev_sync(um_dev *d);
 
 /* Between begin and end launches are recorded, not run; end gives the recording, launch runs it. abandon ends a capture that failed. */

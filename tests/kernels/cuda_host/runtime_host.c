@@ -102,10 +102,10 @@ um_status um_dev_copy(um_dev *d, void *to, const void *from, size_t bytes)
     return copy(d, to, from, bytes, false);
 }
 
-um_status um_dev_zero(um_dev *d, void *to, size_t bytes)
+um_status um_dev_fill(um_dev *d, void *to, int byte, size_t bytes)
 {
     (void)d;
-    memset(to, 0, bytes);
+    memset(to, byte, bytes);
     return UM_OK;
 }
 
