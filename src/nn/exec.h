@@ -2,7 +2,9 @@
  *
  * The planner knows the life of every activation (first write to last read), lets an op write into its input's memory where that is
  * legal, and packs the rest by size into one arena: the peak is known before a byte is allocated. The executor binds addresses,
- * runs nodes in order, and adds up the time of every op. */
+ * runs nodes in order, and adds up the time of every op. On a backend with recordings (backend.h) the nodes of a run that need no host
+ * in between are recorded the second time a batch of their shape comes, and start as one from then on; at log level debug nothing
+ * is recorded, and every op is waited for. */
 #ifndef UM_NN_EXEC_H
 #define UM_NN_EXEC_H
 
@@ -27,11 +29,12 @@ um_status um_plan_print(const um_plan *p, const um_graph *g, um_text *out);
 
 typedef struct um_exec um_exec;
 
-/* graph, backend: borrowed for the life of the object; the parameter sets it uses are allocated here if they are not yet. */
+/* graph, backend: borrowed for the life of the object; the parameter sets it uses are allocated here if they are not yet. Activations
+ * get the backend's storage type (narrow.h). */
 um_status um_exec_create(um_exec **out, um_graph *g, um_backend *backend);
 void um_exec_free(um_exec *e);
 
-/* Copies host data of the backend's real type into an input tensor, n images; or a kept tensor out to the host. */
+/* Copies host data of the graph's real type into an input tensor, n images; or a kept tensor out to the host. */
 um_status um_exec_upload(um_exec *e, um_tid t, const void *host, int64_t n);
 um_status um_exec_download(um_exec *e, um_tid t, void *host, int64_t n);
 

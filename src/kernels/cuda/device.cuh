@@ -150,11 +150,25 @@ struct um_split {
 
 #ifdef UM_CUDA_HOST
 
+/* A launch of the host form: done at once, or kept while a capture is on (tests/kernels/cuda_host). */
+extern "C" void um_host_launch(void (*run)(const void *job), const void *job, size_t bytes);
+
+template <class F> struct um_host_job {
+    F f;
+    int64_t n;
+    static void run(const void *job)
+    {
+        const um_host_job *j = (const um_host_job *)job;
+        for (int64_t i = 0; i < j->n; i++)
+            j->f(i);
+    }
+};
+
 template <class F> um_status um_each(const um_cuda *cu, const char *op, int64_t n, const F &f)
 {
+    um_host_job<F> job = {f, n};
     (void)cu;
-    for (int64_t i = 0; i < n; i++)
-        f(i);
+    um_host_launch(um_host_job<F>::run, &job, sizeof job);
     return um_dev_launched(op);
 }
 
@@ -251,12 +265,14 @@ template <class G> UM_D double um_warp_sum(const um_warp &w, int64_t n, const G 
 /* f(i, warp) for every i in [0, n), a warp each. */
 #ifdef UM_CUDA_HOST
 
+template <class F> struct um_host_warp_item {
+    F f;
+    void operator()(int64_t i) const { f(i, um_warp()); }
+};
+
 template <class F> um_status um_each_warp(const um_cuda *cu, const char *op, int64_t n, const F &f)
 {
-    (void)cu;
-    for (int64_t i = 0; i < n; i++)
-        f(i, um_warp());
-    return um_dev_launched(op);
+    return um_each(cu, op, n, um_host_warp_item<F>{f});
 }
 
 #else

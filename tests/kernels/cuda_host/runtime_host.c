@@ -1,6 +1,5 @@
-/* kernels/cuda/runtime.h over host memory: what the backend does above it runs as on a device, and misuse is noticed. A capture runs
- * nothing on a device; here, launches cannot be held back, so the memory of every allocation is put back at the end of a capture, and
- * a replay is refused unless the test says how to run the steps again (um_host_replay). */
+/* kernels/cuda/runtime.h over host memory: what the backend does above it runs as on a device, and what a device would refuse is refused.
+ * While a capture is on, launches are kept with a copy of their arguments, and a replay does them. */
 #include "kernels/cuda_host/cuda_host.h"
 
 #include <stdlib.h>
@@ -11,20 +10,22 @@
 #include "kernels/cuda/cuda.h"
 #include "kernels/cuda/runtime.h"
 
-enum { MAX_BLOCKS = 4096 };
+typedef struct launch {
+    void (*run)(const void *job);
+    void *job;
+} launch;
 
-typedef struct block {
-    char *data, *saved;
-    size_t bytes;
-} block;
+typedef struct recorded {
+    launch *list;
+    int n, cap;
+} recorded;
 
 struct um_dev {
     um_dev_info info;
-    block blocks[MAX_BLOCKS];
-    int n_blocks;
     bool capturing;
 };
 
+static recorded *current; /* the capture that is on */
 um_host_counts um_host_count;
 
 int um_cuda_devices(void)
@@ -56,29 +57,39 @@ const um_dev_info *um_dev_about(const um_dev *d)
 um_status um_dev_alloc(um_dev *d, void **out, size_t bytes)
 {
     um_status rc = UM_OK;
-    char *p = NULL;
-    UM_REQUIRE(!d->capturing && d->n_blocks < MAX_BLOCKS);
-    UM_TRY(um_alloc((void **)&p, bytes + 256, 1));
-    d->blocks[d->n_blocks++] = (block){.data = p, .bytes = bytes + 256};
-    *out = p;
+    UM_REQUIRE(!d->capturing);
+    UM_TRY(um_alloc(out, bytes + 256, 1));
 done:
     return rc;
 }
 
 void um_dev_free(um_dev *d, void *p)
 {
-    for (int i = 0; p && i < d->n_blocks; i++)
-        if (d->blocks[i].data == p) {
-            um_free(p);
-            d->blocks[i] = d->blocks[--d->n_blocks];
-            return;
-        }
+    (void)d;
+    um_free(p);
 }
 
-static um_status copy(um_dev *d, void *to, const void *from, size_t bytes, bool by_host)
+void um_host_launch(void (*run)(const void *job), const void *job, size_t bytes)
+{
+    if (!current) {
+        run(job);
+        return;
+    }
+    if (current->n == current->cap) {
+        current->cap = 2 * current->cap + 64;
+        current->list = realloc(current->list, (size_t)current->cap * sizeof *current->list);
+    }
+    void *kept = malloc(bytes);
+    if (!current->list || !kept)
+        abort();
+    memcpy(kept, job, bytes);
+    current->list[current->n++] = (launch){run, kept};
+}
+
+static um_status copy_by_host(um_dev *d, void *to, const void *from, size_t bytes)
 {
     um_status rc = UM_OK;
-    UM_REQUIRE(!by_host || !d->capturing);
+    UM_REQUIRE(!d->capturing);
     if (bytes)
         memcpy(to, from, bytes);
 done:
@@ -88,24 +99,42 @@ done:
 um_status um_dev_upload(um_dev *d, void *to, const void *host, size_t bytes)
 {
     um_host_count.uploads++;
-    return copy(d, to, host, bytes, true);
+    return copy_by_host(d, to, host, bytes);
 }
 
 um_status um_dev_download(um_dev *d, void *host, const void *from, size_t bytes)
 {
     um_host_count.downloads++;
-    return copy(d, host, from, bytes, true);
+    return copy_by_host(d, host, from, bytes);
+}
+
+typedef struct move {
+    void *to;
+    const void *from; /* NULL: fill with byte */
+    size_t bytes;
+    int byte;
+} move;
+
+static void do_move(const void *job)
+{
+    const move *m = job;
+    if (m->from)
+        memcpy(m->to, m->from, m->bytes);
+    else
+        memset(m->to, m->byte, m->bytes);
 }
 
 um_status um_dev_copy(um_dev *d, void *to, const void *from, size_t bytes)
 {
-    return copy(d, to, from, bytes, false);
+    (void)d;
+    um_host_launch(do_move, &(move){to, from, bytes, 0}, sizeof(move));
+    return UM_OK;
 }
 
 um_status um_dev_fill(um_dev *d, void *to, int byte, size_t bytes)
 {
     (void)d;
-    memset(to, byte, bytes);
+    um_host_launch(do_move, &(move){to, NULL, bytes, byte}, sizeof(move));
     return UM_OK;
 }
 
@@ -120,54 +149,53 @@ done:
 um_status um_dev_capture_begin(um_dev *d)
 {
     um_status rc = UM_OK;
-    UM_REQUIRE(!d->capturing);
-    for (int i = 0; i < d->n_blocks; i++) {
-        UM_TRY(um_alloc((void **)&d->blocks[i].saved, d->blocks[i].bytes, 1));
-        memcpy(d->blocks[i].saved, d->blocks[i].data, d->blocks[i].bytes);
-    }
+    UM_REQUIRE(!d->capturing && !current);
+    UM_TRY(UM_NEW(current));
     d->capturing = true;
 done:
     return rc;
 }
 
-static void restore(um_dev *d)
+static void drop(recorded *r)
 {
-    for (int i = 0; i < d->n_blocks; i++) {
-        memcpy(d->blocks[i].data, d->blocks[i].saved, d->blocks[i].bytes);
-        um_free(d->blocks[i].saved);
-        d->blocks[i].saved = NULL;
-    }
-    d->capturing = false;
+    for (int i = 0; r && i < r->n; i++)
+        free(r->list[i].job);
+    if (r)
+        free(r->list);
+    um_free(r);
 }
 
 um_status um_dev_capture_end(um_dev *d, void **out)
 {
-    int *graph = NULL;
-    um_status rc = UM_NEW(graph);
-    restore(d);
+    *out = current;
+    current = NULL;
+    d->capturing = false;
     um_host_count.captures++;
-    *out = graph;
-    return rc;
+    return UM_OK;
 }
 
 void um_dev_capture_abandon(um_dev *d)
 {
-    restore(d);
+    drop(current);
+    current = NULL;
+    d->capturing = false;
 }
 
 um_status um_dev_graph_launch(um_dev *d, void *graph)
 {
+    const recorded *r = graph;
     (void)d;
-    (void)graph;
     um_host_count.replays++;
-    return um_host_count.replay ? um_host_count.replay(um_host_count.replay_payload) : UM_OK;
+    for (int i = 0; i < r->n; i++)
+        r->list[i].run(r->list[i].job);
+    return UM_OK;
 }
 
 void um_dev_graph_free(um_dev *d, void *graph)
 {
     (void)d;
     um_host_count.forgotten += graph != NULL;
-    um_free(graph);
+    drop(graph);
 }
 
 um_status um_dev_time(um_dev *d, um_status (*fn)(void *payload), void *payload, int repeats, double *seconds)
