@@ -1,5 +1,5 @@
-/* Every op case on the CUDA backend over host memory (cuda_host.h): kernels, views, layouts and workspaces are the ones a device
- * runs; cuDNN, cuBLASLt and launches are stood in for. */
+/* Every op case on the CUDA backend, against the float64 oracles: on a device (gpu_ops), or over host memory (cuda_host.h), where
+ * kernels, views, layouts and workspaces are those that a device runs, and cuDNN, cuBLASLt and launches are stood in for. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
@@ -7,7 +7,7 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include "kernels/cuda/cuda.h"
+#include "gpu/gpu_test.h"
 #include "kernels/cuda_host/cuda_host.h"
 #include "kernels/op_cases.h"
 
@@ -56,6 +56,7 @@ static void mixed_types_match_the_oracles(void **state)
     run_all(UM_PRECISION_BF16, STORE_NARROW_OUT, "cuda");
 }
 
+#ifdef UM_CUDA_HOST
 static void what_the_library_refuses_goes_through_copies(void **state)
 {
     (void)state;
@@ -64,6 +65,7 @@ static void what_the_library_refuses_goes_through_copies(void **state)
     run_all(UM_PRECISION_BF16, STORE_NARROW, "cuda");
     um_host_count.refuse_slices = um_host_count.refuse_f32_gradients = false;
 }
+#endif
 
 static void nothing_but_outputs_is_written(void **state)
 {
@@ -83,13 +85,16 @@ static void f64_is_refused(void **state)
 
 int main(void)
 {
+    gpu_need_device();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_op_has_a_kernel),
         cmocka_unit_test(f32_matches_the_oracles),
         cmocka_unit_test(padded_channels_match_the_oracles),
         cmocka_unit_test(bf16_matches_the_oracles),
         cmocka_unit_test(mixed_types_match_the_oracles),
+#ifdef UM_CUDA_HOST
         cmocka_unit_test(what_the_library_refuses_goes_through_copies),
+#endif
         cmocka_unit_test(nothing_but_outputs_is_written),
         cmocka_unit_test(f64_is_refused),
     };
