@@ -30,7 +30,8 @@ static um_status create_cuda(um_backend **out, um_dtype real, um_precision preci
     (void)out;
     (void)real;
     (void)precision;
-    return um_fail(UM_E_UNSUPPORTED, "backend cuda is not in this build (it was made without the CUDA Toolkit or cuDNN); use backend cpu");
+    return um_fail(UM_E_UNSUPPORTED,
+        "backend cuda is not in this build (it was made without the CUDA Toolkit or cuDNN); use backend cpu");
 }
 #endif
 
@@ -51,7 +52,8 @@ static um_status create_plain(um_backend **out, const char *name, um_dtype real,
     if (strcmp(name, "cpu") == 0 || automatic)
         return create_cpu(out, real, precision);
     const char *near = um_text_nearest(name, known, UM_COUNT(known));
-    return um_fail(UM_E_CONFIG, "unknown backend '%s'; did you mean '%s'? (auto, cpu, cuda, check:cpu, check:cuda)", name, near ? near : "cpu");
+    return um_fail(UM_E_CONFIG, "unknown backend '%s'; did you mean '%s'? (auto, cpu, cuda, check:cpu, check:cuda)", name,
+        near ? near : "cpu");
 }
 
 um_status um_backend_open(um_backend **out, const char *name, um_dtype real, um_precision precision)

@@ -19,7 +19,8 @@ typedef struct um_recordings {
     int n;
 } um_recordings;
 
-/* The recording of these nodes on batches like this one; a new, empty one when there is none. NULL: the backend has no recordings. */
+/* The recording of these nodes on batches like this one; a new, empty one when there is none. NULL: the backend has no
+ * recordings. */
 um_recording *um_recordings_get(um_recordings *r, const um_batch *batch, int first, int last);
 void um_recordings_clear(um_recordings *r);
 

@@ -14,9 +14,12 @@ enum { SIDE = 32, PIXELS = SIDE * SIDE, IMAGES = 3, WIDTH = 8, LANES = 2, LARGE 
 
 static double images[IMAGES * PIXELS], masks[IMAGES * PIXELS];
 
-/* How close the precision must come to the CPU's f32. Rounded activations fall on the other side of a few ReLUs and maxima, which turns
- * the gradient of single pixels around: in an untrained U-Net of this size whose activations PyTorch rounds to bf16 the gradients of the deep
- * layers have a cosine of 0.89 to 0.95 with those of f32, and near the output 0.99 and more. So bf16 is bounded loosely here: single ops are
+/* How close the precision must come to the CPU's f32. Rounded activations fall on the other side of a few ReLUs and maxima, which
+ * turns
+ * the gradient of single pixels around: in an untrained U-Net of this size whose activations PyTorch rounds to bf16 the gradients
+ * of the deep
+ * layers have a cosine of 0.89 to 0.95 with those of f32, and near the output 0.99 and more. So bf16 is bounded loosely here:
+ * single ops are
  * held to layers.md in test_gpu_ops.c, and training to the distance of two seeds below. */
 typedef struct bounds {
     double loss, logits, cosine, image; /* relative; relative L2; cosine of each weight gradient, and of the image gradients */
@@ -33,7 +36,8 @@ static void open_net(test_net *net, const char *model, const char *backend, um_p
 {
     um_model_config config = net_config(WIDTH, 1, 1);
     config.dropout = 0.1;
-    net_create(net, &(net_spec){.model = model, .backend = backend, .real = UM_F32, .precision = precision, .config = config, .h = SIDE,
+    net_create(net, &(net_spec){.model = model, .backend = backend, .real = UM_F32, .precision = precision, .config = config,
+        .h = SIDE,
                                 .w = SIDE, .max_batch = IMAGES, .bn = UM_BN_TRAIN, .wants_dx = true, .seed = 9});
 }
 
@@ -88,7 +92,8 @@ static void compare_gradients(const test_net *got, const test_net *want, const b
                 scale = size > scale ? size : scale;
             else if (pass == 1 && buffer && !(relative_l2(a, b, q->count) <= 10 * limit->logits))
                 fail_msg("%s: %s is off by %.3g", model, q->name, relative_l2(a, b, q->count));
-            else if (pass == 1 && !buffer && q->count >= limit->least && size > 1e-8 * scale && !(cosine(a, b, q->count) >= limit->cosine))
+            else if (pass == 1 && !buffer && q->count >= limit->least && size > 1e-8 * scale && !(cosine(a, b,
+                q->count) >= limit->cosine))
                 fail_msg("%s: the gradient of %s has cosine %.6f", model, q->name, cosine(a, b, q->count));
             um_free(a);
             um_free(b);
@@ -102,7 +107,8 @@ static void compare_images(test_net *got, test_net *want, const bounds *limit)
     double *d = net_fetch(got, got->dx, IMAGES), *d0 = net_fetch(want, want->dx, IMAGES);
     double off = relative_l2(z, z0, n), along = cosine(d, d0, n);
     if (!(off <= limit->logits) || !(along >= limit->image))
-        fail_msg("%s: logits off by %.3g (limit %.3g), image gradients have cosine %.5f (least %.4f)", got->spec.model, off, limit->logits, along,
+        fail_msg("%s: logits off by %.3g (limit %.3g), image gradients have cosine %.5f (least %.4f)", got->spec.model, off,
+            limit->logits, along,
                  limit->image);
     um_free(z);
     um_free(z0);
@@ -195,10 +201,13 @@ static void recorded_runs_have_the_bits_of_plain_ones(void **state)
         follow(&recorded, models[m], UM_PRECISION_BF16, true);
         follow(&again, models[m], UM_PRECISION_BF16, true);
         for (int k = 0; k < 4; k++) {
-            bool same = plain.losses[k] == recorded.losses[k] && memcmp(plain.grads[k], recorded.grads[k], (size_t)plain.n * sizeof(double)) == 0;
-            bool repeats = again.losses[k] == recorded.losses[k] && memcmp(again.grads[k], recorded.grads[k], (size_t)plain.n * sizeof(double)) == 0;
+            bool same = plain.losses[k] == recorded.losses[k] && memcmp(plain.grads[k], recorded.grads[k],
+                (size_t)plain.n * sizeof(double)) == 0;
+            bool repeats = again.losses[k] == recorded.losses[k] && memcmp(again.grads[k], recorded.grads[k],
+                (size_t)plain.n * sizeof(double)) == 0;
             if (!same || !repeats)
-                fail_msg("%s: step %d has loss %.9g plain, %.9g recorded, %.9g in another process' place", models[m], k, plain.losses[k],
+                fail_msg("%s: step %d has loss %.9g plain, %.9g recorded, %.9g in another process' place", models[m], k,
+                    plain.losses[k],
                          recorded.losses[k], again.losses[k]);
             um_free(plain.grads[k]);
             um_free(recorded.grads[k]);
@@ -224,7 +233,8 @@ static void every_shape_is_recorded_once(void **state)
 
 static void train(double *losses, int steps, const char *backend, um_precision precision, uint64_t seed)
 {
-    um_segmenter_config config = {.net = net_config(WIDTH, 1, 1), .h = SIDE, .w = SIDE, .max_batch = IMAGES, .spread = {.lanes = LANES},
+    um_segmenter_config config = {.net = net_config(WIDTH, 1, 1), .h = SIDE, .w = SIDE, .max_batch = IMAGES,
+        .spread = {.lanes = LANES},
                                   .loss = {.w_ce = 1, .w_dice = 1, .smooth = 1e-5},
                                   .adam = {.lr = 1e-3, .b1 = 0.9, .b2 = 0.999, .eps = 1e-8}};
     um_backend *b = NULL;
@@ -268,7 +278,8 @@ static void training_follows_the_cpu(void **state)
     train(fp32, STEPS, "cuda", UM_PRECISION_FP32, 1);
     train(bf16, STEPS, "cuda", UM_PRECISION_BF16, 1);
     double seeds = mean_gap(cpu, other, STEPS), narrow = mean_gap(cpu, bf16, STEPS), wide = mean_gap(cpu, fp32, STEPS);
-    print_message("mean distance of %d losses from the CPU's: fp32 %.3g, bf16 %.3g, another seed %.3g\n", (int)STEPS, wide, narrow, seeds);
+    print_message("mean distance of %d losses from the CPU's: fp32 %.3g, bf16 %.3g, another seed %.3g\n", (int)STEPS, wide,
+        narrow, seeds);
     assert_true(cpu[STEPS - 1] < 0.9 * cpu[0]);
     assert_true(wide < seeds && narrow < seeds);
 }

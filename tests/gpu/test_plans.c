@@ -1,4 +1,5 @@
-/* What of cuDNN works without a device: descriptors of every kind of problem that the backend poses, the choice of engines, and plans
+/* What of cuDNN works without a device: descriptors of every kind of problem that the backend poses, the choice of engines, and
+ * plans
  * on disk. */
 #include <stdarg.h>
 #include <stddef.h>
@@ -150,7 +151,8 @@ static void every_field_is_in_the_key(void **state)
         c.op = field == 13 ? UM_DNN_DATA : c.op;
         c.type = field == 14 ? UM_BF16 : c.type;
         c.grad_type = field == 15 ? UM_BF16 : c.grad_type;
-        assert_int_equal(um_plan_key(&other, &c, field == 16 ? UM_PRECISION_FP32 : UM_PRECISION_TF32, field == 17 ? "A100 8.0" : "H100 9.0",
+        assert_int_equal(um_plan_key(&other, &c, field == 16 ? UM_PRECISION_FP32 : UM_PRECISION_TF32,
+            field == 17 ? "A100 8.0" : "H100 9.0",
                                      field == 18 ? 91901 : 91900), UM_OK);
         if (strcmp(um_text_get(&first), um_text_get(&other)) == 0)
             fail_msg("field %d is not in the key: %s", field, um_text_get(&other));

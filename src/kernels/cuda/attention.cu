@@ -1,4 +1,5 @@
-/* Multi-head attention (ops.h; Vaswani et al., NeurIPS 2017). Heads are copied to dense f32 matrices [image * heads][T][width], so that
+/* Multi-head attention (ops.h; Vaswani et al., NeurIPS 2017). Heads are copied to dense f32 matrices [image * heads][T][width],
+ * so that
  * every product is one call over all of them; the softmax is a warp per row. */
 #include "kernels/cuda/device.cuh"
 
@@ -93,7 +94,8 @@ um_status scatter(const um_cuda *cu, const char *op, const shape &s, const float
 }
 
 /* c = op(a) op(b) for every head; a and b are [T][width], c is [T][T] when scores, else a is [T][T] and c is [T][width]. */
-um_status product(const um_cuda *cu, const shape &s, const float *a, bool trans_a, const float *b, bool trans_b, float *c, bool scores)
+um_status product(const um_cuda *cu, const shape &s, const float *a, bool trans_a, const float *b, bool trans_b, float *c,
+    bool scores)
 {
     um_gemm_call g;
     memset(&g, 0, sizeof g);

@@ -190,7 +190,8 @@ UM_CUDA_OP(bn_bwd_sums)
 
 UM_CUDA_OP(bn_bwd_param)
 {
-    bwd_param f = {(const float *)call->in[0].data, (float *)call->out[0].data, (float *)call->out[1].data, call->in[0].c, call->accumulate};
+    bwd_param f = {(const float *)call->in[0].data, (float *)call->out[0].data, (float *)call->out[1].data, call->in[0].c,
+        call->accumulate};
     return um_each(cu, "bn_bwd_param", f.c, f);
 }
 
@@ -206,7 +207,8 @@ UM_CUDA_OP(bn_bwd_apply)
     const um_view *x = &call->in[1];
     const float *coef = (const float *)call->in[2].data;
     float *rows = (float *)call->workspace;
-    bwd_rows first = {call->attr.bn.eval ? NULL : (const double *)call->in[3].data, coef, rows, x->c, (double)(call->batch->n_total * x->h * x->w)};
+    bwd_rows first = {call->attr.bn.eval ? NULL : (const double *)call->in[3].data, coef, rows, x->c,
+        (double)(call->batch->n_total * x->h * x->w)};
     bwd_apply f = {coef, rows, x->c, call->attr.bn.relu};
     um_status rc = um_each(cu, "bn_bwd_apply", x->c, first);
     return rc == UM_OK ? um_map(cu, "bn_bwd_apply", {&call->in[0], x}, call->out[0], call->accumulate, f) : rc;

@@ -1,8 +1,10 @@
 /* Convolutions: from an op's call to a problem of dnn.h and back. Filters are repacked at every call (31 million weights of a full
- * U-Net are 0.2 GB of traffic beside 20 GB of a step); activations only where the library cannot take them as they are: other types on both sides, channels that do not
+ * U-Net are 0.2 GB of traffic beside 20 GB of a step); activations only where the library cannot take them as they are: other
+ * types on both sides, channels that do not
  * fill a tensor-core operand, slices that no engine accepts, or results that are added to what is there.
  *
- * bf16 precision: both sides bf16, or f32 with operands rounded to tf32 where one side is f32 (the image and the first layer, logits).
+ * bf16 precision: both sides bf16, or f32 with operands rounded to tf32 where one side is f32 (the image and the first layer,
+ * logits).
  *
  * A transposed convolution 2x2 of x to y is the data gradient of a convolution with stride 2 from y to x, with the same filter. */
 #include <inttypes.h>
@@ -97,7 +99,8 @@ static um_status consult(um_cuda *cu, job *j)
     if (!supported)
         rc = um_fail(UM_E_UNSUPPORTED,
                      "no engine of cuDNN for a convolution %" PRId64 "x%" PRId64 ", stride %" PRId64 ", of [%" PRId64 ",%" PRId64 ",%" PRId64 ",%" PRId64
-                     "] to %" PRId64 " channels in %s", j->conv.r, j->conv.s, j->conv.stride, j->conv.n, j->conv.h, j->conv.w, j->conv.c, j->conv.k,
+                     "] to %" PRId64 " channels in %s", j->conv.r, j->conv.s, j->conv.stride, j->conv.n, j->conv.h, j->conv.w,
+                         j->conv.c, j->conv.k,
                      j->conv.type == UM_BF16 ? "bf16" : "f32");
 done:
     return rc;
@@ -131,14 +134,16 @@ static um_view copy_of(const job *j, const um_op_call *call, bool is_x)
 {
     const um_dnn_conv *c = &j->conv;
     int64_t channels = is_x ? c->c : c->k;
-    return (um_view){(char *)call->workspace + (is_x ? j->x_at : j->y_at), c->type, c->n, is_x ? c->h : c->p, is_x ? c->w : c->q, channels, channels};
+    return (um_view){(char *)call->workspace + (is_x ? j->x_at : j->y_at), c->type, c->n, is_x ? c->h : c->p, is_x ? c->w : c->q,
+        channels, channels};
 }
 
 /* The library reads 16 bytes at once. */
 static um_status check_address(const um_view *v, const char *op)
 {
     if ((uintptr_t)v->data % 16 != 0)
-        return um_fail(UM_E_UNSUPPORTED, "%s: a slice of %" PRId64 " channels does not begin on 16 bytes; concatenate widths that are multiples of 8", op, v->c);
+        return um_fail(UM_E_UNSUPPORTED,
+            "%s: a slice of %" PRId64 " channels does not begin on 16 bytes; concatenate widths that are multiples of 8", op, v->c);
     return UM_OK;
 }
 

@@ -242,8 +242,10 @@ static const char *cuda_describe(const um_backend *b)
     static const char *const names[] = {"fp32", "tf32", "bf16"};
     cuda_impl *impl = b->impl;
     const um_dev_info *d = um_dev_about(impl->cu.dev);
-    snprintf(impl->line, sizeof impl->line, "cuda: device %d of %d, %.90s, compute capability %d.%d, %.1f GiB, %s%s", d->index, d->n_devices, d->name,
-             d->cc_major, d->cc_minor, (double)d->bytes_total / 1073741824, names[impl->cu.precision], d->n_sharing > 1 ? ", shared with other ranks" : "");
+    snprintf(impl->line, sizeof impl->line, "cuda: device %d of %d, %.90s, compute capability %d.%d, %.1f GiB, %s%s", d->index,
+        d->n_devices, d->name,
+             d->cc_major, d->cc_minor, (double)d->bytes_total / 1073741824, names[impl->cu.precision],
+                 d->n_sharing > 1 ? ", shared with other ranks" : "");
     return impl->line;
 }
 
@@ -278,7 +280,8 @@ um_status um_cuda_backend_create(um_backend **out, um_dtype real, um_precision p
     UM_TRY(um_dnn_create(&impl->cu.dnn, impl->cu.dev, precision));
     UM_TRY(um_gemm_create(&impl->cu.gemm, impl->cu.dev, precision));
     UM_TRY(um_dev_alloc(impl->cu.dev, (void **)&impl->cu.step, sizeof *impl->cu.step));
-    *b = (um_backend){.iface = &cuda_iface, .name = "cuda", .real = real, .store = precision == UM_PRECISION_BF16 ? UM_BF16 : UM_F32, .impl = impl};
+    um_dtype store = precision == UM_PRECISION_BF16 ? UM_BF16 : UM_F32;
+    *b = (um_backend){.iface = &cuda_iface, .name = "cuda", .real = real, .store = store, .impl = impl};
     *out = b;
     b = NULL;
     impl = NULL;

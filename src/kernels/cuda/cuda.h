@@ -1,8 +1,10 @@
-/* The CUDA backend (backend.h): kernels of our own (device.cuh), convolutions by cuDNN, matrix products by cuBLASLt, all in one stream.
+/* The CUDA backend (backend.h): kernels of our own (device.cuh), convolutions by cuDNN, matrix products by cuBLASLt, all in one
+ * stream.
  *
  *     fp32   f32 everywhere, without tensor cores
  *     tf32   f32 in memory; products round their operands to 10 bits of mantissa
- *     bf16   activations in bf16 (um_graph_narrow says which); parameters, statistics, losses, perturbations and their images in f32
+ *     bf16   activations in bf16 (um_graph_narrow says which); parameters, statistics, losses, perturbations and their images in
+ * f32
  *
  * Results repeat bit for bit on the same device and library version: no atomics, deterministic engines only. They differ from the
  * CPU's by rounding. */

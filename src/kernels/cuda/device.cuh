@@ -1,7 +1,8 @@
 /* How a kernel of ours is written, once, for the device and for the host.
  *
  * A kernel is a struct with its operands and a function operator()(int64_t i) that does item i of n; um_each launches it over all
- * items. Items are independent, and none waits for another: so the same source, compiled by a host compiler with UM_CUDA_HOST, does the items in a
+ * items. Items are independent, and none waits for another: so the same source, compiled by a host compiler with UM_CUDA_HOST,
+ * does the items in a
  * loop, and the tests compare every kernel with its oracle on machines without a device. What needs a whole warp (sums along a
  * row) is written in terms of um_warp, whose host form does the 32 lanes in turn and adds in the same order. There is no shared
  * memory and no atomic operation anywhere: sums have a fixed order that is a function of the shapes.
@@ -189,7 +190,8 @@ template <class F> um_status um_each(const um_cuda *cu, const char *op, int64_t 
     int64_t blocks = (n + UM_BLOCK - 1) / UM_BLOCK;
     if (n == 0)
         return UM_OK;
-    um_each_kernel<F><<<(unsigned)(blocks < UM_MAX_BLOCKS ? blocks : UM_MAX_BLOCKS), UM_BLOCK, 0, (cudaStream_t)um_dev_stream(cu->dev)>>>(f, n);
+    um_each_kernel<F><<<(unsigned)(blocks < UM_MAX_BLOCKS ? blocks : UM_MAX_BLOCKS), UM_BLOCK, 0,
+        (cudaStream_t)um_dev_stream(cu->dev)>>>(f, n);
     return um_dev_launched(op);
 }
 
@@ -230,7 +232,8 @@ struct um_warp {
         for (int64_t k = lane; k < n; k += UM_WARP)
             g(k);
     }
-    template <class T, class G, class Join> __device__ __forceinline__ T fold(int64_t n, T start, const G &g, const Join &join) const
+    template <class T, class G, class Join> __device__ __forceinline__ T fold(int64_t n, T start, const G &g,
+        const Join &join) const
     {
         T own = start;
         for (int64_t k = lane; k < n; k += UM_WARP)
@@ -290,7 +293,8 @@ template <class F> um_status um_each_warp(const um_cuda *cu, const char *op, int
     int64_t per_block = UM_BLOCK / UM_WARP, blocks = (n + per_block - 1) / per_block;
     if (n == 0)
         return UM_OK;
-    um_each_warp_kernel<F><<<(unsigned)(blocks < UM_MAX_BLOCKS ? blocks : UM_MAX_BLOCKS), UM_BLOCK, 0, (cudaStream_t)um_dev_stream(cu->dev)>>>(f, n);
+    um_each_warp_kernel<F><<<(unsigned)(blocks < UM_MAX_BLOCKS ? blocks : UM_MAX_BLOCKS), UM_BLOCK, 0,
+        (cudaStream_t)um_dev_stream(cu->dev)>>>(f, n);
     return um_dev_launched(op);
 }
 
@@ -323,7 +327,8 @@ template <int V, int N, class F> struct um_map_items {
     }
 };
 
-template <int N, class F> um_status um_map(const um_cuda *cu, const char *op, const um_view *const (&in)[N], const um_view &out, bool accumulate, const F &f)
+template <int N, class F> um_status um_map(const um_cuda *cu, const char *op, const um_view *const (&in)[N], const um_view &out,
+    bool accumulate, const F &f)
 {
     const um_view *all[N + 1];
     for (int j = 0; j < N; j++)

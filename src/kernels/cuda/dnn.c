@@ -1,6 +1,7 @@
 /* Plans of convolutions: found, measured, remembered, run (dnn.h).
  *
- * UMED_CUDA_PLANS=first in the environment takes the first plan that cuDNN's heuristics offer instead of measuring: a function of the
+ * UMED_CUDA_PLANS=first in the environment takes the first plan that cuDNN's heuristics offer instead of measuring: a function of
+ * the
  * shapes, the library and the device, for runs that must be the same on machines without a common cache. */
 #include <stdlib.h>
 #include <string.h>
@@ -10,7 +11,8 @@
 #include "kernels/cuda/dnn_graph.h"
 #include "kernels/cuda/plan_cache.h"
 
-enum { MAX_CONFIGS = 16, MAX_NOTES = CUDNN_NUMERICAL_NOTE_TYPE_COUNT, MEASURED_RUNS = 3, FILL_BYTE = 0x3C /* a small number in f32 and bf16 */ };
+enum { MAX_CONFIGS = 16, MAX_NOTES = CUDNN_NUMERICAL_NOTE_TYPE_COUNT, MEASURED_RUNS = 3,
+    FILL_BYTE = 0x3C /* a small number in f32 and bf16 */ };
 
 typedef struct entry {
     um_dnn_conv conv;
@@ -162,8 +164,10 @@ static bool engine_allowed(const search *s, cudnnBackendDescriptor_t config)
     cudnnBackendNumericalNote_t notes[MAX_NOTES];
     int64_t n = 0;
     bool known = um_cudnn.cudnnBackendCreateDescriptor(CUDNN_BACKEND_ENGINE_DESCRIPTOR, &engine) == CUDNN_STATUS_SUCCESS &&
-                 um_cudnn.cudnnBackendGetAttribute(config, CUDNN_ATTR_ENGINECFG_ENGINE, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &n, &engine) == CUDNN_STATUS_SUCCESS &&
-                 um_cudnn.cudnnBackendGetAttribute(engine, CUDNN_ATTR_ENGINE_NUMERICAL_NOTE, CUDNN_TYPE_NUMERICAL_NOTE, MAX_NOTES, &n, notes) == CUDNN_STATUS_SUCCESS;
+                 um_cudnn.cudnnBackendGetAttribute(config, CUDNN_ATTR_ENGINECFG_ENGINE, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &n,
+                     &engine) == CUDNN_STATUS_SUCCESS &&
+                 um_cudnn.cudnnBackendGetAttribute(engine, CUDNN_ATTR_ENGINE_NUMERICAL_NOTE, CUDNN_TYPE_NUMERICAL_NOTE,
+                     MAX_NOTES, &n, notes) == CUDNN_STATUS_SUCCESS;
     um_dnn_release(&engine);
     return known && um_dnn_engine_allowed(s->d->precision, notes, n < MAX_NOTES ? n : MAX_NOTES);
 }
@@ -274,7 +278,8 @@ static um_status ask_heuristics(search *s, cudnnBackendHeurMode_t mode, cudnnBac
     }
     for (int i = 0; i < MAX_CONFIGS; i++)
         TRY_DNN(um_cudnn.cudnnBackendCreateDescriptor(CUDNN_BACKEND_ENGINECFG_DESCRIPTOR, &configs[i]));
-    TRY_DNN(um_cudnn.cudnnBackendGetAttribute(heuristics, CUDNN_ATTR_ENGINEHEUR_RESULTS, CUDNN_TYPE_BACKEND_DESCRIPTOR, MAX_CONFIGS, n, configs));
+    TRY_DNN(um_cudnn.cudnnBackendGetAttribute(heuristics, CUDNN_ATTR_ENGINEHEUR_RESULTS, CUDNN_TYPE_BACKEND_DESCRIPTOR,
+        MAX_CONFIGS, n, configs));
     *n = *n < MAX_CONFIGS ? *n : MAX_CONFIGS;
 done:
     um_dnn_release(&heuristics);
@@ -336,7 +341,8 @@ static cudnnBackendDescriptor_t plan_from_disk(const um_dnn *d, const char *key)
     if (um_plan_load(&text, key) == UM_OK && *um_text_get(&text)) {
         const um_dnn_attribute attributes[] = {
             {CUDNN_ATTR_EXECUTION_PLAN_HANDLE, CUDNN_TYPE_HANDLE, 1, &d->handle},
-            {CUDNN_ATTR_EXECUTION_PLAN_JSON_REPRESENTATION, CUDNN_TYPE_CHAR, (int64_t)strlen(um_text_get(&text)), um_text_get(&text)},
+            {CUDNN_ATTR_EXECUTION_PLAN_JSON_REPRESENTATION, CUDNN_TYPE_CHAR, (int64_t)strlen(um_text_get(&text)),
+                um_text_get(&text)},
             {.type = -1},
         };
         (void)um_dnn_make(&plan, CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR, attributes);
@@ -360,7 +366,8 @@ static um_status choose(um_dnn *d, const um_dnn_conv *conv, const char *key, ent
     for (size_t i = 0; i < UM_COUNT(modes); i++)
         if (measure || !s.best)
             UM_TRY(try_mode(&s, modes[i], measure));
-    um_log(UM_LOG_DEBUG, "%s: %d plans, best %.3f ms, workspace %.1f MiB", key, s.n_tried, 1e3 * s.best_seconds, (double)s.best_bytes / 1048576);
+    um_log(UM_LOG_DEBUG, "%s: %d plans, best %.3f ms, workspace %.1f MiB", key, s.n_tried, 1e3 * s.best_seconds,
+        (double)s.best_bytes / 1048576);
     if (s.best) {
         *e = (entry){.conv = *conv, .supported = true, .plan = s.best, .bytes = s.best_bytes};
         s.best = NULL;

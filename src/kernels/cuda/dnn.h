@@ -1,7 +1,8 @@
 /* Convolutions on the device by cuDNN's graph API (dnn.c; a plain loop in tests/kernels/cuda_host). Activations NHWC, pixels `ld`
  * elements apart; filters [K][r][s][C]; cross-correlation with zero padding; f32 accumulation.
  *
- * A plan is chosen by measurement among all engine configurations that cuDNN's heuristics offer, and are deterministic and exact enough
+ * A plan is chosen by measurement among all engine configurations that cuDNN's heuristics offer, and are deterministic and exact
+ * enough
  * (fp32: no tensor cores with rounded inputs), and kept on disk (plan_cache.h). */
 #ifndef UM_KERNELS_CUDA_DNN_H
 #define UM_KERNELS_CUDA_DNN_H
@@ -36,10 +37,12 @@ um_status um_dnn_create(um_dnn **out, um_dev *dev, um_precision precision);
 void um_dnn_free(um_dnn *d); /* accepts NULL */
 
 /* Finds the plan of a problem; supported: false when cuDNN has no engine for it (layout or type), which is no error.
- * bytes: its workspace, no more than that of the same problem with more images where that was asked for before, so that a smaller batch
+ * bytes: its workspace, no more than that of the same problem with more images where that was asked for before, so that a smaller
+ * batch
  * fits into what was planned for a large one. Uses device memory for the time of the measurement. */
 um_status um_dnn_prepare(um_dnn *d, const um_dnn_conv *conv, bool *supported, size_t *bytes);
-/* FWD reads x, w; DATA reads y, w, writes x; WEIGHT reads x, y, writes w. workspace: of `bytes` bytes. A problem that prepare has not
+/* FWD reads x, w; DATA reads y, w, writes x; WEIGHT reads x, y, writes w. workspace: of `bytes` bytes. A problem that prepare has
+ * not
  * seen is a bug of the caller. */
 um_status um_dnn_run(um_dnn *d, const um_dnn_conv *conv, void *x, void *w, void *y, void *workspace, size_t bytes);
 

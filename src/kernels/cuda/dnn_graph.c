@@ -4,7 +4,8 @@ um_status um_dnn_fail(const char *file, int line, cudnnStatus_t status, const ch
 {
     char last[256] = "";
     um_cudnn.cudnnGetLastErrorString(last, sizeof last);
-    return um_fail_at(file, line, UM_E_DEVICE, "cuDNN: %.120s: %s%s%s", call, um_cudnn.cudnnGetErrorString(status), last[0] ? ": " : "", last);
+    return um_fail_at(file, line, UM_E_DEVICE, "cuDNN: %.120s: %s%s%s", call, um_cudnn.cudnnGetErrorString(status),
+        last[0] ? ": " : "", last);
 }
 
 um_status um_dnn_make(cudnnBackendDescriptor_t *out, cudnnBackendDescriptorType_t kind, const um_dnn_attribute *attributes)
@@ -83,7 +84,8 @@ static const op_names names_of[] = {
                      CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_W, CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_DY,
                      CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_CONV_DESC, CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_ALPHA,
                      CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_BETA},
-    [UM_DNN_WEIGHT] = {CUDNN_BACKEND_OPERATION_CONVOLUTION_BACKWARD_FILTER_DESCRIPTOR, CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_X,
+    [UM_DNN_WEIGHT] = {CUDNN_BACKEND_OPERATION_CONVOLUTION_BACKWARD_FILTER_DESCRIPTOR,
+        CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_X,
                        CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_DW, CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_DY,
                        CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_CONV_DESC, CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_ALPHA,
                        CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_BETA},

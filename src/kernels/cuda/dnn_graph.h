@@ -38,7 +38,8 @@ typedef struct um_dnn_operation {
 um_status um_dnn_operation_make(um_dnn_operation *out, const um_dnn_conv *conv);
 void um_dnn_operation_free(um_dnn_operation *o);
 
-/* May an engine with these numerical notes serve in this precision? The same answer every run, and exact enough (layers.md section 6). */
+/* May an engine with these numerical notes serve in this precision? The same answer every run, and exact enough (layers.md
+ * section 6). */
 bool um_dnn_engine_allowed(um_precision precision, const cudnnBackendNumericalNote_t *notes, int64_t n);
 
 #endif

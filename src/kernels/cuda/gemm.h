@@ -2,7 +2,8 @@
  *
  *     C[b] = alpha * op(A[b]) op(B[b]) + beta * C[b],   b = 0 .. batch-1,   op(A): m x k, op(B): k x n
  *
- * Products round their operands to tf32 in the tf32 and bf16 precisions and are exact f32 in fp32. Algorithms come from the library's
+ * Products round their operands to tf32 in the tf32 and bf16 precisions and are exact f32 in fp32. Algorithms come from the
+ * library's
  * heuristic with a fixed workspace, so they are a function of the shape; none splits a sum with atomics. */
 #ifndef UM_KERNELS_CUDA_GEMM_H
 #define UM_KERNELS_CUDA_GEMM_H

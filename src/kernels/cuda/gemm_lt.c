@@ -1,4 +1,5 @@
-/* Matrix products by cuBLASLt (gemm.h). The library is column-major: a row-major C = A B is its C^T = B^T A^T, so operands change places. */
+/* Matrix products by cuBLASLt (gemm.h). The library is column-major: a row-major C = A B is its C^T = B^T A^T, so operands change
+ * places. */
 #include <string.h>
 
 #include "base/mem.h"
@@ -114,14 +115,20 @@ static um_status choose(um_gemm *g, known *k)
     int n = 0;
     TRY_LT(um_cublaslt.cublasLtMatmulPreferenceCreate(&wish));
     TRY_LT(um_cublaslt.cublasLtMatmulPreferenceSetAttribute(wish, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &bytes, sizeof bytes));
-    TRY_LT(um_cublaslt.cublasLtMatmulPreferenceSetAttribute(wish, CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK, &reduction, sizeof reduction));
-    TRY_LT(um_cublaslt.cublasLtMatmulPreferenceSetAttribute(wish, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, &align, sizeof align));
-    TRY_LT(um_cublaslt.cublasLtMatmulPreferenceSetAttribute(wish, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, &align, sizeof align));
-    TRY_LT(um_cublaslt.cublasLtMatmulPreferenceSetAttribute(wish, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, &align, sizeof align));
-    TRY_LT(um_cublaslt.cublasLtMatmulPreferenceSetAttribute(wish, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, &align, sizeof align));
+    TRY_LT(um_cublaslt.cublasLtMatmulPreferenceSetAttribute(wish, CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK, &reduction,
+        sizeof reduction));
+    TRY_LT(um_cublaslt.cublasLtMatmulPreferenceSetAttribute(wish, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, &align,
+        sizeof align));
+    TRY_LT(um_cublaslt.cublasLtMatmulPreferenceSetAttribute(wish, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, &align,
+        sizeof align));
+    TRY_LT(um_cublaslt.cublasLtMatmulPreferenceSetAttribute(wish, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, &align,
+        sizeof align));
+    TRY_LT(um_cublaslt.cublasLtMatmulPreferenceSetAttribute(wish, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, &align,
+        sizeof align));
     TRY_LT(um_cublaslt.cublasLtMatmulAlgoGetHeuristic(g->handle, k->op, k->b, k->a, k->c, k->c, wish, 1, &found, &n));
     if (n < 1)
-        UM_TRY(um_fail(UM_E_DEVICE, "cuBLASLt has no algorithm for %lldx%lldx%lld, %lld times", (long long)k->key.m, (long long)k->key.n,
+        UM_TRY(um_fail(UM_E_DEVICE, "cuBLASLt has no algorithm for %lldx%lldx%lld, %lld times", (long long)k->key.m,
+            (long long)k->key.n,
                        (long long)k->key.k, (long long)k->key.batch));
     k->algo = found.algo;
 done:
@@ -179,7 +186,8 @@ um_status um_gemm_run(um_gemm *g, const um_gemm_call *o)
     um_status rc = UM_OK;
     known *k = NULL;
     UM_TRY(look_up(g, o, &k));
-    TRY_LT(um_cublaslt.cublasLtMatmul(g->handle, k->op, &o->alpha, o->b, k->b, o->a, k->a, &o->beta, o->c, k->c, o->c, k->c, &k->algo, g->workspace,
+    TRY_LT(um_cublaslt.cublasLtMatmul(g->handle, k->op, &o->alpha, o->b, k->b, o->a, k->a, &o->beta, o->c, k->c, o->c, k->c,
+        &k->algo, g->workspace,
                           WORKSPACE_BYTES, (cudaStream_t)um_dev_stream(g->dev)));
 done:
     return rc;

@@ -1,5 +1,6 @@
 /* Sums with a fixed order (DESIGN D8, D9; ops.h). An image's pixels are dealt to `parts` threads per channel, pixel p to part
- * p % parts; parts are added in order within an image, images in order within a lane, lanes by the tree of um_tree_sum. The number of
+ * p % parts; parts are added in order within an image, images in order within a lane, lanes by the tree of um_tree_sum. The
+ * number of
  * parts is a function of the shape of one image alone, so bits depend neither on the batch nor on the device. */
 #ifndef UM_KERNELS_CUDA_LANES_CUH
 #define UM_KERNELS_CUDA_LANES_CUH
@@ -110,7 +111,8 @@ static inline size_t um_sum_bytes(int64_t images, int64_t pixels, int64_t c, int
 }
 
 /* sums: [images][W][c], in front of the parts in the workspace when NULL. Returns where they are in *at. */
-template <int W, class F> um_status um_sum_images(const um_cuda *cu, const char *op, int64_t images, int64_t pixels, int64_t c, void *workspace, double *sums, const F &f, double **at)
+template <int W, class F> um_status um_sum_images(const um_cuda *cu, const char *op, int64_t images, int64_t pixels, int64_t c,
+    void *workspace, double *sums, const F &f, double **at)
 {
     int64_t parts = um_sum_parts(pixels, c), width = W * c;
     double *own = (double *)workspace, *to = sums ? sums : own;

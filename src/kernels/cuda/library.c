@@ -34,7 +34,8 @@ static um_status load(void *library, const char *const *names, size_t n_names, c
 {
     void *handle = open_any(names, n_names);
     if (!handle)
-        return um_fail(UM_E_UNSUPPORTED, "backend cuda needs %s: %.160s; set LD_LIBRARY_PATH to its folder, or use --backend cpu", names[0], dlerror());
+        return um_fail(UM_E_UNSUPPORTED,
+            "backend cuda needs %s: %.160s; set LD_LIBRARY_PATH to its folder, or use --backend cpu", names[0], dlerror());
     for (size_t i = 0; i < n_members; i++) {
         void *function = dlsym(handle, members[i].name);
         if (!function)

@@ -1,4 +1,5 @@
-/* The segmentation loss, the alignment of features, sums over the batch, and the optimiser (ops.h; protectors.md 1.6). Stable forms: with e = exp(-|z|), sigmoid(z) and
+/* The segmentation loss, the alignment of features, sums over the batch, and the optimiser (ops.h; protectors.md 1.6). Stable
+ * forms: with e = exp(-|z|), sigmoid(z) and
  * 1 - sigmoid(z) are 1/(1+e) and e/(1+e), ordered by the sign of z; CE = max(z,0) - z*y + log(1+e). */
 #include "kernels/cuda/device.cuh"
 #include "kernels/cuda/lanes.cuh"
@@ -268,13 +269,15 @@ UM_CUDA_OP(seg_loss)
     const double *s = (const double *)call->in[0].data;
     double *dice = (double *)call->workspace;
     um_status rc = a->dice_batch ? UM_OK : um_each(cu, "seg_loss", call->in[0].n, image_dice{*a, s, dice});
-    batch_loss f = {*a, s, (const double *)call->in[1].data, dice, (double *)call->out[0].data, (double)call->batch->n_total, um_lanes_of(call->batch)};
+    batch_loss f = {*a, s, (const double *)call->in[1].data, dice, (double *)call->out[0].data, (double)call->batch->n_total,
+        um_lanes_of(call->batch)};
     return rc == UM_OK ? um_each(cu, "seg_loss", 1, f) : rc;
 }
 
 UM_CUDA_OP(seg_bwd)
 {
-    seg_bwd_pixel f = {call->attr.seg, call->in[0], call->in[1], call->out[0], (const double *)call->in[2].data, (const double *)call->in[3].data,
+    seg_bwd_pixel f = {call->attr.seg, call->in[0], call->in[1], call->out[0], (const double *)call->in[2].data,
+        (const double *)call->in[3].data,
                        (double)call->batch->n_total, call->accumulate};
     return um_each(cu, "seg_bwd", um_view_pixels(&call->in[0]), f);
 }
@@ -310,6 +313,7 @@ UM_CUDA_OP(adam)
     if (o->sgd)
         return um_each(cu, "adam", n, sgd_item{g, value, m, (float)o->b1, (float)o->lr, (float)o->weight_decay});
     float rate = (float)(o->lr / (1 - pow(o->b1, (double)o->step))), v_scale = (float)(1 / sqrt(1 - pow(o->b2, (double)o->step)));
-    adam_item f = {g, value, m, v, (float)o->b1, (float)o->b2, (float)(1 - o->b1), (float)(1 - o->b2), (float)o->weight_decay, rate, (float)o->eps, v_scale};
+    adam_item f = {g, value, m, v, (float)o->b1, (float)o->b2, (float)(1 - o->b1), (float)(1 - o->b2), (float)o->weight_decay,
+        rate, (float)o->eps, v_scale};
     return um_each(cu, "adam", n, f);
 }

@@ -101,7 +101,8 @@ struct bwd_sums {
     UM_HD void operator()(int64_t p, int64_t k, double *s) const
     {
         int64_t at = groups ? um_split(p, pixels).a * groups + um_split(k, width).a : p;
-        double g = (double)um_get(dy, p, k), mean = (double)stats[at * N_STATS + STAT_MEAN], r = (double)stats[at * N_STATS + STAT_R];
+        double g = (double)um_get(dy, p, k), mean = (double)stats[at * N_STATS + STAT_MEAN],
+            r = (double)stats[at * N_STATS + STAT_R];
         s[0] += g;
         s[1] += g * (((double)um_get(x, p, k) - mean) * r);
     }
@@ -166,7 +167,8 @@ struct standardise {
     UM_HD void operator()(int64_t i) const
     {
         um_split at(i, c);
-        double mean = sums[at.b] / (double)rows, var = fmax(sums[c + at.b] / (double)rows - mean * mean, 0.0), r = 1 / sqrt(var + eps);
+        double mean = sums[at.b] / (double)rows, var = fmax(sums[c + at.b] / (double)rows - mean * mean, 0.0),
+            r = 1 / sqrt(var + eps);
         h[i] = (float)(((double)w[i] - mean) * r);
         if (at.a == 0)
             r_out[at.b] = (float)r;
@@ -343,12 +345,14 @@ UM_CUDA_OP(ws_bwd)
 UM_CUDA_OP(cdc_fold)
 {
     const um_view *v = &call->in[0];
-    fold f = {(const float *)v->data, call->attr.cdc.dual ? (const float *)call->in[1].data : NULL, (float *)call->out[0].data, um_view_count(v) / TAPS, call->attr.cdc.theta};
+    fold f = {(const float *)v->data, call->attr.cdc.dual ? (const float *)call->in[1].data : NULL, (float *)call->out[0].data,
+        um_view_count(v) / TAPS, call->attr.cdc.theta};
     return um_each(cu, "cdc_fold", f.plane, f);
 }
 
 UM_CUDA_OP(cdc_unfold)
 {
-    unfold f = {(const float *)call->in[0].data, (float *)call->out[0].data, um_view_count(&call->in[0]) / TAPS, call->attr.cdc.dual ? 1 : (float)call->attr.cdc.theta};
+    unfold f = {(const float *)call->in[0].data, (float *)call->out[0].data, um_view_count(&call->in[0]) / TAPS,
+        call->attr.cdc.dual ? 1 : (float)call->attr.cdc.theta};
     return um_each(cu, "cdc_unfold", f.plane, f);
 }

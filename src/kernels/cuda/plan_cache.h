@@ -1,4 +1,5 @@
-/* Chosen plans on disk, so that a choice is measured once per machine: FOLDER/plans/HASH, one file per problem, written whole. Its first
+/* Chosen plans on disk, so that a choice is measured once per machine: FOLDER/plans/HASH, one file per problem, written whole.
+ * Its first
  * line is the problem, the rest what cuDNN gave for it.
  *
  * FOLDER: $UMED_CACHE_DIR, else $XDG_CACHE_HOME/umed, else $HOME/.cache/umed; none of them: nothing is kept. */

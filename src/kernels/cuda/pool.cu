@@ -235,7 +235,8 @@ int width_of(const um_view *a, const um_view *b, const um_view *c)
     return um_width(views, c ? 3 : 2);
 }
 
-template <template <int> class F, class... Args> um_status each_v(const um_cuda *cu, const char *op, const um_view *out, int v, Args... args)
+template <template <int> class F, class... Args> um_status each_v(const um_cuda *cu, const char *op, const um_view *out, int v,
+    Args... args)
 {
     int64_t n = um_view_pixels(out) * (out->c / v);
     return v == 4 ? um_each(cu, op, n, F<4>{args...}) : um_each(cu, op, n, F<1>{args...});
@@ -281,11 +282,13 @@ UM_CUDA_OP(upsample_fwd)
 UM_CUDA_OP(upsample_bwd)
 {
     const um_view *dy = &call->in[0], *dx = &call->out[0];
-    return each_v<upsample_bwd>(cu, "upsample_bwd", dx, width_of(dy, dx, NULL), *dy, *dx, call->attr.upsample.mode, call->accumulate);
+    return each_v<upsample_bwd>(cu, "upsample_bwd", dx, width_of(dy, dx, NULL), *dy, *dx, call->attr.upsample.mode,
+        call->accumulate);
 }
 
 UM_CUDA_OP(window)
 {
     const um_view *x = &call->in[0], *y = &call->out[0];
-    return each_v<shift>(cu, "window", y, width_of(x, y, NULL), *x, *y, call->attr.window.top, call->attr.window.left, call->accumulate);
+    return each_v<shift>(cu, "window", y, width_of(x, y, NULL), *x, *y, call->attr.window.top, call->attr.window.left,
+        call->accumulate);
 }

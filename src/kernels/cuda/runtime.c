@@ -1,4 +1,5 @@
-/* The device by the CUDA runtime (runtime.h). Copies from the host pass through two pinned buffers, so that an upload returns while its
+/* The device by the CUDA runtime (runtime.h). Copies from the host pass through two pinned buffers, so that an upload returns
+ * while its
  * last piece is still on the way; a download waits. */
 #include "kernels/cuda/runtime.h"
 
@@ -68,7 +69,8 @@ static um_status choose_device(um_dev_info *info)
     int rank = first_known(ranks, UM_COUNT(ranks), 0), size = first_known(sizes, UM_COUNT(sizes), 1);
     long wanted = env_number("UMED_CUDA_DEVICE");
     if (wanted >= info->n_devices)
-        return um_fail(UM_E_CONFIG, "UMED_CUDA_DEVICE is %ld, but this machine has %d devices (0 to %d)", wanted, info->n_devices, info->n_devices - 1);
+        return um_fail(UM_E_CONFIG, "UMED_CUDA_DEVICE is %ld, but this machine has %d devices (0 to %d)", wanted,
+            info->n_devices, info->n_devices - 1);
     info->index = wanted >= 0 ? (int)wanted : rank % info->n_devices;
     info->n_sharing = (size - info->index + info->n_devices - 1) / info->n_devices;
     return UM_OK;
@@ -87,7 +89,8 @@ static um_status describe_device(um_dev_info *info)
     info->multiprocessors = p.multiProcessorCount;
     info->bytes_total = p.totalGlobalMem;
     if (p.major < 8)
-        rc = um_fail(UM_E_UNSUPPORTED, "backend cuda needs compute capability 8.0 or newer (A100, H100, ...); %s has %d.%d", info->name, p.major, p.minor);
+        rc = um_fail(UM_E_UNSUPPORTED, "backend cuda needs compute capability 8.0 or newer (A100, H100, ...); %s has %d.%d",
+            info->name, p.major, p.minor);
 done:
     return rc;
 }
@@ -146,7 +149,8 @@ static um_status no_room(const um_dev *d, size_t bytes)
     size_t unused = 0, total = 0;
     (void)cudaGetLastError();
     (void)cudaMemGetInfo(&unused, &total);
-    return um_fail(UM_E_MEMORY, "device %d (%s) has no room for %.1f MiB: %.1f of %.1f MiB are free; use a smaller batch", d->info.index, d->info.name,
+    return um_fail(UM_E_MEMORY, "device %d (%s) has no room for %.1f MiB: %.1f of %.1f MiB are free; use a smaller batch",
+        d->info.index, d->info.name,
                    (double)bytes / 1048576, (double)unused / 1048576, (double)total / 1048576);
 }
 

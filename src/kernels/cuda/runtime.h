@@ -27,7 +27,8 @@ typedef struct um_dev_info {
 } um_dev_info;
 
 /* Device number (rank of this host) modulo (number of devices); the rank is what mpirun and srun put in the environment
- * (OMPI_COMM_WORLD_LOCAL_RANK, SLURM_LOCALID, MPI_LOCALRANKID), 0 without them. UMED_CUDA_DEVICE=N in the environment decides instead.
+ * (OMPI_COMM_WORLD_LOCAL_RANK, SLURM_LOCALID, MPI_LOCALRANKID), 0 without them. UMED_CUDA_DEVICE=N in the environment decides
+ * instead.
  * out: owned by the caller. */
 um_status um_dev_open(um_dev **out);
 void um_dev_close(um_dev *d); /* accepts NULL */
@@ -43,7 +44,8 @@ um_status um_dev_copy(um_dev *d, void *to, const void *from, size_t bytes);
 um_status um_dev_fill(um_dev *d, void *to, int byte, size_t bytes);
 um_status um_dev_sync(um_dev *d);
 
-/* Between begin and end launches are recorded, not run; end gives the recording, launch runs it. abandon ends a capture that failed. */
+/* Between begin and end launches are recorded, not run; end gives the recording, launch runs it. abandon ends a capture that
+ * failed. */
 um_status um_dev_capture_begin(um_dev *d);
 um_status um_dev_capture_end(um_dev *d, void **out);
 void um_dev_capture_abandon(um_dev *d);

@@ -12,7 +12,8 @@
 extern "C" {
 #endif
 
-/* What changes from step to step without changing what is launched; lives in device memory, so that a recorded step can be run again. */
+/* What changes from step to step without changing what is launched; lives in device memory, so that a recorded step can be run
+ * again. */
 typedef struct um_cuda_step {
     uint64_t seed;
     int64_t first; /* of um_batch */

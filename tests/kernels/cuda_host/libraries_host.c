@@ -37,7 +37,8 @@ um_status um_dnn_prepare(um_dnn *d, const um_dnn_conv *c, bool *supported, size_
     bool output = c->p == (c->h + 2 * c->pad - c->r) / c->stride + 1 && c->q == (c->w + 2 * c->pad - c->s) / c->stride + 1;
     if (!output || c->c % unit || c->k % unit || c->ld_x % unit || c->ld_y % unit)
         return um_fail(UM_E_BUG, "a problem that no engine would take");
-    *supported = !(um_host_count.refuse_slices && slices) && !(um_host_count.refuse_f32_gradients && narrow && c->grad_type == UM_F32);
+    *supported = !(um_host_count.refuse_slices && slices) && !(um_host_count.refuse_f32_gradients && narrow && c->grad_type ==
+        UM_F32);
     *bytes = *supported ? WORKSPACE : 0;
     um_host_count.prepared += *supported;
     return UM_OK;
@@ -83,7 +84,8 @@ static const double *row_of(const void *p, um_dtype t, int64_t at, int64_t n, do
 /* Every product x * w * y of the problem, added to one of the three. */
 static void visit(const um_dnn_conv *c, const void *x, const void *w, const void *y, double *sum)
 {
-    double *xs = malloc((size_t)c->c * sizeof *xs), *ys = malloc((size_t)c->k * sizeof *ys), *ws = calloc((size_t)(c->k * c->r * c->s * c->c), sizeof *ws);
+    double *xs = malloc((size_t)c->c * sizeof *xs), *ys = malloc((size_t)c->k * sizeof *ys),
+        *ws = calloc((size_t)(c->k * c->r * c->s * c->c), sizeof *ws);
     if (!xs || !ys || !ws)
         abort();
     if (c->op != UM_DNN_WEIGHT)
@@ -168,7 +170,8 @@ static void run_product(const void *job)
                 float *to = o->c + b * o->stride_c + i * o->ldc + j;
                 double sum = 0;
                 for (int64_t l = 0; l < o->k; l++)
-                    sum += (double)(o->trans_a ? a[l * o->lda + i] : a[i * o->lda + l]) * (double)(o->trans_b ? c[j * o->ldb + l] : c[l * o->ldb + j]);
+                    sum += (double)(o->trans_a ? a[l * o->lda + i]
+                        : a[i * o->lda + l]) * (double)(o->trans_b ? c[j * o->ldb + l] : c[l * o->ldb + j]);
                 *to = (float)(o->alpha * sum + (o->beta != 0 ? o->beta * (double)*to : 0));
             }
 }

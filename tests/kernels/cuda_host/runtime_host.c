@@ -1,4 +1,5 @@
-/* kernels/cuda/runtime.h over host memory: what the backend does above it runs as on a device, and what a device would refuse is refused.
+/* kernels/cuda/runtime.h over host memory: what the backend does above it runs as on a device, and what a device would refuse is
+ * refused.
  * While a capture is on, launches are kept with a copy of their arguments, and a replay does them. */
 #include "kernels/cuda_host/cuda_host.h"
 
