@@ -140,6 +140,12 @@ done:
     return rc;
 }
 
+static um_status settle(const step *s)
+{
+    um_backend *b = s->nets[0]->backend;
+    return b->iface->synchronise ? b->iface->synchronise(b) : UM_OK;
+}
+
 static um_status run_step(void *payload, double *seconds)
 {
     um_status rc = UM_OK;
@@ -150,6 +156,7 @@ static um_status run_step(void *payload, double *seconds)
     UM_TRY(um_exec_download(s->exec, s->loss, loss, 1));
     for (int i = 0; i < s->n_nets; i++)
         UM_TRY(um_params_adam(s->nets[i], &adam));
+    UM_TRY(settle(s));
     *seconds = um_now() - start;
     if (!(loss[0] > 0 && loss[0] < 1e6))
         rc = um_fail(UM_E_NUMERIC, "the loss of the measured step is %g", loss[0]);
@@ -178,6 +185,8 @@ static int conv_args(const um_graph *g, int64_t n, char (*text)[CONV_TEXT], cons
     return count;
 }
 
+static const char *const precisions[] = {"fp32", "tf32", "bf16"};
+
 static um_status start_peer(um_peer **out, const um_bench_job *job, const um_bench_step_job *w, const step *s)
 {
     um_status rc = UM_OK;
@@ -201,6 +210,10 @@ static um_status start_peer(um_peer **out, const um_bench_job *job, const um_ben
         args[n++] = w->model;
         for (int i = 0; i < 4; i++)
             args[n++] = numbers[i];
+        if (!job->backend->on_host) {
+            args[n++] = "cuda";
+            args[n++] = precisions[((const um_run_options *)um_settings_get(job->settings, "run"))->precision];
+        }
     }
     UM_TRY(um_peer_start(out, job->peer, args, n));
 done:
@@ -246,6 +259,31 @@ static um_status title(const um_bench_step_job *w, um_text *out)
                        (long long)w->side, (long long)w->side, (long long)w->batch);
 }
 
+/* The same for a device, whose memory is known to the byte, and which has no multiply-add peak of cores to compare with. */
+static um_status report_device(const step *s, um_peer *peer, const um_bench_times *t, um_text *out)
+{
+    um_status rc = UM_OK;
+    double flops = (double)s->batch.n_total * um_graph_flops(s->graph, 0, s->graph->n_nodes), med = um_bench_median(t, 0);
+    const um_plan *plan = um_exec_plan(s->exec);
+    double ours = (double)(plan->arena_bytes + plan->workspace_bytes), theirs = 0, before = 0;
+    for (int i = 0; i < s->n_nets; i++)
+        ours += 16.0 * (double)s->nets[i]->n_values;
+    UM_TRY(um_text_add(out, "umed       median %.3f ms, least %.3f ms, %.1f TFLOP/s, %.0f MB of the device\n", 1e3 * med,
+                       1e3 * um_bench_least(t, 0), 1e-12 * flops / med, 1e-6 * ours));
+    if (!peer) {
+        UM_TRY(um_text_add(out, "images per second, median of %d steps: %.1f\n", t->n_rounds, (double)s->batch.n_total / med));
+        goto done;
+    }
+    UM_TRY(um_peer_peak(peer, &theirs, &before));
+    UM_TRY(um_text_add(out, "%-10s median %.3f ms, least %.3f ms, %.0f MB of the device, umed / %s %.2f (%s)\n", um_peer_name(peer),
+                       1e3 * um_bench_median(t, 1), 1e3 * um_bench_least(t, 1), 1e-6 * theirs, um_peer_name(peer), ours / theirs,
+                       um_peer_conditions(peer)));
+    UM_TRY(um_text_add(out, "umed against %s, median of %d interleaved steps: %.2fx\n", um_peer_name(peer), t->n_rounds,
+                       um_bench_ratio(t, 1, 0)));
+done:
+    return rc;
+}
+
 um_status um_bench_step(const um_bench_job *job, const um_bench_step_job *w, um_text *out)
 {
     um_status rc = UM_OK;
@@ -267,7 +305,7 @@ um_status um_bench_step(const um_bench_job *job, const um_bench_step_job *w, um_
     um_bench_way ways[] = {{"umed", run_step, &s}, {job->peer, um_bench_run_peer, peer}};
     UM_TRY(um_bench_rounds(&t, ways, peer ? 2 : 1, job->rounds));
     UM_TRY(um_bench_conditions(&after, &fma[1]));
-    UM_TRY(report(&s, peer, &t, fma, out));
+    UM_TRY(job->backend->on_host ? report(&s, peer, &t, fma, out) : report_device(&s, peer, &t, out));
 done:
     um_text_free(&after);
     um_peer_free(peer);
@@ -277,7 +315,6 @@ done:
 
 um_status um_bench_step_plan(const um_bench_job *job, const um_bench_step_job *w, um_precision precision, um_text *out)
 {
-    static const char *const names[] = {"fp32", "tf32", "bf16"};
     um_status rc = UM_OK;
     step s = {0};
     um_plan *plan = NULL;
@@ -288,7 +325,7 @@ um_status um_bench_step_plan(const um_bench_job *job, const um_bench_step_job *w
     um_graph_narrow(s.graph, precision == UM_PRECISION_BF16 ? UM_BF16 : UM_F32);
     UM_TRY(um_plan_create(&plan, s.graph, NULL));
     UM_TRY(title(w, out));
-    UM_TRY(um_text_add(out, "%s on a device, from shapes alone\n", names[precision]));
+    UM_TRY(um_text_add(out, "%s on a device, from shapes alone\n", precisions[precision]));
     UM_TRY(um_roofline_print(s.graph, w->batch, n_values, precision, out));
     UM_TRY(um_text_add(out,
         "memory: activations %.0f MB, parameters that learn with gradients and moments %.0f MB; workspaces of cuDNN not counted\n",
