@@ -251,7 +251,7 @@ UM_CUDA_OP(seg_sums)
 
 UM_CUDA_OP(batch_sum)
 {
-    int64_t c = call->in[0].c;
+    int64_t c = call->in[0].h * call->in[0].w * call->in[0].c;
     um_lane_sums f = {(const double *)call->in[0].data, c, um_lanes_of(call->batch), (double *)call->out[0].data, NULL, false};
     return um_each(cu, "batch_sum", c, f);
 }
