@@ -60,7 +60,6 @@ um_status um_cli_plan_backend(const um_cli *cli, um_backend **out)
 {
     um_status rc = UM_OK;
     const um_conv_options *conv = um_settings_get(cli->settings, "conv");
-    UM_TRY(um_run_check(um_settings_get(cli->settings, "run")));
     UM_TRY(um_backend_create(out, "cpu", UM_F32));
     (*out)->conv_algo = (um_conv_algo)conv->algo;
 done:
