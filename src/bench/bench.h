@@ -46,4 +46,8 @@ um_status um_bench_step(const um_bench_job *job, const um_bench_step_job *step, 
  * that a rank spends in exchanges, of the rank that spends least: the others wait for it as well. No peer. Errors: UM_E_USAGE with one rank, and when the ranks' weights differ in the end. */
 um_status um_bench_comm(const um_bench_job *job, const um_bench_step_job *step, um_text *out);
 
+/* Runs nothing: bytes and operations of the step's ops on the CUDA backend in a precision, the least time that devices known by name
+ * need for them (roofline.h), and the memory of the step. job->backend: any f32 one; the peer is not asked. */
+um_status um_bench_step_plan(const um_bench_job *job, const um_bench_step_job *step, um_precision precision, um_text *out);
+
 #endif

@@ -1,5 +1,6 @@
 /* A whole training step beside a peer's. */
 #include "bench/bench.h"
+#include "bench/roofline.h"
 #include "bench/rounds.h"
 
 #include <string.h>
@@ -8,6 +9,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/threads.h"
+#include "nn/narrow.h"
 #include "protect/umed.h"
 #include "train/options.h"
 
@@ -47,6 +49,7 @@ static void step_free(step *s)
     }
 }
 
+/* Graph and parameters, nothing on the device. */
 static um_status build_model(step *s, const um_bench_job *job, const um_bench_step_job *w)
 {
     um_status rc = UM_OK;
@@ -66,8 +69,6 @@ static um_status build_model(step *s, const um_bench_job *job, const um_bench_st
     UM_TRY(model->build(&net, &config, s->inputs[0], &logits));
     UM_TRY(um_nn_seg_loss(s->graph, &s->loss, logits, s->inputs[1], &loss));
     UM_TRY(um_graph_backward(s->graph, s->loss, NULL, 0, NULL));
-    UM_TRY(um_exec_create(&s->exec, s->graph, job->backend));
-    UM_TRY(um_params_init(s->model, 1, UM_RNG_BENCH));
     s->nets[0] = s->model;
     s->n_nets = 1;
     s->n_inputs = 2;
@@ -82,9 +83,7 @@ static um_status build_umed(step *s, const um_bench_job *job, const um_bench_ste
     um_protect_job protect = {.settings = job->settings, .backend = job->backend, .data = &shape};
     UM_TRY(um_umed_create(&s->umed, &protect));
     UM_TRY(um_umed_graph_build(&s->umed_graph, s->umed, UM_UMED_GENERATORS, w->batch));
-    UM_TRY(um_umed_graph_ready(&s->umed_graph, s->umed));
     s->graph = s->umed_graph.graph;
-    s->exec = s->umed_graph.exec;
     s->loss = s->umed_graph.loss;
     const um_tid inputs[] = {s->umed_graph.x, s->umed_graph.y, s->umed_graph.contour, s->umed_graph.texture, s->umed_graph.xy};
     for (size_t i = 0; i < UM_COUNT(inputs); i++)
@@ -93,9 +92,27 @@ static um_status build_umed(step *s, const um_bench_job *job, const um_bench_ste
     s->nets[0] = s->umed->contour;
     s->nets[1] = s->umed->texture;
     s->n_nets = 2;
-    UM_TRY(um_params_init(s->umed->contour, 1, UM_RNG_BENCH));
-    UM_TRY(um_params_init(s->umed->texture, 1, UM_RNG_BENCH));
-    UM_TRY(um_params_init(s->umed->surrogate, 1, UM_RNG_BENCH));
+done:
+    return rc;
+}
+
+static um_status build(step *s, const um_bench_job *job, const um_bench_step_job *w)
+{
+    return strcmp(w->model, "umed") == 0 ? build_umed(s, job, w) : build_model(s, job, w);
+}
+
+static um_status make_ready(step *s, const um_bench_job *job)
+{
+    um_status rc = UM_OK;
+    if (s->umed) {
+        UM_TRY(um_umed_graph_ready(&s->umed_graph, s->umed));
+        s->exec = s->umed_graph.exec;
+        UM_TRY(um_params_init(s->umed->surrogate, 1, UM_RNG_BENCH));
+    } else {
+        UM_TRY(um_exec_create(&s->exec, s->graph, job->backend));
+    }
+    for (int i = 0; i < s->n_nets; i++)
+        UM_TRY(um_params_init(s->nets[i], 1, UM_RNG_BENCH));
 done:
     return rc;
 }
@@ -123,6 +140,12 @@ done:
     return rc;
 }
 
+static um_status settle(const step *s)
+{
+    um_backend *b = s->nets[0]->backend;
+    return b->iface->synchronise ? b->iface->synchronise(b) : UM_OK;
+}
+
 static um_status run_step(void *payload, double *seconds)
 {
     um_status rc = UM_OK;
@@ -133,6 +156,7 @@ static um_status run_step(void *payload, double *seconds)
     UM_TRY(um_exec_download(s->exec, s->loss, loss, 1));
     for (int i = 0; i < s->n_nets; i++)
         UM_TRY(um_params_adam(s->nets[i], &adam));
+    UM_TRY(settle(s));
     *seconds = um_now() - start;
     if (!(loss[0] > 0 && loss[0] < 1e6))
         rc = um_fail(UM_E_NUMERIC, "the loss of the measured step is %g", loss[0]);
@@ -152,13 +176,16 @@ static int conv_args(const um_graph *g, int64_t n, char (*text)[CONV_TEXT], cons
         const um_tensor *x = &g->tensors[data ? node->out[0] : node->in[0]];
         const um_tensor *y = &g->tensors[fwd ? node->out[0] : data ? node->in[0] : node->in[1]];
         const um_tensor *w = &g->tensors[fwd || data ? node->in[1] : node->out[0]];
-        snprintf(text[count], CONV_TEXT, "%s:%lld,%lld,%lld,%lld,%lld,%lld", um_op_table[node->op].name, (long long)n, (long long)x->h,
+        snprintf(text[count], CONV_TEXT, "%s:%lld,%lld,%lld,%lld,%lld,%lld", um_op_table[node->op].name, (long long)n,
+            (long long)x->h,
                  (long long)x->w, (long long)x->c, (long long)y->c, (long long)w->h);
         args[count] = text[count];
         count++;
     }
     return count;
 }
+
+static const char *const precisions[] = {"fp32", "tf32", "bf16"};
 
 static um_status start_peer(um_peer **out, const um_bench_job *job, const um_bench_step_job *w, const step *s)
 {
@@ -169,7 +196,8 @@ static um_status start_peer(um_peer **out, const um_bench_job *job, const um_ben
     const char *args[UM_PEER_ARGS];
     int n = 0;
     snprintf(threads, sizeof threads, "%d", um_threads());
-    snprintf(numbers[0], sizeof numbers[0], "%lld", (long long)(strcmp(w->model, "umed") ? model->base_width : umed->gen_base_width));
+    snprintf(numbers[0], sizeof numbers[0], "%lld", (long long)(strcmp(w->model,
+        "umed") ? model->base_width : umed->gen_base_width));
     snprintf(numbers[1], sizeof numbers[1], "%lld", (long long)w->side);
     snprintf(numbers[2], sizeof numbers[2], "%lld", (long long)w->batch);
     snprintf(numbers[3], sizeof numbers[3], "%lld", (long long)w->channels);
@@ -182,6 +210,10 @@ static um_status start_peer(um_peer **out, const um_bench_job *job, const um_ben
         args[n++] = w->model;
         for (int i = 0; i < 4; i++)
             args[n++] = numbers[i];
+        if (!job->backend->on_host) {
+            args[n++] = "cuda";
+            args[n++] = precisions[((const um_run_options *)um_settings_get(job->settings, "run"))->precision];
+        }
     }
     UM_TRY(um_peer_start(out, job->peer, args, n));
 done:
@@ -196,19 +228,56 @@ static um_status report(const step *s, um_peer *peer, const um_bench_times *t, c
     double flops = (double)s->batch.n_total * um_graph_flops(s->graph, 0, s->graph->n_nodes), med = um_bench_median(t, 0);
     double peak_fma = fma[0] > fma[1] ? fma[0] : fma[1], ours = peak_memory(), theirs = 0, before = 0;
     const um_plan *plan = um_exec_plan(s->exec);
-    UM_TRY(um_text_add(out, "umed       median %.4f s, least %.4f s, %.0f GFLOP/s, %.2f of the multiply-add peak (%.0f before, %.0f after)\n",
+    UM_TRY(um_text_add(out,
+        "umed       median %.4f s, least %.4f s, %.0f GFLOP/s, %.2f of the multiply-add peak (%.0f before, %.0f after)\n",
                        med, um_bench_least(t, 0), flops / med * 1e-9, flops / med / peak_fma, fma[0] * 1e-9, fma[1] * 1e-9));
-    UM_TRY(um_text_add(out, "           resident %.0f MB at its highest, %.0f MB before the step; activations %.0f MB, workspace %.0f MB\n",
+    UM_TRY(um_text_add(out,
+        "           resident %.0f MB at its highest, %.0f MB before the step; activations %.0f MB, workspace %.0f MB\n",
                        ours * 1e-6, s->before * 1e-6, (double)plan->arena_bytes * 1e-6, (double)plan->workspace_bytes * 1e-6));
     if (!peer) {
-        UM_TRY(um_text_add(out, "share of the multiply-add peak, median of %d steps: %.2fx\n", t->n_rounds, flops / med / peak_fma));
+        UM_TRY(um_text_add(out, "share of the multiply-add peak, median of %d steps: %.2fx\n", t->n_rounds,
+            flops / med / peak_fma));
         goto done;
     }
     UM_TRY(um_peer_peak(peer, &theirs, &before));
-    UM_TRY(um_text_add(out, "%-10s median %.4f s, least %.4f s (%s)\n", um_peer_name(peer), um_bench_median(t, 1), um_bench_least(t, 1),
+    UM_TRY(um_text_add(out, "%-10s median %.4f s, least %.4f s (%s)\n", um_peer_name(peer), um_bench_median(t, 1),
+        um_bench_least(t, 1),
                        um_peer_conditions(peer)));
-    UM_TRY(um_text_add(out, "           resident %.0f MB at its highest, %.0f MB before the step; memory of the step umed / %s %.2f\n",
+    UM_TRY(um_text_add(out,
+        "           resident %.0f MB at its highest, %.0f MB before the step; memory of the step umed / %s %.2f\n",
                        theirs * 1e-6, before * 1e-6, um_peer_name(peer), (ours - s->before) / (theirs - before)));
+    UM_TRY(um_text_add(out, "umed against %s, median of %d interleaved steps: %.2fx\n", um_peer_name(peer), t->n_rounds,
+                       um_bench_ratio(t, 1, 0)));
+done:
+    return rc;
+}
+
+static um_status title(const um_bench_step_job *w, um_text *out)
+{
+    return um_text_add(out, "%s, %lld channels, %lldx%lld, batch %lld: forward, loss, backward, Adam; ", w->model,
+        (long long)w->channels,
+                       (long long)w->side, (long long)w->side, (long long)w->batch);
+}
+
+/* The same for a device, whose memory is known to the byte, and which has no multiply-add peak of cores to compare with. */
+static um_status report_device(const step *s, um_peer *peer, const um_bench_times *t, um_text *out)
+{
+    um_status rc = UM_OK;
+    double flops = (double)s->batch.n_total * um_graph_flops(s->graph, 0, s->graph->n_nodes), med = um_bench_median(t, 0);
+    const um_plan *plan = um_exec_plan(s->exec);
+    double ours = (double)(plan->arena_bytes + plan->workspace_bytes), theirs = 0, before = 0;
+    for (int i = 0; i < s->n_nets; i++)
+        ours += 16.0 * (double)s->nets[i]->n_values;
+    UM_TRY(um_text_add(out, "umed       median %.3f ms, least %.3f ms, %.1f TFLOP/s, %.0f MB of the device\n", 1e3 * med,
+                       1e3 * um_bench_least(t, 0), 1e-12 * flops / med, 1e-6 * ours));
+    if (!peer) {
+        UM_TRY(um_text_add(out, "images per second, median of %d steps: %.1f\n", t->n_rounds, (double)s->batch.n_total / med));
+        goto done;
+    }
+    UM_TRY(um_peer_peak(peer, &theirs, &before));
+    UM_TRY(um_text_add(out, "%-10s median %.3f ms, least %.3f ms, %.0f MB of the device, umed / %s %.2f (%s)\n", um_peer_name(peer),
+                       1e3 * um_bench_median(t, 1), 1e3 * um_bench_least(t, 1), 1e-6 * theirs, um_peer_name(peer), ours / theirs,
+                       um_peer_conditions(peer)));
     UM_TRY(um_text_add(out, "umed against %s, median of %d interleaved steps: %.2fx\n", um_peer_name(peer), t->n_rounds,
                        um_bench_ratio(t, 1, 0)));
 done:
@@ -224,22 +293,45 @@ um_status um_bench_step(const um_bench_job *job, const um_bench_step_job *w, um_
     const um_run_options *run = um_settings_get(job->settings, "run");
     step s = {.before = peak_memory()};
     um_text after = {0};
-    UM_TRY(strcmp(w->model, "umed") == 0 ? build_umed(&s, job, w) : build_model(&s, job, w));
+    UM_TRY(build(&s, job, w));
+    UM_TRY(make_ready(&s, job));
     um_batch_set(&s.batch, w->batch, (int)run->lanes);
     UM_TRY(feed(&s, w->batch));
     if (job->peer)
         UM_TRY(start_peer(&peer, job, w, &s));
-    UM_TRY(um_text_add(out, "%s, %lld channels, %lldx%lld, batch %lld: forward, loss, backward, Adam; ", w->model, (long long)w->channels,
-                       (long long)w->side, (long long)w->side, (long long)w->batch));
+    UM_TRY(title(w, out));
     UM_TRY(um_bench_conditions(out, &fma[0]));
     UM_TRY(um_text_add(out, "\n"));
     um_bench_way ways[] = {{"umed", run_step, &s}, {job->peer, um_bench_run_peer, peer}};
     UM_TRY(um_bench_rounds(&t, ways, peer ? 2 : 1, job->rounds));
     UM_TRY(um_bench_conditions(&after, &fma[1]));
-    UM_TRY(report(&s, peer, &t, fma, out));
+    UM_TRY(job->backend->on_host ? report(&s, peer, &t, fma, out) : report_device(&s, peer, &t, out));
 done:
     um_text_free(&after);
     um_peer_free(peer);
+    step_free(&s);
+    return rc;
+}
+
+um_status um_bench_step_plan(const um_bench_job *job, const um_bench_step_job *w, um_precision precision, um_text *out)
+{
+    um_status rc = UM_OK;
+    step s = {0};
+    um_plan *plan = NULL;
+    int64_t n_values = 0;
+    UM_TRY(build(&s, job, w));
+    for (int i = 0; i < s.n_nets; i++)
+        n_values += s.nets[i]->n_values;
+    um_graph_narrow(s.graph, precision == UM_PRECISION_BF16 ? UM_BF16 : UM_F32);
+    UM_TRY(um_plan_create(&plan, s.graph, NULL));
+    UM_TRY(title(w, out));
+    UM_TRY(um_text_add(out, "%s on a device, from shapes alone\n", precisions[precision]));
+    UM_TRY(um_roofline_print(s.graph, w->batch, n_values, precision, out));
+    UM_TRY(um_text_add(out,
+        "memory: activations %.0f MB, parameters that learn with gradients and moments %.0f MB; workspaces of cuDNN not counted\n",
+                       (double)plan->arena_bytes * 1e-6, 16e-6 * (double)n_values));
+done:
+    um_plan_free(plan);
     step_free(&s);
     return rc;
 }

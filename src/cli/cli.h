@@ -57,6 +57,8 @@ um_status um_cli_choice(const char *value, const char *option, const char *choic
 /* settings.c: every option table of the program, and the effective settings: defaults, then -c, then --set, then named options. */
 um_status um_cli_settings(um_cli *cli);
 um_status um_cli_backend(const um_cli *cli, um_backend **out);
+/* For what is only planned: needs no device, whatever run.backend and run.precision say. */
+um_status um_cli_plan_backend(const um_cli *cli, um_backend **out);
 
 /* UM_E_USAGE when something stands at the path, or its folder does not exist: told before any work is done. */
 um_status um_cli_check_output(const char *path);

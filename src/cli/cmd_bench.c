@@ -2,6 +2,7 @@
 
 #include "bench/bench.h"
 #include "base/mem.h"
+#include "train/options.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -46,12 +47,17 @@ static um_status run(um_cli *cli)
     if (what == 3 && peer)
         UM_TRY(um_fail(UM_E_USAGE, "`umed bench comm` compares ranks with each other, not with --peer %s", cli->v.peer));
     UM_TRY(read_shapes(&cli->v.args, what == 0, shapes, &n_shapes));
-    UM_TRY(um_cli_backend(cli, &backend));
+    if (cli->v.dry_run && what != 2)
+        UM_TRY(um_fail(UM_E_USAGE, "--dry-run is for `umed bench step`"));
+    UM_TRY(cli->v.dry_run ? um_cli_plan_backend(cli, &backend) : um_cli_backend(cli, &backend));
     um_bench_job job = {.backend = backend, .settings = cli->settings, .peer = peer ? cli->v.peer : NULL,
                         .rounds = cli->v.n > 0 ? (int)cli->v.n : ROUNDS, .comm = cli->comm};
     um_bench_step_job step = {.model = cli->v.model ? cli->v.model : "unet", .side = cli->v.size > 0 ? cli->v.size : 128,
                               .batch = cli->v.batch > 0 ? cli->v.batch : 16, .channels = cli->v.channels > 0 ? cli->v.channels : 3};
-    if (what == 0)
+    if (cli->v.dry_run)
+        UM_TRY(um_bench_step_plan(&job, &step, (um_precision)((const um_run_options *)um_settings_get(cli->settings,
+            "run"))->precision, &text));
+    else if (what == 0)
         UM_TRY(um_bench_conv(&job, shapes, n_shapes, &text));
     else if (what == 1)
         UM_TRY(um_bench_passes(&job, shapes, n_shapes, &text));
@@ -69,7 +75,7 @@ done:
 
 const um_command um_command_bench = {
     .name = "bench", .summary = "speed of convolutions, of the passes between them, of training steps beside a peer, and of several ranks",
-    .usage = "op|pass|step|comm [N,SIDE,C[,K]]... [--model M --size S --batch B] [--peer pytorch|onednn]",
-    .options = "model size batch channels n peer", .groups = "conv model loss run", .min_args = 1, .max_args = -1, .computes = true,
+    .usage = "op|pass|step|comm [N,SIDE,C[,K]]... [--model M --size S --batch B] [--peer pytorch|onednn] [--dry-run]",
+    .options = "model size batch channels n peer dry-run", .groups = "conv model loss run", .min_args = 1, .max_args = -1, .computes = true,
     .spreads = true, .run = run,
 };

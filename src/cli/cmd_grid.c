@@ -170,7 +170,7 @@ static um_status run(um_cli *cli)
     um_sweep_filter filter = {.only = cli->v.only.items, .n = cli->v.only.n};
     if (!cli->v.dry_run)
         UM_TRY(um_cli_need(cli->v.output, "-o DIR", cli->command));
-    UM_TRY(um_cli_backend(cli, &backend));
+    UM_TRY(cli->v.dry_run || cli->v.status ? um_cli_plan_backend(cli, &backend) : um_cli_backend(cli, &backend));
     UM_TRY(um_sweep_create(&sweep, cli->sweep, cli->settings, &filter, backend, cli->v.args.items[0]));
     um_sweep_run_options o = {.sweep = sweep, .dir = cli->v.output, .backend = backend, .settings = cli->settings,
                               .command = "umed grid", .comm = cli->comm,

@@ -12,7 +12,7 @@
 static um_status run_info(um_cli *cli)
 {
     um_status rc = UM_OK;
-    um_backend *backend = NULL;
+    um_backend *backend = NULL, *cuda = NULL;
     (void)cli;
     UM_TRY(um_backend_create(&backend, "cpu", UM_F32));
     printf("version       %s\n", um_version());
@@ -20,9 +20,11 @@ static um_status run_info(um_cli *cli)
     printf("mpi           %s\n", um_comm_library());
     printf("cores         %d in the affinity mask, %d threads\n", um_cores(), um_threads());
     printf("cpu           %s\n", um_backend_describe(backend));
-    printf("cuda          not in this version\n");
+    printf("cuda          %s\n", um_backend_create(&cuda, "cuda", UM_F32) == UM_OK ? um_backend_describe(cuda) : um_error_text());
+    um_error_clear();
     printf("nccl          not in this version\n");
 done:
+    um_backend_free(cuda);
     um_backend_free(backend);
     return rc;
 }

@@ -53,7 +53,7 @@ static const option_row rows[] = {
     {"scene", 0, TEXT, AT(scene), "NAME", 0, 0, "ultrasound with lesion masks (default), or retina with classes", false},
     {"seed", 0, INTEGER, AT(seed), "N", 0, 9e15, "seed of everything random (default 1)", false},
     {"shards", 0, INTEGER, AT(shards), "K", 1, 99999, "write a folder of K shards", false},
-    {"dry-run", 0, FLAG, AT(dry_run), NULL, 0, 0, "list every cell with its cost, and do nothing", false},
+    {"dry-run", 0, FLAG, AT(dry_run), NULL, 0, 0, "do nothing, and tell what it would cost: every cell of a sweep, every op of a step", false},
     {"status", 0, FLAG, AT(status), NULL, 0, 0, "what is done, running, failed and open", false},
     {"only", 0, LIST, AT(only), "KEY=VALUE", 0, 0, "restrict to dataset, protector, exploiter, defense or seed; repeatable", false},
     {"table", 0, TEXT, AT(table), "1|2|3|4|5|all", 0, 0, "one table of the paper (default: those with a result)", false},

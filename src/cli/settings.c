@@ -65,8 +65,17 @@ um_status um_cli_backend(const um_cli *cli, um_backend **out)
     um_status rc = UM_OK;
     const um_run_options *run = um_settings_get(cli->settings, "run");
     const um_conv_options *conv = um_settings_get(cli->settings, "conv");
-    UM_TRY(um_run_check(run));
-    UM_TRY(um_backend_create(out, um_run_backend_name(run), UM_F32));
+    UM_TRY(um_backend_open(out, um_run_backend_name(run), UM_F32, (um_precision)run->precision));
+    (*out)->conv_algo = (um_conv_algo)conv->algo;
+done:
+    return rc;
+}
+
+um_status um_cli_plan_backend(const um_cli *cli, um_backend **out)
+{
+    um_status rc = UM_OK;
+    const um_conv_options *conv = um_settings_get(cli->settings, "conv");
+    UM_TRY(um_backend_create(out, "cpu", UM_F32));
     (*out)->conv_algo = (um_conv_algo)conv->algo;
 done:
     return rc;

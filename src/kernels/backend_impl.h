@@ -17,7 +17,7 @@ um_status um_cpu_backend_create(um_backend **out, um_dtype real);
 um_status um_check_backend_create(um_backend **out, um_backend *inner);
 
 /* Operands against the op's shape rule (shape.c). An operand with c == 0 is absent; data pointers are not looked at.
- * Errors: UM_E_UNSUPPORTED naming op, operand, extents and rule. */
-um_status um_shape_check(um_op op, const um_op_call *call, um_dtype real);
+ * store: a type that activations may have beside real. Errors: UM_E_UNSUPPORTED naming op, operand, extents and rule. */
+um_status um_shape_check(um_op op, const um_op_call *call, um_dtype real, um_dtype store);
 
 #endif

@@ -12,6 +12,7 @@ enum { GUARD_BYTES = 256, GUARD_FILL = 0xA5, MAX_OPERANDS = UM_OP_MAX_IN + UM_OP
 static const uint32_t poison_f32 = 0x7FC5A5A5u;
 static const uint64_t poison_f64 = 0x7FF8A5A5A5A5A5A5u;
 static const uint8_t poison_u8 = 0xFF;
+static const uint16_t poison_bf16 = 0x7FD5u;
 
 typedef struct check_impl {
     um_backend_base base;
@@ -133,6 +134,8 @@ static void poison_element(unsigned char *at, um_dtype t)
         memcpy(at, &poison_f32, sizeof poison_f32);
     else if (t == UM_F64)
         memcpy(at, &poison_f64, sizeof poison_f64);
+    else if (t == UM_BF16)
+        memcpy(at, &poison_bf16, sizeof poison_bf16);
     else
         *at = poison_u8;
 }
@@ -148,8 +151,13 @@ static bool is_finite(const unsigned char *at, um_dtype t)
 {
     float f;
     double d;
+    uint16_t half;
     if (t == UM_U8)
         return true;
+    if (t == UM_BF16) {
+        memcpy(&half, at, sizeof half);
+        return (half & 0x7F80u) != 0x7F80u;
+    }
     memcpy(&f, at, sizeof f);
     memcpy(&d, at, t == UM_F64 ? sizeof d : sizeof f);
     return t == UM_F64 ? isfinite(d) : isfinite(f);
@@ -360,6 +368,12 @@ static um_status check_download(um_backend *b, void *to_host, const void *from_d
     return impl->inner->iface->download(impl->inner, to_host, from_device, bytes);
 }
 
+static um_status check_synchronise(um_backend *b)
+{
+    const check_impl *impl = b->impl;
+    return impl->inner->iface->synchronise ? impl->inner->iface->synchronise(impl->inner) : UM_OK;
+}
+
 static void check_destroy(um_backend *b)
 {
     check_impl *impl = b->impl;
@@ -383,6 +397,7 @@ static const um_backend_iface check_iface = {
     .free = check_free,
     .upload = check_upload,
     .download = check_download,
+    .synchronise = check_synchronise,
     .destroy = check_destroy,
 };
 
@@ -394,7 +409,7 @@ um_status um_check_backend_create(um_backend **out, um_backend *inner)
     UM_TRY(UM_NEW(b));
     UM_TRY(UM_NEW(impl));
     *impl = (check_impl){.base = {check_describe}, .inner = inner};
-    *b = (um_backend){.iface = &check_iface, .real = inner->real, .impl = impl};
+    *b = (um_backend){.iface = &check_iface, .real = inner->real, .store = inner->store, .on_host = inner->on_host, .impl = impl};
     snprintf(b->name, sizeof b->name, "check:%.24s", inner->name);
     *out = b;
     b = NULL;

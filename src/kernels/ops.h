@@ -1,7 +1,8 @@
 /* The ops: one kernel each, with a shape rule, an equation and an oracle in tests/ref. A backend fills a table op -> function; an
  * empty slot means "not supported" and is reported at plan time by the node's name.
  *
- * "real" below is the float type of the graph (f32, or f64 on the CPU for tests); sums over the batch are always f64.
+ * "real" below is the float type of the graph (f32, or f64 on the CPU for tests); sums over the batch are always f64. Activations, which
+ * shape.c writes with a small r, may also have the backend's narrower storage type (um_backend.store).
  *
  * Sums over the batch (flag S) follow DESIGN D8: the local images are cut into lanes (um_batch); within a lane the order is fixed
  * by the shape alone; lanes are then added by one fixed binary tree (um_tree_sum). Everything else works image by image, and its

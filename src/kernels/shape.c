@@ -1,5 +1,6 @@
 #include <ctype.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/text.h"
 #include "kernels/backend_impl.h"
@@ -68,7 +69,7 @@ static const char *const rules[UM_OP_COUNT] = {
 
 typedef struct rule_reader {
     um_op op;
-    um_dtype real;
+    um_dtype real, store;
     const char *at;
     int64_t bound[26]; /* extent of each letter, -1 while unknown */
     bool check;        /* first pass: bind bare letters; second: compare everything */
@@ -99,19 +100,19 @@ static int64_t read_extent(rule_reader *r, int64_t actual)
     return *slot < 0 ? -1 : halved ? *slot / 2 : *slot * factor;
 }
 
-static bool type_fits(char type, um_dtype real, um_dtype t)
+static bool type_fits(char type, um_dtype real, um_dtype store, um_dtype t)
 {
     switch (tolower((unsigned char)type)) {
-    case 'r': return t == real;
+    case 'r': return t == real || (t == store && type == 'r');
     case 'd': return t == UM_F64;
     case 'u': return t == UM_U8;
-    default: return t == real || t == UM_F64;
+    default: return t == real || t == store || t == UM_F64;
     }
 }
 
 static const char *type_name(um_dtype t)
 {
-    return t == UM_F64 ? "f64" : t == UM_F32 ? "f32" : "u8";
+    return t == UM_F64 ? "f64" : t == UM_F32 ? "f32" : t == UM_BF16 ? "bf16" : "u8";
 }
 
 static um_status refuse(const rule_reader *r, const char *operand, const um_view *v, const char *why)
@@ -143,7 +144,7 @@ static um_status read_operand(rule_reader *r, const um_view *v, const char *side
         return UM_OK;
     if (!fits)
         return refuse(r, name, v, "its extents do not fit");
-    if (!type_fits(type, r->real, v->dtype))
+    if (!type_fits(type, r->real, r->store, v->dtype))
         return refuse(r, name, v, "its type does not fit");
     if (v->ld < v->c || (isupper((unsigned char)type) && v->ld != v->c))
         return refuse(r, name, v, "its pixel distance does not fit");
@@ -226,7 +227,7 @@ static const char *check_relations(um_op op, const um_op_call *call)
     case UM_OP_EMBED_ADD: fits = in[1].w == in[0].h * in[0].w; break;
     case UM_OP_EMBED_BWD: fits = out[0].w == in[0].h * in[0].w; break;
     case UM_OP_DROPOUT: fits = a->dropout.p >= 0 && a->dropout.p < 1; break;
-    case UM_OP_ADD: fits = in[0].dtype == in[1].dtype && in[0].dtype == out[0].dtype; break;
+    case UM_OP_ADD: fits = (in[0].dtype == UM_F64) == (out[0].dtype == UM_F64) && (in[1].dtype == UM_F64) == (out[0].dtype == UM_F64); break;
     default: break;
     }
     return fits ? NULL : "extents, types or attributes do not fit each other (ops.h)";
@@ -261,11 +262,11 @@ static um_status check_attr(um_op op, const um_op_call *call)
     return why ? um_fail(UM_E_UNSUPPORTED, "%s: %s", um_op_table[op].name, why) : UM_OK;
 }
 
-um_status um_shape_check(um_op op, const um_op_call *call, um_dtype real)
+um_status um_shape_check(um_op op, const um_op_call *call, um_dtype real, um_dtype store)
 {
     um_status rc = UM_OK;
     const um_op_info *info = &um_op_table[op];
-    rule_reader r = {.op = op, .real = real};
+    rule_reader r = {.op = op, .real = real, .store = store};
     for (size_t i = 0; i < sizeof r.bound / sizeof r.bound[0]; i++)
         r.bound[i] = -1;
     for (int pass = 0; pass < 2; pass++) {
@@ -281,4 +282,23 @@ um_status um_shape_check(um_op op, const um_op_call *call, um_dtype real)
     UM_TRY(check_attr(op, call));
 done:
     return rc;
+}
+
+/* The letter of operand `index` of a side. */
+static char operand_letter(um_op op, bool is_out, int index)
+{
+    const char *at = rules[op];
+    if (is_out)
+        at = strchr(at, '>') + 1;
+    for (; index > 0; index--)
+        at = strchr(at, ',') + 1;
+    while (*at == ' ' || *at == '?')
+        at++;
+    return *at;
+}
+
+bool um_shape_is_activation(um_op op, bool is_out, int index)
+{
+    char letter = operand_letter(op, is_out, index);
+    return letter == 'r' || letter == 'a';
 }

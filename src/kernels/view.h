@@ -14,11 +14,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
-typedef enum um_dtype { UM_F32, UM_F64, UM_U8 } um_dtype;
+typedef enum um_dtype { UM_F32, UM_F64, UM_U8, UM_BF16 } um_dtype;
 
 static inline size_t um_dtype_bytes(um_dtype t)
 {
-    return t == UM_F64 ? 8 : t == UM_F32 ? 4 : 1;
+    return t == UM_F64 ? 8 : t == UM_F32 ? 4 : t == UM_BF16 ? 2 : 1;
 }
 
 typedef struct um_view {

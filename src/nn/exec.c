@@ -6,6 +6,8 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "nn/narrow.h"
+#include "nn/record.h"
 
 typedef struct op_time { double seconds, flops; int64_t calls; } op_time;
 
@@ -18,6 +20,8 @@ struct um_exec {
     um_op_call *calls;    /* [n_nodes], bound for the maximum batch */
     uint16_t *batched;    /* [n_nodes]: bit k: in[k] is batched; bit 8 + k: out[k] is */
     op_time times[UM_OP_COUNT];
+    um_recordings recordings;
+    bool timed; /* every op is waited for, so that its time is its own, and nothing is recorded */
 };
 
 /* At --log-level debug: the plan when an executor is made, the time of every op when it goes. */
@@ -39,6 +43,7 @@ void um_exec_free(um_exec *e)
         return;
     if (e->calls)
         log_debug(e, false);
+    um_recordings_clear(&e->recordings);
     e->backend->iface->free(e->backend, e->arena);
     e->backend->iface->free(e->backend, e->workspace);
     um_plan_free(e->plan);
@@ -101,7 +106,10 @@ um_status um_exec_create(um_exec **out, um_graph *g, um_backend *backend)
     UM_TRY(UM_NEW(e));
     e->graph = g;
     e->backend = backend;
+    e->recordings.backend = backend;
+    e->timed = um_log_get_level() >= UM_LOG_DEBUG;
     UM_REQUIRE(g->real == backend->real);
+    um_graph_narrow(g, backend->store);
     UM_TRY(um_plan_create(&e->plan, g, backend));
     UM_TRY(allocate_params(g));
     UM_TRY(backend->iface->alloc(backend, &e->arena, e->plan->arena_bytes + 64));
@@ -183,34 +191,92 @@ done:
     return rc;
 }
 
+/* One node on n images. */
+static um_status run_node(um_exec *e, const um_batch *batch, int64_t n, int i)
+{
+    um_status rc = UM_OK;
+    um_op_call call = e->calls[i];
+    um_op op = e->graph->nodes[i].op;
+    call.batch = batch;
+    if (n == 0)
+        return run_empty(e, i, batch);
+    for (int k = 0; k < UM_OP_MAX_IN; k++)
+        if (e->batched[i] >> k & 1)
+            call.in[k].n = n;
+    for (int k = 0; k < UM_OP_MAX_OUT; k++)
+        if (e->batched[i] >> (8 + k) & 1)
+            call.out[k].n = n;
+    double start = um_now();
+    rc = e->backend->iface->run(e->backend, op, &call);
+    if (rc == UM_OK && e->timed && e->backend->iface->synchronise)
+        rc = e->backend->iface->synchronise(e->backend);
+    if (rc != UM_OK)
+        um_trace_at(__FILE__, __LINE__, e->graph->nodes[i].name);
+    e->times[op].seconds += um_now() - start;
+    e->times[op].calls++;
+    e->times[op].flops += (double)n * um_graph_flops(e->graph, i, i + 1);
+    return rc;
+}
+
+static um_status run_nodes(um_exec *e, const um_batch *batch, int64_t n, int first, int last)
+{
+    um_status rc = UM_OK;
+    for (int i = first; i < last; i++)
+        UM_TRY(run_node(e, batch, n, i));
+done:
+    return rc;
+}
+
+static um_status record(um_exec *e, um_recording *r, const um_batch *batch, int64_t n)
+{
+    um_status rc = UM_OK;
+    const um_backend_iface *iface = e->backend->iface;
+    UM_TRY(iface->record_begin(e->backend, batch));
+    rc = run_nodes(e, batch, n, r->first, r->last);
+    if (rc != UM_OK) {
+        (void)iface->record_end(e->backend, false, NULL);
+        goto done;
+    }
+    UM_TRY(iface->record_end(e->backend, true, &r->handle));
+done:
+    return rc;
+}
+
+/* Nodes that need nobody in between: the first time as they are, which prepares what is prepared late; the second time recorded. */
+static um_status run_stretch(um_exec *e, const um_batch *batch, int64_t n, int first, int last)
+{
+    um_status rc = UM_OK;
+    int known = e->recordings.n;
+    um_recording *r = n == 0 || e->timed || last - first < 2 ? NULL : um_recordings_get(&e->recordings, batch, first, last);
+    if (!r || e->recordings.n != known)
+        return run_nodes(e, batch, n, first, last);
+    if (!r->handle)
+        UM_TRY(record(e, r, batch, n));
+    UM_TRY(e->backend->iface->replay(e->backend, batch, r->handle));
+done:
+    return rc;
+}
+
+static bool recordable(const um_exec *e, const um_batch *batch, int i)
+{
+    const um_backend_iface *iface = e->backend->iface;
+    return !iface->recordable || iface->recordable(e->backend, e->graph->nodes[i].op, batch);
+}
+
 um_status um_exec_run(um_exec *e, const um_batch *batch, int first, int last)
 {
     um_status rc = UM_OK;
     int64_t n = batch->lane_begin[batch->n_lanes];
+    int end = last < 0 ? e->graph->n_nodes : last;
     UM_REQUIRE(n >= (batch->reduce ? 0 : 1) && n <= e->graph->max_batch && lanes_fit(e->graph, batch));
-    for (int i = first; i < (last < 0 ? e->graph->n_nodes : last); i++) {
-        um_op_call call = e->calls[i];
-        um_op op = e->graph->nodes[i].op;
-        call.batch = batch;
-        if (n == 0) {
-            UM_TRY(run_empty(e, i, batch));
-            continue;
-        }
-        for (int k = 0; k < UM_OP_MAX_IN; k++)
-            if (e->batched[i] >> k & 1)
-                call.in[k].n = n;
-        for (int k = 0; k < UM_OP_MAX_OUT; k++)
-            if (e->batched[i] >> (8 + k) & 1)
-                call.out[k].n = n;
-        double start = um_now();
-        rc = e->backend->iface->run(e->backend, op, &call);
-        if (rc != UM_OK) {
-            um_trace_at(__FILE__, __LINE__, e->graph->nodes[i].name);
-            goto done;
-        }
-        e->times[op].seconds += um_now() - start;
-        e->times[op].calls++;
-        e->times[op].flops += (double)n * um_graph_flops(e->graph, i, i + 1);
+    for (int i = first; i < end;) {
+        int to = i;
+        while (to < end && recordable(e, batch, to))
+            to++;
+        UM_TRY(run_stretch(e, batch, n, i, to));
+        if (to < end)
+            UM_TRY(run_node(e, batch, n, to));
+        i = to + 1;
     }
 done:
     return rc;
@@ -221,6 +287,7 @@ void um_exec_set_bn_momentum(um_exec *e, double momentum)
     for (int i = 0; i < e->graph->n_nodes; i++)
         if (e->graph->nodes[i].op == UM_OP_BN_COEF)
             e->calls[i].attr.bn.momentum = momentum;
+    um_recordings_clear(&e->recordings);
 }
 
 const um_plan *um_exec_plan(const um_exec *e)

@@ -191,7 +191,8 @@ um_status um_plan_create(um_plan **out, const um_graph *g, um_backend *backend)
     UM_TRY(UM_NEW_ARRAY(p->shares, g->n_tensors));
     find_lives(g, p);
     UM_TRY(assign_offsets(g, p));
-    UM_TRY(ask_backend(g, p, backend));
+    if (backend)
+        UM_TRY(ask_backend(g, p, backend));
     *out = p;
     p = NULL;
 done:

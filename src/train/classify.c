@@ -245,7 +245,7 @@ static um_status check(const um_classify_job *job)
     if (job->train_rows->n == 0 || job->test_rows->n == 0)
         return um_fail(UM_E_DATA, "%s: %lld training rows and %lld test rows; both are needed", job->label,
                        (long long)job->train_rows->n, (long long)job->test_rows->n);
-    return um_run_check(um_settings_get(job->settings, "run"));
+    return UM_OK;
 }
 
 static um_status fingerprint(const um_classify_job *job, char out[UM_SHA256_HEX])

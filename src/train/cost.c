@@ -1,9 +1,12 @@
 #include "train/cost.h"
 
-um_status um_cost_of_graph(um_cost *out, const um_graph *g, um_backend *backend)
+#include "nn/narrow.h"
+
+um_status um_cost_of_graph(um_cost *out, um_graph *g, um_backend *backend)
 {
     um_status rc = UM_OK;
     um_plan *plan = NULL;
+    um_graph_narrow(g, backend->store);
     UM_TRY(um_plan_create(&plan, g, backend));
     *out = (um_cost){um_graph_flops(g, 0, g->n_nodes), (double)(plan->arena_bytes + plan->workspace_bytes)};
 done:

@@ -10,7 +10,7 @@ typedef struct um_cost {
 } um_cost;
 
 /* flops: of one image through all nodes; bytes: of its activations and workspace. */
-um_status um_cost_of_graph(um_cost *out, const um_graph *g, um_backend *backend);
+um_status um_cost_of_graph(um_cost *out, um_graph *g, um_backend *backend);
 /* Bytes of a parameter set once allocated. */
 double um_cost_of_params(const um_params *p);
 

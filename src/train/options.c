@@ -23,7 +23,7 @@ static const um_opt run_rows[] = {
     UM_OPT_INT_ROW(um_run_options, lanes, "lanes", "4", 1, UM_MAX_LANES, "", "fixed slices of a batch; sums are formed per lane (docs/architecture.md)"),
     UM_OPT_ENUM_ROW(um_run_options, reduce, "reduce", "ordered", "ordered fast", "ordered: the same bits on 1, 2, 4 ... ranks and any number of threads; fast: one lane per rank"),
     UM_OPT_ENUM_ROW(um_run_options, bn, "bn", "sync", "sync lane", "sync: BatchNorm statistics over the whole batch; lane: of every lane for itself, for which ranks need not wait"),
-    {"backend", UM_OPT_T_ENUM, offsetof(um_run_options, backend), "auto", 0, 0, "auto cpu cuda check:cpu", "", "where to compute", RUN_ONLY},
+    {"backend", UM_OPT_T_ENUM, offsetof(um_run_options, backend), "auto", 0, 0, "auto cpu cuda check:cpu check:cuda", "", "where to compute", RUN_ONLY},
     UM_OPT_ENUM_ROW(um_run_options, precision, "precision", "fp32", "fp32 tf32 bf16", "arithmetic of the networks"),
     {"checkpoint_s", UM_OPT_T_REAL, offsetof(um_run_options, checkpoint_s), "300", 0, 1e9, NULL, "s", "time between checkpoints", RUN_ONLY},
     {"deadline_s", UM_OPT_T_REAL, offsetof(um_run_options, deadline_s), "300", 0, 1e9, NULL, "s",
@@ -40,14 +40,6 @@ const um_opt_table um_conv_table = UM_OPT_TABLE("conv", um_conv_options, conv_ro
 
 const char *um_run_backend_name(const um_run_options *o)
 {
-    static const char *const names[] = {"auto", "cpu", "cuda", "check:cpu"};
+    static const char *const names[] = {"auto", "cpu", "cuda", "check:cpu", "check:cuda"};
     return names[o->backend];
-}
-
-um_status um_run_check(const um_run_options *o)
-{
-    if (o->precision != 0)
-        return um_fail(UM_E_UNSUPPORTED, "run.precision = %s needs the CUDA backend, which this build does not have; use \"fp32\"",
-                       o->precision == 1 ? "tf32" : "bf16");
-    return UM_OK;
 }

@@ -20,15 +20,13 @@ typedef struct um_run_options {
     int64_t lanes;
     int reduce;      /* 0 ordered, 1 fast */
     int bn;          /* 0 sync, 1 lane */
-    int backend;     /* 0 auto, 1 cpu, 2 cuda, 3 check:cpu */
-    int precision;   /* 0 fp32, 1 tf32, 2 bf16 */
+    int backend;     /* um_run_backend_name */
+    int precision;   /* um_precision */
     double checkpoint_s, progress_s;
     double deadline_s; /* longest wait for another rank */
 } um_run_options;
 extern const um_opt_table um_run_table;
 const char *um_run_backend_name(const um_run_options *o);
-/* UM_E_UNSUPPORTED naming the key for what this build lacks: tf32, bf16. */
-um_status um_run_check(const um_run_options *o);
 
 /* Group "conv". */
 typedef struct um_conv_options {

@@ -60,6 +60,23 @@ int64_t um_share_most(const um_spread *s, int64_t n)
     return lane * lanes < n ? lane * lanes : n;
 }
 
+/* The sum over the ranks of a block in the backend's memory. */
+static um_status sum_block(um_backend *b, um_comm *comm, void *block, int64_t n)
+{
+    um_status rc = UM_OK;
+    void *host = NULL;
+    size_t bytes = (size_t)n * um_dtype_bytes(b->real);
+    if (b->on_host)
+        return um_comm_sum(comm, block, b->real, n, "sum of the gradients");
+    UM_TRY(um_alloc(&host, 1, bytes));
+    UM_TRY(b->iface->download(b, host, block, bytes));
+    UM_TRY(um_comm_sum(comm, host, b->real, n, "sum of the gradients"));
+    UM_TRY(b->iface->upload(b, block, host, bytes));
+done:
+    um_free(host);
+    return rc;
+}
+
 /* Sums the gradient block of every network that learns in this graph. */
 static um_status sum_gradients(const um_graph *g, um_comm *comm)
 {
@@ -73,7 +90,7 @@ static um_status sum_gradients(const um_graph *g, um_comm *comm)
         for (um_tid i = 0; i < t && !seen; i++)
             seen = g->tensors[i].kind == UM_T_GRAD && g->tensors[i].params == p;
         if (!seen)
-            UM_TRY(um_comm_sum(comm, p->block[UM_BLOCK_GRAD], p->backend->real, p->n_values, "sum of the gradients"));
+            UM_TRY(sum_block(p->backend, comm, p->block[UM_BLOCK_GRAD], p->n_values));
         done = p;
     }
 done:

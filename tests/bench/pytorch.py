@@ -1,11 +1,14 @@
 #!/usr/bin/env python3
-"""The peer pytorch: the same work by PyTorch on the CPU, NCHW. The protocol is that of src/bench/peer.h.
+"""The peer pytorch: the same work by PyTorch, on the CPU in NCHW, on a GPU in channels_last with cudnn.benchmark. The protocol is that of
+src/bench/peer.h.
 
-usage: pytorch step THREADS MODEL WIDTH SIDE BATCH CHANNELS     MODEL: unet, cdc_unet, umed (a generator step of UMed)
+usage: pytorch step THREADS MODEL WIDTH SIDE BATCH CHANNELS [cuda PRECISION]     MODEL: unet, cdc_unet, umed (a generator step of UMed)
+       UMED_PEER_COMPILE=1 in the environment: torch.compile (max-autotune) instead of eager execution
        pytorch conv THREADS OP:N,H,W,C,K,TAPS                    OP: conv_fwd, conv_bwd_data, conv_bwd_weight
 Which PyTorch: that of the first python3 on PATH.
 """
 
+import contextlib
 import os
 import sys
 import time
@@ -19,9 +22,35 @@ import torch_nets
 
 
 def peak_bytes():
-    """Of this program alone; ru_maxrss would count the process that started it."""
+    """Of this program alone; ru_maxrss would count the process that started it. On a GPU: of the device."""
+    if ON_GPU:
+        return torch.cuda.max_memory_allocated()
     with open("/proc/self/status", encoding="ascii") as status:
         return next(1024 * int(line.split()[1]) for line in status if line.startswith("VmHWM"))
+
+
+ON_GPU, PRECISION = len(sys.argv) > 9 and sys.argv[8] == "cuda", sys.argv[9] if len(sys.argv) > 9 else "fp32"
+
+
+def prepare_gpu():
+    torch.set_default_device("cuda")
+    torch.backends.cudnn.benchmark = True
+    tf32 = PRECISION != "fp32"
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = tf32
+
+
+def laid_out(net_or_images):
+    """In the order of memory that suits the device; networks compiled when asked."""
+    if not ON_GPU:
+        return net_or_images
+    out = net_or_images.to(memory_format=torch.channels_last)
+    if os.environ.get("UMED_PEER_COMPILE") and isinstance(out, torch.nn.Module):
+        out = torch.compile(out, mode="max-autotune")
+    return out
+
+
+def arithmetic():
+    return torch.autocast("cuda", dtype=torch.bfloat16, enabled=ON_GPU and PRECISION == "bf16") if ON_GPU else contextlib.nullcontext()
 
 
 def adam(nets):
@@ -31,14 +60,16 @@ def adam(nets):
 
 
 def supervised_step(model, width, side, batch, channels):
-    net = torch_nets.UNet(model, width, channels, 1).train()
+    net = laid_out(torch_nets.UNet(model, width, channels, 1).train())
     optimiser = adam([net])
-    images = torch.rand(batch, channels, side, side)
+    images = laid_out(torch.rand(batch, channels, side, side))
     masks = (torch.rand(batch, 1, side, side) < 0.3).float()
 
     def run():
         optimiser.zero_grad(set_to_none=True)
-        loss = torch_nets.segmentation_loss(net(images), masks)
+        with arithmetic():
+            logits = net(images)
+        loss = torch_nets.segmentation_loss(logits.float(), masks)
         loss.backward()
         optimiser.step()
 
@@ -47,18 +78,22 @@ def supervised_step(model, width, side, batch, channels):
 
 def generator_step(width, side, batch, channels):
     """Both generators through a frozen surrogate (batch statistics everywhere), as protect/umed_graph.c builds it."""
-    contour = torch_nets.UNet("cdc_unet", width, channels, channels).train()
-    texture = torch_nets.UNet("unet", width, channels, channels).train()
-    surrogate = torch_nets.UNet("unet", width, channels, 1).train().requires_grad_(False)
+    contour = laid_out(torch_nets.UNet("cdc_unet", width, channels, channels).train())
+    texture = laid_out(torch_nets.UNet("unet", width, channels, channels).train())
+    surrogate = laid_out(torch_nets.UNet("unet", width, channels, 1).train().requires_grad_(False))
     optimiser = adam([contour, texture])
-    images = torch.rand(batch, channels, side, side)
+    images = laid_out(torch.rand(batch, channels, side, side))
     masks = (torch.rand(batch, 1, side, side) < 0.3).float()
     bounds = [torch.rand(batch, 1, side, side) * 4 / 255 for _ in range(2)]
 
     def run():
         optimiser.zero_grad(set_to_none=True)
-        delta = bounds[0] * torch.tanh(contour(images)) + bounds[1] * torch.tanh(texture(images))
-        loss = torch_nets.segmentation_loss(surrogate((images + delta).clamp(0, 1)), masks)
+        with arithmetic():
+            raw = contour(images), texture(images)
+        delta = bounds[0] * torch.tanh(raw[0].float()) + bounds[1] * torch.tanh(raw[1].float())
+        with arithmetic():
+            logits = surrogate((images + delta).clamp(0, 1))
+        loss = torch_nets.segmentation_loss(logits.float(), masks)
         loss.backward()
         optimiser.step()
 
@@ -80,6 +115,8 @@ def main():
     what, threads = sys.argv[1], int(sys.argv[2])
     torch.set_num_threads(threads)
     torch.manual_seed(1)
+    if ON_GPU:
+        prepare_gpu()
     before = peak_bytes()
     if what == "conv":
         with torch.no_grad():
@@ -89,8 +126,12 @@ def main():
         if model not in torch_nets.ARCHS + ("umed",):
             sys.exit(f"pytorch: no network {model} here")
         run = generator_step(*sizes) if model == "umed" else supervised_step(model, *sizes)
-    print(f"ready PyTorch {torch.__version__}, {torch.get_num_threads()} threads, NCHW, oneDNN "
-          f"{'on' if torch.backends.mkldnn.is_available() else 'off'}", flush=True)
+    if ON_GPU:
+        how = "compiled" if os.environ.get("UMED_PEER_COMPILE") else "eager"
+        print(f"ready PyTorch {torch.__version__}, {torch.cuda.get_device_name()}, {PRECISION}, channels_last, {how}", flush=True)
+    else:
+        print(f"ready PyTorch {torch.__version__}, {torch.get_num_threads()} threads, NCHW, oneDNN "
+              f"{'on' if torch.backends.mkldnn.is_available() else 'off'}", flush=True)
     for line in sys.stdin:
         if line == "run\n":
             start = time.perf_counter()
@@ -99,6 +140,8 @@ def main():
                     run()
             else:
                 run()
+            if ON_GPU:
+                torch.cuda.synchronize()
             print(f"{time.perf_counter() - start:.9f}", flush=True)
         else:
             print(peak_bytes(), before, flush=True)

@@ -49,6 +49,15 @@ expect 64 "$umed" bench step --size 16 --batch 2 --set model.base_width=1 --peer
 holds err "the peer pytorch left without an answer"
 rm peers/pytorch
 expect 64 "$umed" bench step --size 16 --batch 2 --set model.base_width=1 --peer pytorch; holds err "there is no peer pytorch"
+# The cost of a step on a device needs none. A U-Net of full width at 224 has 73.75 GFLOP forward per image (transposed convolutions).
+expect 0 "$umed" bench step --dry-run --backend cuda --precision bf16 --size 224 --batch 32 --set model.base_width=64
+holds out "conv_bwd_weight       19      2255.0      5319.0"
+last | grep -Eq '^memory: activations [0-9]+ MB' || fail "last line"
+same "$(awk '$1 == "step" { print $3 }' out)" 7075.1 "GFLOP of a step"
+bytes() { "$umed" bench step --dry-run --backend cuda --precision "$1" --size 32 --batch 2 --set model.base_width=16 | awk '$1 == "step" { print $4 }'; }
+[ "$(bytes fp32)" = "$(bytes tf32)" ] || fail "tf32 moves as much as fp32"
+awk "BEGIN { exit !($(bytes bf16) < 0.8 * $(bytes fp32)) }" || fail "bf16 moves less"
+expect 64 "$umed" bench op --dry-run;       holds err "bench step"
 expect 64 "$umed" bench op --peer caffe;    holds err "one of: none pytorch onednn"
 expect 64 "$umed" bench ops;                holds err "one of: op pass step comm"
 expect 64 "$umed" bench op 1,2,3;           holds err "'1,2,3' is not a shape"

@@ -39,7 +39,11 @@ expect 64 "$umed" exploit --data a.h5 --test a.h5 --model transunett -o r.h5; ho
 expect 64 "$umed" exploit --data a.h5 --test a.h5 --defense blurr -o r.h5;   holds err "did you mean 'blur'?"
 expect 64 "$umed" protect --data a.h5 --rows some -o b.h5;      holds err "one of: all train"
 expect 64 "$umed" protect --data a.h5 --set umed.epps=1 -o b.h5; holds err "umed.eps"
-expect 64 "$umed" protect --data a.h5 --backend cuda -o b.h5;   holds err "cuda"
+expect 64 "$umed" protect --data a.h5 --precision bf16 --backend cpu -o b.h5; holds err "precision bf16 needs backend cuda"
+if "$umed" info | grep -q '^cuda  *backend cuda'; then # no device here, or none of it in this build
+    expect 64 "$umed" protect --data a.h5 --backend cuda -o b.h5;   holds err "backend cuda"
+    same "$(wc -l <err)" 1 "lines of the refusal"
+fi
 expect 64 "$umed" protect --data a.h5 --precision bf16 -o b.h5; holds err "bf16"
 
 echo 'umed: { eps = "8/255"; };' >c.cfg

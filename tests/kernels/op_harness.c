@@ -27,13 +27,20 @@ static const case_operand *case_operand_at(const op_case *c, int i)
 double op_view_get(const um_view *v, int64_t pixel, int64_t k)
 {
     int64_t i = pixel * v->ld + k;
+    if (v->dtype == UM_BF16) {
+        union { uint32_t u; float f; } wide = {.u = (uint32_t)((uint16_t *)v->data)[i] << 16};
+        return wide.f;
+    }
     return v->dtype == UM_F64 ? ((double *)v->data)[i] : v->dtype == UM_F32 ? ((float *)v->data)[i] : ((uint8_t *)v->data)[i];
 }
 
 void op_view_set(const um_view *v, int64_t pixel, int64_t k, double value)
 {
     int64_t i = pixel * v->ld + k;
-    if (v->dtype == UM_F64)
+    if (v->dtype == UM_BF16) {
+        union { float f; uint32_t u; } wide = {.f = (float)value};
+        ((uint16_t *)v->data)[i] = (uint16_t)((wide.u + 0x7FFF + (wide.u >> 16 & 1)) >> 16);
+    } else if (v->dtype == UM_F64)
         ((double *)v->data)[i] = value;
     else if (v->dtype == UM_F32)
         ((float *)v->data)[i] = (float)value;
@@ -86,7 +93,17 @@ static int64_t case_images(const op_case *c)
     return 1;
 }
 
-static void set_allocate(op_set *s, const op_case *c, um_dtype real)
+static um_dtype type_of(const op_case *c, int i, um_dtype real, op_store store)
+{
+    const case_operand *o = case_operand_at(c, i);
+    bool is_out = i >= UM_OP_MAX_IN;
+    bool asked = store == STORE_NARROW || store == (is_out ? STORE_NARROW_OUT : STORE_NARROW_IN);
+    if (o->type != 'r')
+        return o->type == 'd' ? UM_F64 : UM_U8;
+    return asked && um_shape_is_activation(c->op, is_out, is_out ? i - UM_OP_MAX_IN : i) ? UM_BF16 : real;
+}
+
+static void set_allocate(op_set *s, const op_case *c, um_dtype real, op_store store)
 {
     *s = (op_set){.call = {.attr = c->attr}};
     um_batch_set(&s->batch, case_images(c), CASE_LANES);
@@ -98,7 +115,7 @@ static void set_allocate(op_set *s, const op_case *c, um_dtype real)
         const case_operand *o = case_operand_at(c, i);
         if (!o->type)
             continue;
-        um_dtype t = o->type == 'r' ? real : o->type == 'd' ? UM_F64 : UM_U8;
+        um_dtype t = type_of(c, i, real, store);
         um_view *v = op_set_view(s, i);
         *v = (um_view){.dtype = t, .n = o->n, .h = o->h, .w = o->w, .c = o->c, .ld = o->c + o->gap};
         s->bytes[i] = (size_t)(um_view_pixels(v) * v->ld) * um_dtype_bytes(t);
@@ -118,16 +135,23 @@ static void round_operands(op_set *to, op_set *from)
     }
 }
 
-void op_set_create(op_set *s, const op_case *c, um_dtype real)
+void op_set_create_stored(op_set *s, const op_case *c, um_dtype real, op_store store)
 {
     op_set exact;
-    set_allocate(s, c, real);
+    set_allocate(s, c, real, store);
     if (!c->derive)
         return;
-    set_allocate(&exact, c, UM_F64);
+    set_allocate(&exact, c, UM_F64, STORE_REAL);
+    if (store != STORE_REAL)
+        round_operands(&exact, s);
     c->derive(&exact.call);
     round_operands(s, &exact);
     op_set_free(&exact);
+}
+
+void op_set_create(op_set *s, const op_case *c, um_dtype real)
+{
+    op_set_create_stored(s, c, real, STORE_REAL);
 }
 
 void op_set_free(op_set *s)
@@ -144,9 +168,76 @@ void op_set_copy_outputs(op_set *to, const op_set *from)
             memcpy(to->call.out[i].data, from->call.out[i].data, to->bytes[UM_OP_MAX_IN + i]);
 }
 
+static size_t operand_bytes(const um_view *v)
+{
+    return (size_t)((um_view_pixels(v) - 1) * v->ld + v->c) * um_dtype_bytes(v->dtype);
+}
+
+static um_view *call_view(um_op_call *call, int i)
+{
+    return i < UM_OP_MAX_IN ? &call->in[i] : &call->out[i - UM_OP_MAX_IN];
+}
+
+static void must(um_status rc, const char *what)
+{
+    if (rc != UM_OK)
+        fail_msg("%s: %s", what, um_error_text());
+}
+
+/* The run on copies in the backend's memory; operands that share memory here share it there. */
+static void run_on_device(um_backend *b, um_op op, const um_op_call *call)
+{
+    um_op_call there = *call;
+    unsigned char guard[64];
+    size_t bytes = 0;
+    must(b->iface->prepare(b, op, call, &bytes), "prepare");
+    for (int i = 0; i < SET_OPERANDS; i++) {
+        um_view *v = call_view(&there, i);
+        void *host = v->data;
+        int same = 0;
+        while (same < i && (!host || call_view((um_op_call *)call, same)->data != host))
+            same++;
+        if (!host)
+            continue;
+        if (same < i) {
+            v->data = call_view(&there, same)->data;
+            continue;
+        }
+        must(b->iface->alloc(b, &v->data, operand_bytes(v)), "alloc");
+        must(b->iface->upload(b, v->data, host, operand_bytes(v)), "upload");
+    }
+    unsigned char *fill = malloc(bytes + sizeof guard);
+    assert_non_null(fill);
+    memset(fill, 0xFF, bytes + sizeof guard);
+    must(b->iface->alloc(b, &there.workspace, bytes + sizeof guard), "alloc");
+    must(b->iface->upload(b, there.workspace, fill, bytes + sizeof guard), "upload");
+    must(b->iface->run(b, op, &there), "run");
+    must(b->iface->download(b, guard, (char *)there.workspace + bytes, sizeof guard), "download");
+    for (size_t i = 0; i < sizeof guard; i++)
+        if (guard[i] != 0xFF)
+            fail_msg("%s wrote byte %zu of a workspace of %zu", um_op_table[op].name, bytes + i, bytes);
+    for (int i = SET_OPERANDS - 1; i >= 0; i--) {
+        um_view *v = call_view(&there, i), *host = call_view((um_op_call *)call, i);
+        bool first = true;
+        for (int k = 0; k < i; k++)
+            first &= call_view(&there, k)->data != v->data;
+        if (!v->data)
+            continue;
+        must(b->iface->download(b, host->data, v->data, operand_bytes(v)), "download");
+        if (first)
+            b->iface->free(b, v->data);
+    }
+    b->iface->free(b, there.workspace);
+    free(fill);
+}
+
 void op_run(um_backend *b, um_op op, um_op_call *call)
 {
     size_t bytes = 0;
+    if (!b->on_host) {
+        run_on_device(b, op, call);
+        return;
+    }
     if (b->iface->prepare(b, op, call, &bytes) != UM_OK)
         fail_msg("prepare: %s", um_error_text());
     size_t room = (bytes + 63) / 64 * 64 + 64;
@@ -180,12 +271,38 @@ typedef struct bench {
     um_backend *b;
     op_set oracle; /* f64, after the oracle */
     op_set first;  /* the backend's type, after a plain run with one thread */
+    op_store store;
+    um_precision precision;
+    bool device;
 } bench;
+
+static bool is_product(um_op op)
+{
+    return op <= UM_OP_CONVT_BWD_WEIGHT || op == UM_OP_ATTENTION_FWD || op == UM_OP_ATTENTION_BWD;
+}
+
+static bool is_gradient(um_op op)
+{
+    return strstr(um_op_table[op].name, "_bwd") != NULL;
+}
+
+/* spec: f32 on a device within 2e-5; operands of products rounded to tf32 or bf16; activations stored in bf16. */
+static double limit_of(const bench *t)
+{
+    double plain = t->c->f32_tolerance > 0 ? t->c->f32_tolerance : 1e-5;
+    if (!t->device)
+        return t->b->real == UM_F64 ? 1e-11 : plain;
+    if (t->store != STORE_REAL)
+        return is_gradient(t->c->op) ? 4e-2 : 2e-2;
+    if (t->precision != UM_PRECISION_FP32 && is_product(t->c->op))
+        return t->c->op == UM_OP_ATTENTION_FWD || t->c->op == UM_OP_ATTENTION_BWD ? 1e-2 : is_gradient(t->c->op) ? 5e-3 : 2e-3;
+    return plain > 2e-5 ? plain : 2e-5;
+}
 
 static void expect_close(const bench *t, op_set *got, op_set *want, const char *what)
 {
     bool f64 = t->b->real == UM_F64;
-    double limit = f64 ? 1e-11 : t->c->f32_tolerance > 0 ? t->c->f32_tolerance : 1e-5;
+    double limit = limit_of(t);
     for (int i = 0; i < UM_OP_MAX_OUT; i++) {
         if (!got->call.out[i].data)
             continue;
@@ -210,7 +327,7 @@ static void expect_same_bits(const bench *t, op_set *got, op_set *want, const ch
 static void expect_untouched(const bench *t, op_set *s)
 {
     op_set fresh;
-    op_set_create(&fresh, t->c, t->b->real);
+    op_set_create_stored(&fresh, t->c, t->b->real, t->store);
     for (int i = 0; i < SET_OPERANDS; i++) {
         um_view *v = op_set_view(s, i), *old = op_set_view(&fresh, i);
         int64_t from = i < UM_OP_MAX_IN ? 0 : v->c;
@@ -225,7 +342,7 @@ static void expect_untouched(const bench *t, op_set *s)
 
 static void run_fresh(const bench *t, op_set *s)
 {
-    op_set_create(s, t->c, t->b->real);
+    op_set_create_stored(s, t->c, t->b->real, t->store);
     op_run(t->b, t->c->op, &s->call);
 }
 
@@ -235,6 +352,8 @@ static void check_accumulate(const bench *t)
     if (!(um_op_table[t->c->op].flags & UM_OPF_A))
         return;
     op_set_create(&want, t->c, UM_F64);
+    op_set_create_stored(&got, t->c, t->b->real, t->store);
+    round_operands(&want, &got);
     for (int i = 0; i < UM_OP_MAX_OUT; i++) {
         um_view *v = &want.call.out[i];
         const um_view *plain = &t->oracle.call.out[i];
@@ -242,7 +361,6 @@ static void check_accumulate(const bench *t)
             for (int64_t k = 0; k < v->c; k++)
                 op_view_set(v, p, k, op_view_get(v, p, k) + op_view_get(plain, p, k));
     }
-    op_set_create(&got, t->c, t->b->real);
     got.call.accumulate = true;
     op_run(t->b, t->c->op, &got.call);
     expect_close(t, &got, &want, "accumulating");
@@ -282,7 +400,7 @@ static void check_image_by_image(const bench *t)
 {
     op_set got;
     int64_t n = case_images(t->c);
-    op_set_create(&got, t->c, t->b->real);
+    op_set_create_stored(&got, t->c, t->b->real, t->store);
     for (int64_t i = 0; i < n; i++) {
         um_op_call call = narrow(t->c, &got, i, i + 1);
         um_batch alone = got.batch;
@@ -310,7 +428,7 @@ static void check_two_ranks(const bench *t)
 {
     op_set half[2];
     for (int r = 0; r < 2; r++) {
-        op_set_create(&half[r], t->c, t->b->real);
+        op_set_create_stored(&half[r], t->c, t->b->real, t->store);
         int lane = r * CASE_LANES / 2;
         um_batch batch = half_batch(&half[r].batch, lane, lane + CASE_LANES / 2);
         const int64_t *begin = half[r].batch.lane_begin;
@@ -339,9 +457,9 @@ static void check_in_place(const bench *t)
 {
     op_set got;
     const um_view *in = &t->first.call.in[0], *out = &t->first.call.out[0];
-    if (!(um_op_table[t->c->op].flags & UM_OPF_I) || in->ld != out->ld)
+    if (!(um_op_table[t->c->op].flags & UM_OPF_I) || in->ld != out->ld || in->dtype != out->dtype)
         return;
-    op_set_create(&got, t->c, t->b->real);
+    op_set_create_stored(&got, t->c, t->b->real, t->store);
     void *own = got.call.out[0].data;
     got.call.out[0].data = got.call.in[0].data;
     op_run(t->b, t->c->op, &got.call);
@@ -400,4 +518,34 @@ void op_case_check(const op_case *c, const char *backend)
         check_with(c, b);
         um_backend_free(b);
     }
+}
+
+/* The oracle on what the backend's set holds: rounded where it is narrow. */
+static void oracle_of_stored(bench *t)
+{
+    op_set stored;
+    op_set_create(&t->oracle, t->c, UM_F64);
+    op_set_create_stored(&stored, t->c, t->b->real, t->store);
+    round_operands(&t->oracle, &stored);
+    op_set_free(&stored);
+    um_ref_of(t->c->op)(&t->oracle.call);
+}
+
+void op_case_check_device(const op_case *c, um_backend *b, um_precision precision, op_store store)
+{
+    bench t = {.c = c, .b = b, .store = store, .precision = precision, .device = true};
+    op_set again;
+    oracle_of_stored(&t);
+    run_fresh(&t, &t.first);
+    expect_close(&t, &t.first, &t.oracle, "plain");
+    expect_untouched(&t, &t.first);
+    check_accumulate(&t);
+    run_fresh(&t, &again);
+    expect_same_bits(&t, &again, &t.first, "once more");
+    if (!is_product(c->op))
+        check_grouping(&t);
+    check_in_place(&t);
+    op_set_free(&again);
+    op_set_free(&t.first);
+    op_set_free(&t.oracle);
 }

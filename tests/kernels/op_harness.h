@@ -43,14 +43,19 @@ typedef struct op_set {
 /* Operand i of the set: ins first, outs from UM_OP_MAX_IN on. */
 um_view *op_set_view(op_set *s, int i);
 
+/* Which activations of a case are stored in bf16. */
+typedef enum op_store { STORE_REAL, STORE_NARROW, STORE_NARROW_IN, STORE_NARROW_OUT } op_store;
+
 void op_set_create(op_set *s, const op_case *c, um_dtype real);
+void op_set_create_stored(op_set *s, const op_case *c, um_dtype real, op_store store);
 void op_set_free(op_set *s);
 void op_set_copy_outputs(op_set *to, const op_set *from); /* same case and type */
 
 double op_view_get(const um_view *v, int64_t pixel, int64_t k);
 void op_view_set(const um_view *v, int64_t pixel, int64_t k, double value);
 
-/* prepare, workspace of exactly the bytes asked for, run; fails the test on any error. */
+/* prepare, workspace of exactly the bytes asked for, run; fails the test on any error. Operands are in host memory and visit the
+ * backend's where that is elsewhere. */
 void op_run(um_backend *b, um_op op, um_op_call *call);
 
 /* max |a - b| / max |b| over two views of equal extents. */
@@ -59,5 +64,9 @@ double op_view_distance(const um_view *a, const um_view *b);
 /* One case on a backend, for each float type: against the oracle, accumulating, inputs and gaps untouched, more threads, image by
  * image or as two ranks, in place. Fails the test naming case, backend and operand. */
 void op_case_check(const op_case *c, const char *backend);
+
+/* One case on an f32 backend of a device, in its precision. Sums that a library forms over the whole batch, and products that it
+ * may do another way for another batch, are compared with tolerance where op_case_check wants the same bits. */
+void op_case_check_device(const op_case *c, um_backend *b, um_precision precision, op_store store);
 
 #endif

@@ -6,7 +6,7 @@ here=$(cd "$(dirname "$0")" && pwd) || exit 2
 cd "$1/src" || exit 2
 
 includes() {
-    find . -name '*.[ch]' | sort | while read -r file; do
+    find . \( -name '*.[ch]' -o -name '*.cu' -o -name '*.cuh' \) | sort | while read -r file; do
         awk -v file="${file#./}" '
             /^[ \t]*#[ \t]*include[ \t]*["<]/ {
                 match($0, /["<][^">]*/)

@@ -3,7 +3,7 @@
 # column.
 set -u
 cd "$1" || exit 2
-find src -name '*.[ch]' | sort | while read -r file; do
+find src \( -name '*.[ch]' -o -name '*.cu' -o -name '*.cuh' \) | sort | while read -r file; do
     awk -v file="$file" '
         /^\{/ { start = FNR; name = before }
         /^\}/ && start {

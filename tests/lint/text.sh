@@ -11,6 +11,6 @@ files() {
     files | xargs grep -nE '(^|[^A-Za-z0-9_.])/(work|farm|home|root|Users)/' | sed 's/$/    <- a path of one machine/'
     files | xargs grep -nE '(^|[^A-Za-z_])([T]ODO|[F]IXME|[X]XX)([^A-Za-z_]|$)' | sed 's/$/    <- left open/'
     find src tests \( -name '*.cpp' -o -name '*.cc' -o -name '*.cxx' -o -name '*.hpp' \) | sed 's/$/: C++ source/'
-    grep -rnE '__cplusplus|extern "C"' src --include='*.[ch]' | sed 's/$/    <- C++/'
+    grep -rnE '__cplusplus|extern "C"' src --include='*.[ch]' --exclude-dir=cuda | sed 's/$/    <- C++/'
     grep -nE 'LANGUAGES.*CXX|enable_language\(CXX' CMakeLists.txt | sed 's/^/CMakeLists.txt:/; s/$/    <- C++/'
 } | awk '{ print } END { exit NR > 0 }'

@@ -70,7 +70,7 @@ static void build_graph(test_net *net)
 void net_create(test_net *net, const net_spec *spec)
 {
     *net = (test_net){.spec = *spec, .pixels = spec->h * spec->w, .dx = UM_NONE};
-    assert_ok(um_backend_create(&net->backend, spec->backend, spec->real));
+    assert_ok(um_backend_open(&net->backend, spec->backend, spec->real, spec->precision));
     assert_ok(um_params_create(&net->params, net->backend));
     build_graph(net);
     assert_ok(um_exec_create(&net->exec, net->graph, net->backend));

@@ -19,6 +19,7 @@ void net_assert_ok(um_status rc, const char *expr, const char *file, int line);
 typedef struct net_spec {
     const char *model, *backend;
     um_dtype real;
+    um_precision precision;
     um_model_config config;
     int64_t h, w, max_batch;
     um_bn_mode bn;

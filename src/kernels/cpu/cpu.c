@@ -102,7 +102,7 @@ static um_status cpu_prepare(um_backend *b, um_op op, const um_op_call *call, si
     size_t bytes = 0;
     if (!cpu_supports(b, op))
         return um_fail(UM_E_UNSUPPORTED, "backend %s has no kernel for op %d", b->name, (int)op);
-    UM_TRY(um_shape_check(op, call, b->real));
+    UM_TRY(um_shape_check(op, call, b->real, b->real));
     if (impl->table[op].prepare)
         UM_TRY(impl->table[op].prepare(call, &bytes));
     *workspace_bytes = bytes;
@@ -110,31 +110,11 @@ done:
     return rc;
 }
 
-static bool needs_batch(um_op op)
-{
-    return (um_op_table[op].flags & UM_OPF_S) || op == UM_OP_BN_COEF || op == UM_OP_BN_BWD_APPLY || op == UM_OP_SEG_BWD ||
-           op == UM_OP_ALL_REDUCE || op == UM_OP_DROPOUT;
-}
-
-/* Sums over the batch walk the lanes: they must cover exactly the images of the call. */
-static bool lanes_fit(um_op op, const um_op_call *call)
-{
-    const um_batch *b = call->batch;
-    bool per_lane = (op == UM_OP_BN_COEF || op == UM_OP_BN_BWD_APPLY) && call->attr.bn.per_lane;
-    if (!(um_op_table[op].flags & UM_OPF_S) && !per_lane)
-        return true;
-    return b->n_lanes >= 1 && b->n_lanes <= UM_MAX_LANES && b->lane_begin[0] == 0 && b->lane_begin[b->n_lanes] == call->in[0].n;
-}
-
 static um_status cpu_run(um_backend *b, um_op op, const um_op_call *call)
 {
     const cpu_impl *impl = b->impl;
-    if (needs_batch(op) && !call->batch)
-        return um_fail(UM_E_BUG, "%s: the call names no batch", um_op_table[op].name);
-    if (!lanes_fit(op, call))
-        return um_fail(UM_E_BUG, "%s: the lanes of the batch do not cover its %lld images", um_op_table[op].name,
-                       (long long)call->in[0].n);
-    return impl->table[op].run(call);
+    um_status rc = um_batch_check(op, call);
+    return rc == UM_OK ? impl->table[op].run(call) : rc;
 }
 
 static um_status cpu_alloc(um_backend *b, void **out, size_t bytes)
@@ -191,7 +171,7 @@ um_status um_cpu_backend_create(um_backend **out, um_dtype real)
     UM_TRY(UM_NEW(impl));
     const isa_entry *isa = pick_isa();
     *impl = (cpu_impl){.base = {cpu_describe}, .table = real == UM_F64 ? isa->f64 : isa->f32, .isa = isa->name};
-    *b = (um_backend){.iface = &cpu_iface, .name = "cpu", .real = real, .impl = impl};
+    *b = (um_backend){.iface = &cpu_iface, .name = "cpu", .real = real, .store = real, .on_host = true, .impl = impl};
     *out = b;
     b = NULL;
     impl = NULL;

@@ -1,0 +1,324 @@
+/* The device by the CUDA runtime (runtime.h). Copies from the host pass through two pinned buffers, so that an upload returns
+ * while its
+ * last piece is still on the way; a download waits. */
+#include "kernels/cuda/runtime.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include <cuda_runtime_api.h>
+
+#include "base/mem.h"
+#include "kernels/cuda/cuda.h"
+
+enum { STAGE_BYTES = 8 << 20, N_STAGES = 2, MAX_REPEATS = 32 };
+
+struct um_dev {
+    um_dev_info info;
+    cudaStream_t stream;
+    void *stage[N_STAGES];            /* pinned host memory */
+    cudaEvent_t stage_free[N_STAGES]; /* when its last copy is done */
+    int next_stage;
+    cudaEvent_t begin, end;
+};
+
+static um_status fail_cuda(const char *file, int line, cudaError_t e, const char *what)
+{
+    um_status code = e == cudaErrorMemoryAllocation ? UM_E_MEMORY : UM_E_DEVICE;
+    return um_fail_at(file, line, code, "CUDA: %s: %s (%s)", what, cudaGetErrorString(e), cudaGetErrorName(e));
+}
+
+/* A call of the runtime; on an error the message has its text. */
+#define TRY_CUDA(call)                                                 \
+    do {                                                               \
+        cudaError_t cuda_error = (call);                               \
+        if (cuda_error != cudaSuccess) {                               \
+            rc = fail_cuda(__FILE__, __LINE__, cuda_error, #call);     \
+            goto done;                                                 \
+        }                                                              \
+    } while (0)
+
+int um_cuda_devices(void)
+{
+    int n = 0;
+    return cudaGetDeviceCount(&n) == cudaSuccess ? n : 0;
+}
+
+static long env_number(const char *name)
+{
+    const char *text = getenv(name);
+    return text && *text ? strtol(text, NULL, 10) : -1;
+}
+
+static int first_known(const char *const *names, size_t n, int otherwise)
+{
+    for (size_t i = 0; i < n; i++)
+        if (env_number(names[i]) >= 0)
+            return (int)env_number(names[i]);
+    return otherwise;
+}
+
+static um_status choose_device(um_dev_info *info)
+{
+    static const char *const ranks[] = {"OMPI_COMM_WORLD_LOCAL_RANK", "SLURM_LOCALID", "MPI_LOCALRANKID"};
+    static const char *const sizes[] = {"OMPI_COMM_WORLD_LOCAL_SIZE", "SLURM_NTASKS_PER_NODE", "MPI_LOCALNRANKS"};
+    cudaError_t e = cudaGetDeviceCount(&info->n_devices);
+    if (e != cudaSuccess || info->n_devices < 1)
+        return um_fail(UM_E_UNSUPPORTED, "backend cuda: this machine has no CUDA device (%s); use --backend cpu",
+                       e == cudaSuccess ? "none found" : cudaGetErrorString(e));
+    int rank = first_known(ranks, UM_COUNT(ranks), 0), size = first_known(sizes, UM_COUNT(sizes), 1);
+    long wanted = env_number("UMED_CUDA_DEVICE");
+    if (wanted >= info->n_devices)
+        return um_fail(UM_E_CONFIG, "UMED_CUDA_DEVICE is %ld, but this machine has %d devices (0 to %d)", wanted,
+            info->n_devices, info->n_devices - 1);
+    info->index = wanted >= 0 ? (int)wanted : rank % info->n_devices;
+    info->n_sharing = (size - info->index + info->n_devices - 1) / info->n_devices;
+    return UM_OK;
+}
+
+static um_status describe_device(um_dev_info *info)
+{
+    um_status rc = UM_OK;
+    struct cudaDeviceProp p;
+    TRY_CUDA(cudaGetDeviceProperties(&p, info->index));
+    TRY_CUDA(cudaRuntimeGetVersion(&info->runtime));
+    TRY_CUDA(cudaDriverGetVersion(&info->driver));
+    snprintf(info->name, sizeof info->name, "%.95s", p.name);
+    info->cc_major = p.major;
+    info->cc_minor = p.minor;
+    info->multiprocessors = p.multiProcessorCount;
+    info->bytes_total = p.totalGlobalMem;
+    if (p.major < 8)
+        rc = um_fail(UM_E_UNSUPPORTED, "backend cuda needs compute capability 8.0 or newer (A100, H100, ...); %s has %d.%d",
+            info->name, p.major, p.minor);
+done:
+    return rc;
+}
+
+um_status um_dev_open(um_dev **out)
+{
+    um_status rc = UM_OK;
+    um_dev *d = NULL;
+    UM_TRY(UM_NEW(d));
+    UM_TRY(choose_device(&d->info));
+    UM_TRY(describe_device(&d->info));
+    TRY_CUDA(cudaSetDevice(d->info.index));
+    TRY_CUDA(cudaStreamCreateWithFlags(&d->stream, cudaStreamNonBlocking));
+    TRY_CUDA(cudaEventCreate(&d->begin));
+    TRY_CUDA(cudaEventCreate(&d->end));
+    for (int i = 0; i < N_STAGES; i++) {
+        TRY_CUDA(cudaMallocHost(&d->stage[i], STAGE_BYTES));
+        TRY_CUDA(cudaEventCreateWithFlags(&d->stage_free[i], cudaEventDisableTiming));
+    }
+    *out = d;
+    d = NULL;
+done:
+    um_dev_close(d);
+    return rc;
+}
+
+/* Failures here have nobody to tell. */
+void um_dev_close(um_dev *d)
+{
+    if (!d)
+        return;
+    if (d->stream)
+        (void)cudaStreamSynchronize(d->stream);
+    for (int i = 0; i < N_STAGES; i++) {
+        if (d->stage[i])
+            (void)cudaFreeHost(d->stage[i]);
+        if (d->stage_free[i])
+            (void)cudaEventDestroy(d->stage_free[i]);
+    }
+    if (d->begin)
+        (void)cudaEventDestroy(d->begin);
+    if (d->end)
+        (void)cudaEventDestroy(d->end);
+    if (d->stream)
+        (void)cudaStreamDestroy(d->stream);
+    um_free(d);
+}
+
+const um_dev_info *um_dev_about(const um_dev *d)
+{
+    return &d->info;
+}
+
+static um_status no_room(const um_dev *d, size_t bytes)
+{
+    size_t unused = 0, total = 0;
+    (void)cudaGetLastError();
+    (void)cudaMemGetInfo(&unused, &total);
+    return um_fail(UM_E_MEMORY, "device %d (%s) has no room for %.1f MiB: %.1f of %.1f MiB are free; use a smaller batch",
+        d->info.index, d->info.name,
+                   (double)bytes / 1048576, (double)unused / 1048576, (double)total / 1048576);
+}
+
+um_status um_dev_alloc(um_dev *d, void **out, size_t bytes)
+{
+    um_status rc = UM_OK;
+    void *p = NULL;
+    cudaError_t e = cudaMalloc(&p, bytes ? bytes : 1);
+    if (e == cudaErrorMemoryAllocation)
+        return no_room(d, bytes);
+    TRY_CUDA(e);
+    TRY_CUDA(cudaMemsetAsync(p, 0, bytes ? bytes : 1, d->stream));
+    *out = p;
+    p = NULL;
+done:
+    if (p)
+        (void)cudaFree(p);
+    return rc;
+}
+
+void um_dev_free(um_dev *d, void *p)
+{
+    (void)d;
+    if (p)
+        (void)cudaFree(p); /* waits for the device */
+}
+
+um_status um_dev_upload(um_dev *d, void *to, const void *host, size_t bytes)
+{
+    um_status rc = UM_OK;
+    for (size_t at = 0; at < bytes; at += STAGE_BYTES) {
+        int s = d->next_stage;
+        size_t n = bytes - at < STAGE_BYTES ? bytes - at : STAGE_BYTES;
+        TRY_CUDA(cudaEventSynchronize(d->stage_free[s]));
+        memcpy(d->stage[s], (const char *)host + at, n);
+        TRY_CUDA(cudaMemcpyAsync((char *)to + at, d->stage[s], n, cudaMemcpyHostToDevice, d->stream));
+        TRY_CUDA(cudaEventRecord(d->stage_free[s], d->stream));
+        d->next_stage = (s + 1) % N_STAGES;
+    }
+done:
+    return rc;
+}
+
+um_status um_dev_download(um_dev *d, void *host, const void *from, size_t bytes)
+{
+    um_status rc = UM_OK;
+    for (size_t at = 0; at < bytes; at += STAGE_BYTES) {
+        int s = d->next_stage;
+        size_t n = bytes - at < STAGE_BYTES ? bytes - at : STAGE_BYTES;
+        TRY_CUDA(cudaEventSynchronize(d->stage_free[s]));
+        TRY_CUDA(cudaMemcpyAsync(d->stage[s], (const char *)from + at, n, cudaMemcpyDeviceToHost, d->stream));
+        TRY_CUDA(cudaStreamSynchronize(d->stream));
+        memcpy((char *)host + at, d->stage[s], n);
+    }
+done:
+    return rc;
+}
+
+um_status um_dev_copy(um_dev *d, void *to, const void *from, size_t bytes)
+{
+    um_status rc = UM_OK;
+    TRY_CUDA(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, d->stream));
+done:
+    return rc;
+}
+
+um_status um_dev_fill(um_dev *d, void *to, int byte, size_t bytes)
+{
+    um_status rc = UM_OK;
+    TRY_CUDA(cudaMemsetAsync(to, byte, bytes, d->stream));
+done:
+    return rc;
+}
+
+um_status um_dev_sync(um_dev *d)
+{
+    um_status rc = UM_OK;
+    TRY_CUDA(cudaStreamSynchronize(d->stream));
+done:
+    return rc;
+}
+
+um_status um_dev_capture_begin(um_dev *d)
+{
+    um_status rc = UM_OK;
+    TRY_CUDA(cudaStreamBeginCapture(d->stream, cudaStreamCaptureModeThreadLocal));
+done:
+    return rc;
+}
+
+um_status um_dev_capture_end(um_dev *d, void **out)
+{
+    um_status rc = UM_OK;
+    cudaGraph_t graph = NULL;
+    cudaGraphExec_t ready = NULL;
+    TRY_CUDA(cudaStreamEndCapture(d->stream, &graph));
+    TRY_CUDA(cudaGraphInstantiate(&ready, graph, 0));
+    TRY_CUDA(cudaGraphUpload(ready, d->stream));
+    *out = ready;
+    ready = NULL;
+done:
+    if (ready)
+        (void)cudaGraphExecDestroy(ready);
+    if (graph)
+        (void)cudaGraphDestroy(graph);
+    return rc;
+}
+
+void um_dev_capture_abandon(um_dev *d)
+{
+    cudaGraph_t graph = NULL;
+    (void)cudaStreamEndCapture(d->stream, &graph);
+    if (graph)
+        (void)cudaGraphDestroy(graph);
+    (void)cudaGetLastError();
+}
+
+um_status um_dev_graph_launch(um_dev *d, void *graph)
+{
+    um_status rc = UM_OK;
+    TRY_CUDA(cudaGraphLaunch((cudaGraphExec_t)graph, d->stream));
+done:
+    return rc;
+}
+
+void um_dev_graph_free(um_dev *d, void *graph)
+{
+    if (!graph)
+        return;
+    (void)cudaStreamSynchronize(d->stream);
+    (void)cudaGraphExecDestroy((cudaGraphExec_t)graph);
+}
+
+static int by_size(const void *a, const void *b)
+{
+    const float x = *(const float *)a, y = *(const float *)b;
+    return (x > y) - (x < y);
+}
+
+um_status um_dev_time(um_dev *d, um_status (*fn)(void *payload), void *payload, int repeats, double *seconds)
+{
+    um_status rc = UM_OK;
+    float ms[MAX_REPEATS];
+    int n = repeats < MAX_REPEATS ? repeats : MAX_REPEATS;
+    UM_TRY(fn(payload));
+    for (int i = 0; i < n; i++) {
+        TRY_CUDA(cudaEventRecord(d->begin, d->stream));
+        UM_TRY(fn(payload));
+        TRY_CUDA(cudaEventRecord(d->end, d->stream));
+        TRY_CUDA(cudaEventSynchronize(d->end));
+        TRY_CUDA(cudaEventElapsedTime(&ms[i], d->begin, d->end));
+    }
+    qsort(ms, (size_t)n, sizeof *ms, by_size);
+    *seconds = 1e-3 * (double)ms[n / 2];
+done:
+    return rc;
+}
+
+void *um_dev_stream(const um_dev *d)
+{
+    return d->stream;
+}
+
+um_status um_dev_launched(const char *op)
+{
+    cudaError_t e = cudaPeekAtLastError();
+    if (e == cudaSuccess)
+        return UM_OK;
+    (void)cudaGetLastError();
+    return um_fail(UM_E_DEVICE, "CUDA: launch of %s: %s (%s)", op, cudaGetErrorString(e), cudaGetErrorName(e));
+}

@@ -1,0 +1,22 @@
+/* The CUDA backend on host memory: its own sources (kernels/cuda/.cu by a host compiler with UM_CUDA_HOST, cuda.c, conv.c), above
+ * stand-ins for the CUDA runtime, cuDNN and cuBLASLt. Everything of ours is tested; the libraries, launches and timing are not. */
+#ifndef UM_TESTS_CUDA_HOST_H
+#define UM_TESTS_CUDA_HOST_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/status.h"
+
+typedef struct um_host_counts {
+    int uploads, downloads, launches, captures, replays, forgotten;
+    /* What the stand-in for cuDNN refuses, as a real one may. */
+    bool refuse_slices, refuse_f32_gradients;
+    int prepared; /* problems that it was asked about and accepted */
+} um_host_counts;
+extern um_host_counts um_host_count;
+
+/* Does run(job) now, or keeps a copy of the job's bytes while a capture is on, as a device keeps the arguments of a launch. */
+void um_host_launch(void (*run)(const void *job), const void *job, size_t bytes);
+
+#endif

@@ -1,0 +1,223 @@
+/* kernels/cuda/runtime.h over host memory: what the backend does above it runs as on a device, and what a device would refuse is
+ * refused.
+ * While a capture is on, launches are kept with a copy of their arguments, and a replay does them. */
+#include "kernels/cuda_host/cuda_host.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "kernels/cuda/cuda.h"
+#include "kernels/cuda/runtime.h"
+
+typedef struct launch {
+    void (*run)(const void *job);
+    void *job;
+} launch;
+
+typedef struct recorded {
+    launch *list;
+    int n, cap;
+} recorded;
+
+struct um_dev {
+    um_dev_info info;
+    bool capturing;
+};
+
+static recorded *current; /* the capture that is on */
+um_host_counts um_host_count;
+
+int um_cuda_devices(void)
+{
+    return 1;
+}
+
+um_status um_dev_open(um_dev **out)
+{
+    um_status rc = UM_OK;
+    um_dev *d = NULL;
+    UM_TRY(UM_NEW(d));
+    d->info = (um_dev_info){.name = "host memory", .n_devices = 1, .cc_major = 9, .bytes_total = (size_t)1 << 34, .n_sharing = 1};
+    *out = d;
+done:
+    return rc;
+}
+
+void um_dev_close(um_dev *d)
+{
+    um_free(d);
+}
+
+const um_dev_info *um_dev_about(const um_dev *d)
+{
+    return &d->info;
+}
+
+um_status um_dev_alloc(um_dev *d, void **out, size_t bytes)
+{
+    um_status rc = UM_OK;
+    UM_REQUIRE(!d->capturing);
+    UM_TRY(um_alloc(out, bytes + 256, 1));
+done:
+    return rc;
+}
+
+void um_dev_free(um_dev *d, void *p)
+{
+    (void)d;
+    um_free(p);
+}
+
+void um_host_launch(void (*run)(const void *job), const void *job, size_t bytes)
+{
+    if (!current) {
+        run(job);
+        return;
+    }
+    if (current->n == current->cap) {
+        current->cap = 2 * current->cap + 64;
+        current->list = realloc(current->list, (size_t)current->cap * sizeof *current->list);
+    }
+    void *kept = malloc(bytes);
+    if (!current->list || !kept)
+        abort();
+    memcpy(kept, job, bytes);
+    current->list[current->n++] = (launch){run, kept};
+}
+
+static um_status copy_by_host(um_dev *d, void *to, const void *from, size_t bytes)
+{
+    um_status rc = UM_OK;
+    UM_REQUIRE(!d->capturing);
+    if (bytes)
+        memcpy(to, from, bytes);
+done:
+    return rc;
+}
+
+um_status um_dev_upload(um_dev *d, void *to, const void *host, size_t bytes)
+{
+    um_host_count.uploads++;
+    return copy_by_host(d, to, host, bytes);
+}
+
+um_status um_dev_download(um_dev *d, void *host, const void *from, size_t bytes)
+{
+    um_host_count.downloads++;
+    return copy_by_host(d, host, from, bytes);
+}
+
+typedef struct move {
+    void *to;
+    const void *from; /* NULL: fill with byte */
+    size_t bytes;
+    int byte;
+} move;
+
+static void do_move(const void *job)
+{
+    const move *m = job;
+    if (m->from)
+        memcpy(m->to, m->from, m->bytes);
+    else
+        memset(m->to, m->byte, m->bytes);
+}
+
+um_status um_dev_copy(um_dev *d, void *to, const void *from, size_t bytes)
+{
+    (void)d;
+    um_host_launch(do_move, &(move){to, from, bytes, 0}, sizeof(move));
+    return UM_OK;
+}
+
+um_status um_dev_fill(um_dev *d, void *to, int byte, size_t bytes)
+{
+    (void)d;
+    um_host_launch(do_move, &(move){to, NULL, bytes, byte}, sizeof(move));
+    return UM_OK;
+}
+
+um_status um_dev_sync(um_dev *d)
+{
+    um_status rc = UM_OK;
+    UM_REQUIRE(!d->capturing);
+done:
+    return rc;
+}
+
+um_status um_dev_capture_begin(um_dev *d)
+{
+    um_status rc = UM_OK;
+    UM_REQUIRE(!d->capturing && !current);
+    UM_TRY(UM_NEW(current));
+    d->capturing = true;
+done:
+    return rc;
+}
+
+static void drop(recorded *r)
+{
+    for (int i = 0; r && i < r->n; i++)
+        free(r->list[i].job);
+    if (r)
+        free(r->list);
+    um_free(r);
+}
+
+um_status um_dev_capture_end(um_dev *d, void **out)
+{
+    *out = current;
+    current = NULL;
+    d->capturing = false;
+    um_host_count.captures++;
+    return UM_OK;
+}
+
+void um_dev_capture_abandon(um_dev *d)
+{
+    drop(current);
+    current = NULL;
+    d->capturing = false;
+}
+
+um_status um_dev_graph_launch(um_dev *d, void *graph)
+{
+    const recorded *r = graph;
+    (void)d;
+    um_host_count.replays++;
+    for (int i = 0; i < r->n; i++)
+        r->list[i].run(r->list[i].job);
+    return UM_OK;
+}
+
+void um_dev_graph_free(um_dev *d, void *graph)
+{
+    (void)d;
+    um_host_count.forgotten += graph != NULL;
+    drop(graph);
+}
+
+um_status um_dev_time(um_dev *d, um_status (*fn)(void *payload), void *payload, int repeats, double *seconds)
+{
+    double start = um_now();
+    um_status rc = fn(payload);
+    (void)d;
+    (void)repeats;
+    *seconds = um_now() - start;
+    return rc;
+}
+
+void *um_dev_stream(const um_dev *d)
+{
+    (void)d;
+    return NULL;
+}
+
+um_status um_dev_launched(const char *op)
+{
+    (void)op;
+    um_host_count.launches++;
+    return UM_OK;
+}
