@@ -245,6 +245,35 @@ done:
     return rc;
 }
 
+/* Who died between a shard's item and its claim leaves the claim behind; taking and releasing it removes it. */
+static um_status clear_claims(const protect_run *r)
+{
+    um_status rc = UM_OK;
+    char **names = NULL, *dir = NULL;
+    size_t n = 0;
+    um_archive_paths p = {0};
+    um_lease *claim = NULL;
+    UM_TRY(um_path_join(&dir, r->job->private_dir, "items"));
+    UM_TRY(um_dir_list(&names, &n, dir));
+    for (size_t i = 0; i < n; i++) {
+        int k = -1;
+        if (!strstr(names[i], ".lease.") || sscanf(names[i], "shard-%d-", &k) != 1 || k < 0 || (size_t)k >= r->plan.n_files)
+            continue;
+        um_archive_paths_clear(&p);
+        UM_TRY(um_archive_paths_of(&p, r->job->released, r->job->private_dir, k, (int)r->plan.n_files));
+        if (!um_file_exists(p.item))
+            continue;
+        UM_TRY(um_lease_take(&claim, p.claim, r->o->lease_s));
+        um_lease_release(claim);
+        claim = NULL;
+    }
+done:
+    um_archive_paths_clear(&p);
+    um_names_free(names, n);
+    um_free(dir);
+    return rc;
+}
+
 /* One run at a time writes the manifests; the last to come writes what is true then. */
 static um_status write_manifests(const protect_run *r)
 {
@@ -259,6 +288,7 @@ static um_status write_manifests(const protect_run *r)
         UM_TRY(um_stop_check("the same command writes the manifests"));
         usleep(WAIT_MS * 1000);
     }
+    UM_TRY(clear_claims(r));
     UM_TRY(um_archive_manifests_write(r->job->released, r->job->private_dir, (int)r->plan.n_files));
 done:
     um_lease_release(claim);

@@ -23,7 +23,7 @@ um_status um_pretrained_describe(const um_model_def *model, const um_settings *s
     struct stat info;
     if (!path[0])
         return UM_OK;
-    bool known = stat(path, &info) == 0 && strcmp(path, last.path) == 0 && info.st_size == last.info.st_size &&
+    bool known = stat(path, &info) == 0 && strcmp(path, last.path) == 0 && info.st_size == last.info.st_size && info.st_ino == last.info.st_ino &&
                  info.st_mtim.tv_sec == last.info.st_mtim.tv_sec && info.st_mtim.tv_nsec == last.info.st_mtim.tv_nsec;
     if (!known) {
         last.path[0] = 0;

@@ -35,13 +35,18 @@ same "$(science limited)" "$(cat once.txt)" "$runs limited runs"
 
 # killed in the middle of both kinds of work; the next run goes on at once, although nobody removed the claims
 for moment in "start  protect" "start  exploit tiny/umed"; do
-    rm -rf killed
-    "$umed" grid g.cfg -o killed --set run.checkpoint_s=0 >out 2>err &
-    pid=$!
-    for _ in $(seq 400); do grep -q "$moment" err && break; sleep 0.02; done
-    sleep 0.15
-    kill -KILL $pid 2>/dev/null
-    wait $pid 2>/dev/null
+    rc=0
+    for _ in $(seq 20); do # until it was alive when it was killed
+        rm -rf killed
+        "$umed" grid g.cfg -o killed --set run.checkpoint_s=0 >out 2>err &
+        pid=$!
+        for _ in $(seq 4000); do grep -q "$moment" err && break; sleep 0.002; done
+        kill -KILL $pid 2>/dev/null
+        wait $pid 2>/dev/null
+        rc=$?
+        [ $rc = 137 ] && break
+    done
+    same $rc 137 "killed in the middle"
     expect 0 "$umed" grid g.cfg -o killed --status
     grep -Eq "^stale +[0-9a-f]+  .*tiny/umed.* seed 1: .* pid $pid, since 20.*" out || fail "the status does not say who left what behind"
     expect 0 timeout 60 "$umed" grid g.cfg -o killed

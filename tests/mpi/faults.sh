@@ -10,6 +10,7 @@ everything alone >alone.txt
 begin() {
     dir=$1 n=$2 epochs=$3
     shift 3
+    : >"$work/err" # what the run before said would count
     "$mpiexec" --bind-to none -np "$n" "$umed" grid g.cfg -o "$dir" --set run.checkpoint_s=0 --set run.progress_s=0 "$@" >"$work/out" \
         2>"$work/err" &
     pid=$!
@@ -75,6 +76,7 @@ for rank in 1 0; do
     # shellcheck disable=SC2086
     begin hung 2 2 --set run.deadline_s=2 $endless
     victim=$(child $pid $rank)
+    [ -n "$victim" ] || fail "there is no rank $rank"
     kill -STOP "$victim"
     start=$(date +%s)
     ended 76

@@ -114,7 +114,8 @@ static um_status cuda_prepare(um_backend *b, um_op op, const um_op_call *call, s
     cuda_impl *impl = b->impl;
     size_t bytes = 0;
     if (!cuda_supports(b, op))
-        return um_fail(UM_E_UNSUPPORTED, "backend %s has no kernel for op %d", b->name, (int)op);
+        return um_fail(UM_E_UNSUPPORTED, "backend %s has no kernel for %s", b->name,
+                       op >= 0 && op < UM_OP_COUNT ? um_op_table[op].name : "an unknown op");
     UM_TRY(um_shape_check(op, call, b->real, b->store));
     UM_TRY(check_sizes(op, call));
     if (um_cuda_table[op].prepare)

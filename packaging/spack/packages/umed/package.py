@@ -26,6 +26,8 @@ class Umed(CMakePackage):
     depends_on("libpng")
     depends_on("libjpeg-turbo")
     depends_on("libzip")
+    depends_on("libdeflate")
+    depends_on("zlib")
     depends_on("openssl@3:")
     depends_on("cmocka", type="test")
     depends_on("openblas threads=none", type="test")
