@@ -27,7 +27,7 @@ typedef enum um_rng_purpose {
     UM_RNG_EXPLOITER_INIT = 20,
     UM_RNG_EXPLOITER_ORDER = 21,
     UM_RNG_ATTACK_START = 22,     /* adversarial training: start in the ball */
-    UM_RNG_DROPOUT = 22,          /* layers of an exploiter, by step and image of the batch */
+    UM_RNG_DROPOUT = 24,          /* layers of an exploiter, by step and image of the batch */
     UM_RNG_AUGMENT = 23,          /* defenses that change batches, by epoch and id */
     UM_RNG_BENCH = 30,
     UM_RNG_LSP_VERTEX = 40,       /* centre of a cluster */
