@@ -9,7 +9,7 @@
 # BUILD_DIR   Release build folder (default build-test; the sanitizer build is BUILD_DIR-debug)
 # JOBS        compiler processes (default: cores)
 # SLURM_AFTER_S  seconds after which the Slurm tests do not start any more (default 900; no limit with --long)
-# BUDGET_S    seconds after which no further sanitizer test starts (default 780; no limit with --long)
+# BUDGET_S    seconds after which no further sanitizer test starts (default 1200; no limit with --long)
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
 root=$PWD
@@ -20,7 +20,7 @@ for arg in "$@"; do
     *) echo "run.sh: unknown argument '$arg'; known: --long" >&2; exit 64 ;;
     esac
 done
-: "${BUILD_DIR:=build-test}" "${JOBS:=$(nproc)}" "${BUDGET_S:=780}" "${SLURM_AFTER_S:=900}"
+: "${BUILD_DIR:=build-test}" "${JOBS:=$(nproc)}" "${BUDGET_S:=1200}" "${SLURM_AFTER_S:=900}"
 
 # Open MPI refuses root and more ranks than cores unless told otherwise; results do not depend on either.
 export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_rmaps_base_oversubscribe=1
