@@ -143,7 +143,7 @@ static void make_index(um_shard_index *x, int bits)
     static const int64_t sizes[][3] = {{16, 40, 1}, {33, 21, 3}, {64, 64, 1}, {17, 1900, 3}, {900, 1200, 1}};
     *x = (um_shard_index){.bits = bits};
     for (int i = 0; i < 5; i++) {
-        char id[8];
+        char id[16];
         snprintf(id, sizeof id, "im%d", i);
         assert_int_equal(um_shard_index_add(x, id, sizes[i][0], sizes[i][1], sizes[i][2], i != 1, (uint8_t)(i & 1)), UM_OK);
     }
