@@ -31,7 +31,8 @@ um_status um_archive_spread_print(um_archive_spread *s, const char *key, um_text
 {
     um_status rc = UM_OK;
     double sum = 0;
-    qsort(s->values, (size_t)s->n, sizeof *s->values, by_value);
+    if (s->n > 0)
+        qsort(s->values, (size_t)s->n, sizeof *s->values, by_value);
     for (int64_t i = 0; i < s->n; i++)
         sum += s->values[i];
     UM_TRY(um_json_open(out, key, '{'));
