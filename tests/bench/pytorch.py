@@ -2,7 +2,7 @@
 """The peer pytorch: the same work by PyTorch, on the CPU in NCHW, on a GPU in channels_last with cudnn.benchmark. The protocol is that of
 src/bench/peer.h.
 
-usage: pytorch step THREADS MODEL WIDTH SIDE BATCH CHANNELS [cuda PRECISION]     MODEL: unet, cdc_unet, umed (a generator step of UMed)
+usage: pytorch step THREADS MODEL WIDTH SIDE BATCH CHANNELS [cuda PRECISION]     MODEL: of torch_nets.ARCHS; umed: a generator step of UMed
        UMED_PEER_COMPILE=1 in the environment: torch.compile (max-autotune) instead of eager execution
        pytorch conv THREADS OP:N,H,W,C,K,TAPS                    OP: conv_fwd, conv_bwd_data, conv_bwd_weight
 Which PyTorch: that of the first python3 on PATH.
@@ -60,7 +60,7 @@ def adam(nets):
 
 
 def supervised_step(model, width, side, batch, channels):
-    net = laid_out(torch_nets.UNet(model, width, channels, 1).train())
+    net = laid_out(torch_nets.make_net(model, width, channels, 1, side, dropout=0.1).train())
     optimiser = adam([net])
     images = laid_out(torch.rand(batch, channels, side, side))
     masks = (torch.rand(batch, 1, side, side) < 0.3).float()

@@ -256,15 +256,16 @@ class Attention(nn.Module):
 
 
 class TransformerLayer(nn.Module):
-    def __init__(self, dim, heads):
+    def __init__(self, dim, heads, dropout):
         super().__init__()
+        self.drop = nn.Dropout(dropout)
         self.attention_norm, self.ffn_norm = nn.LayerNorm(dim, eps=1e-6), nn.LayerNorm(dim, eps=1e-6)
         self.ffn = named(fc1=nn.Linear(dim, 4 * dim), fc2=nn.Linear(4 * dim, dim))
         self.attn = Attention(dim, heads)
 
     def forward(self, x):
         x = x + self.attn(self.attention_norm(x))
-        return x + self.ffn.fc2(functional.gelu(self.ffn.fc1(self.ffn_norm(x))))
+        return x + self.drop(self.ffn.fc2(self.drop(functional.gelu(self.ffn.fc1(self.ffn_norm(x))))))
 
 
 def conv_relu(in_ch, out_ch):
@@ -272,10 +273,11 @@ def conv_relu(in_ch, out_ch):
 
 
 class TransUNet(nn.Module):
-    """TransUNet at width w (64: R50-ViT-B/16), without dropout."""
+    """TransUNet at width w (64: R50-ViT-B/16)."""
 
-    def __init__(self, w, in_ch=1, out_ch=1, side=224):
+    def __init__(self, w, in_ch=1, out_ch=1, side=224, dropout=0.0):
         super().__init__()
+        self.drop = nn.Dropout(dropout)
         full, dim, heads = w >= 32, 12 * w, max(1, int(3 * w / 16 + 0.5))
         blocks = {}
         for b, units in enumerate((3, 4, 9) if full else (1, 1, 1)):
@@ -288,7 +290,7 @@ class TransUNet(nn.Module):
         hybrid = named(root=named(conv=StandardConv(3, w, 7, 2), gn=nn.GroupNorm(w // 2, w, eps=1e-6)), body=named(**blocks))
         embeddings = named(hybrid_model=hybrid, patch_embeddings=nn.Conv2d(16 * w, dim, 1))
         embeddings.position_embeddings = nn.Parameter(torch.zeros(1, (side // 16)**2, dim))
-        layers = nn.ModuleList(TransformerLayer(dim, heads) for _ in range(12 if full else 4))
+        layers = nn.ModuleList(TransformerLayer(dim, heads, dropout) for _ in range(12 if full else 4))
         self.transformer = named(embeddings=embeddings, encoder=named(layer=layers, encoder_norm=nn.LayerNorm(dim, eps=1e-6)))
         ups = [named(conv1=conv_relu(a, b), conv2=conv_relu(b, b))
                for a, b in ((16 * w, 4 * w), (8 * w, 2 * w), (3 * w, w), (w, w // 4))]
@@ -304,7 +306,7 @@ class TransUNet(nn.Module):
         eighth = body.block2(block1)
         tokens = e.patch_embeddings(body.block3(eighth))
         side = tokens.shape[2]
-        t = tokens.flatten(2).transpose(1, 2) + e.position_embeddings
+        t = self.drop(tokens.flatten(2).transpose(1, 2) + e.position_embeddings)
         for layer in self.transformer.encoder.layer:
             t = layer(t)
         t = self.transformer.encoder.encoder_norm(t)
@@ -320,9 +322,9 @@ class TransUNet(nn.Module):
         return self.segmentation_head(x)
 
 
-def make_net(arch, w, in_ch=1, out_ch=1, side=224):
+def make_net(arch, w, in_ch=1, out_ch=1, side=224, dropout=0.0):
     if arch == "transunet":
-        return TransUNet(w, in_ch, out_ch, side)
+        return TransUNet(w, in_ch, out_ch, side, dropout)
     others = {"unetpp": UNetPP, "attention_unet": AttentionUNet}
     return others[arch](w, in_ch, out_ch) if arch in others else UNet(arch, w, in_ch, out_ch)
 

@@ -60,7 +60,9 @@ UM_INLINE void stats_column(const void *context, column at)
         sum[i] = v_wide_load(to + i * VL, at.lanes);
         square[i] = v_wide_load(to + p->grid.width + i * VL, at.lanes);
     }
-    for (; r + 4 <= at.rows; r += 4, x += 4 * step)
+    for (; r + 4 <= at.rows; r += 4, x += 4 * step) {
+        for (int q = 0; q < 4; q++)
+            prefetch_next(p->grid, at, x + q * step, step);
         for (int i = 0; i < at.vectors; i++) {
             const real *q = x + i * VL;
             v_wide a = v_widen(v_load_lanes(q, at.lanes)), b = v_widen(v_load_lanes(q + step, at.lanes));
@@ -70,6 +72,7 @@ UM_INLINE void stats_column(const void *context, column at)
             c = v_wide_fma(d, d, v_wide_fma(c, c, zero));
             square[i] = v_wide_add(square[i], v_wide_add(a, c));
         }
+    }
     for (; r < at.rows; r++, x += step)
         for (int i = 0; i < at.vectors; i++) {
             v_wide a = v_widen(v_load_lanes(x + i * VL, at.lanes));
@@ -182,11 +185,14 @@ UM_INLINE void apply_column(const void *context, column at)
         a[i] = column_coef(p->grid, at, i, p->coef + COEF_A * p->grid.c);
         b[i] = column_coef(p->grid, at, i, p->coef + COEF_B * p->grid.c);
     }
-    for (int64_t r = 0; r < at.rows; r++, y += y_step, x += x_step)
+    for (int64_t r = 0; r < at.rows; r++, y += y_step, x += x_step) {
+        prefetch_next(p->grid, at, x, x_step);
+        prefetch_next(p->grid, at, y, y_step);
         for (int i = 0; i < at.vectors; i++) {
             vreal v = a[i] * v_load_lanes(x + i * VL, at.lanes) + b[i];
             v_store_lanes(y + i * VL, v_choose(v < lowest, lowest, v), at.lanes);
         }
+    }
 }
 
 static void apply_span(const um_op_call *call, int64_t begin, int64_t end)
@@ -236,7 +242,9 @@ UM_INLINE void bwd_sums_column(const void *context, column at)
         s0[i] = v_wide_load(to + i * VL, at.lanes);
         s1[i] = v_wide_load(to + p->grid.width + i * VL, at.lanes);
     }
-    for (int64_t r = 0; r < at.rows; r++, dy += dy_step, x += x_step)
+    for (int64_t r = 0; r < at.rows; r++, dy += dy_step, x += x_step) {
+        prefetch_next(p->grid, at, dy, dy_step);
+        prefetch_next(p->grid, at, x, x_step);
         for (int i = 0; i < at.vectors; i++) {
             vreal v = v_load_lanes(x + i * VL, at.lanes), d = v_loaded(v_load_lanes(dy + i * VL, at.lanes));
             v_index closed = a[i] * v + b[i] <= lowest;
@@ -244,6 +252,7 @@ UM_INLINE void bwd_sums_column(const void *context, column at)
             s0[i] = v_wide_add(s0[i], g);
             s1[i] = v_wide_fma(g, v_wide_add(v_widen(v), minus_mean[i]), s1[i]);
         }
+    }
     for (int i = 0; i < at.vectors; i++) {
         v_wide_store(to + i * VL, s0[i], at.lanes);
         v_wide_store(to + p->grid.width + i * VL, s1[i], at.lanes);
@@ -352,7 +361,10 @@ UM_INLINE void bwd_apply_column(const void *context, column at)
         k1[i] = column_coef(p->grid, at, i, p->k1);
         k0[i] = column_coef(p->grid, at, i, p->k0);
     }
-    for (int64_t r = 0; r < at.rows; r++, dy += dy_step, x += x_step, dx += dx_step)
+    for (int64_t r = 0; r < at.rows; r++, dy += dy_step, x += x_step, dx += dx_step) {
+        prefetch_next(p->grid, at, dy, dy_step);
+        prefetch_next(p->grid, at, x, x_step);
+        prefetch_next(p->grid, at, dx, dx_step);
         for (int i = 0; i < at.vectors; i++) {
             vreal v = v_load_lanes(x + i * VL, at.lanes), g = v_loaded(v_load_lanes(dy + i * VL, at.lanes));
             v_index closed = a[i] * v + b[i] <= lowest;
@@ -360,6 +372,7 @@ UM_INLINE void bwd_apply_column(const void *context, column at)
             d = a[i] * (vreal)(~closed & (v_index)g) + d;
             v_store_lanes(dx + i * VL, accumulate ? v_load_lanes(dx + i * VL, at.lanes) + d : d, at.lanes);
         }
+    }
 }
 
 static void bwd_apply_span(const um_op_call *call, int64_t begin, int64_t end)

@@ -51,6 +51,15 @@ UM_INLINE void columns_row(columns grid, column at, int most, column_fn *visit, 
         visit(context, at);
 }
 
+/* Where a pixel has several columns, each asks for its part of the next tile: the hardware does not fetch ahead across the gaps.
+ * row: of this tile. */
+UM_INLINE void prefetch_next(columns grid, column at, const real *row, int64_t step)
+{
+    if (grid.width > at.vectors * VL)
+        for (int i = 0; i < at.vectors * VL; i += 64 / (int)sizeof(real))
+            __builtin_prefetch(row + at.rows * step + i);
+}
+
 /* All columns of the pixels [begin, end), tile by tile. `visit` is inlined (UM_INLINE); most: vectors that it has registers for,
  * 2 or MAX_VECTORS. */
 UM_INLINE void columns_visit(columns grid, int64_t begin, int64_t end, int most, column_fn *visit, const void *context)

@@ -12,6 +12,7 @@ static real fma_steps(real factor)
 {
     vreal acc[CHAINS];
     vreal f = v_set(factor), one = v_set(1);
+#pragma GCC unroll 12
     for (int i = 0; i < CHAINS; i++) {
         acc[i] = v_set((real)i);
     }
@@ -22,13 +23,15 @@ static real fma_steps(real factor)
             __asm__ volatile("" : "+x"(acc[i]));
         }
     }
+#pragma GCC unroll 12
     for (int i = 1; i < CHAINS; i++) {
         acc[0] += acc[i];
     }
     return acc[0][0];
 }
 
-static double fma_rate(int threads)
+/* One burst of all threads. */
+static double fma_burst(int threads)
 {
     enum { ROUNDS = 40 };
     real sink[64] = {0};
@@ -49,6 +52,18 @@ static double fma_rate(int threads)
     }
     double flops = 2.0 * VL * CHAINS * STEPS * ROUNDS * threads;
     return sink[0] != 0 ? flops / (end - start) : 0;
+}
+
+/* The best of several: a core that was idle raises its clock first, and neighbours take time slices. */
+static double fma_rate(int threads)
+{
+    enum { BURSTS = 20 };
+    double best = 0;
+    for (int b = 0; b < BURSTS; b++) {
+        double rate = fma_burst(threads);
+        best = rate > best ? rate : best;
+    }
+    return best;
 }
 
 static double triad_rate(int threads, void *to, const void *left, const void *right, int64_t n)

@@ -99,31 +99,59 @@ static axis_taps axis_taps_at(um_upsample_mode mode, int64_t i, int64_t in)
     return mode == UM_UPSAMPLE_BILINEAR ? bilinear_taps(i, in) : (axis_taps){2 * i, 2, {1, 1}};
 }
 
-/* One pixel of dx from the outputs that read it. dy: the image; ld, row: distances of pixels and rows. */
-UM_INLINE void gather_run(real *restrict dx, const real *restrict dy, int64_t ld, int64_t row, const axis_taps *rows,
-                          const axis_taps *cols, int64_t c, bool accumulate)
+/* Pixels of dy that lie below one another, added with the weights of their rows; to: [pixels][n]. */
+UM_INLINE void add_rows(real *restrict to, const real *restrict dy, int64_t ld, int64_t row, const axis_taps *rows, int64_t pixels,
+                        int64_t n)
 {
-    const real *first = dy + rows->first * row + cols->first * ld;
-    for (int64_t k = 0; k < c; k += VL) {
-        int n = (int)min64(VL, c - k);
-        vreal sum = accumulate ? v_load_lanes(dx + k, n) : (vreal){0};
-        for (int a = 0; a < rows->n; a++)
-            for (int b = 0; b < cols->n; b++)
-                sum += (rows->weight[a] * cols->weight[b]) * v_load_lanes(first + a * row + b * ld + k, n);
-        v_store_lanes(dx + k, sum, n);
+    for (int64_t p = 0; p < pixels; p++, dy += ld, to += n)
+        for (int64_t k = 0; k < n; k += VL) {
+            int lanes = (int)min64(VL, n - k);
+            vreal sum = rows->weight[0] * v_load_lanes(dy + k, lanes);
+            for (int a = 1; a < rows->n; a++)
+                sum += rows->weight[a] * v_load_lanes(dy + a * row + k, lanes);
+            v_store_lanes(to + k, sum, lanes);
+        }
+}
+
+/* A pixel of dx from the added rows, whose first pixel that it reads is `from`. */
+UM_INLINE void add_cols(real *restrict dx, const real *restrict from, const axis_taps *cols, int64_t n, bool accumulate)
+{
+    for (int64_t k = 0; k < n; k += VL) {
+        int lanes = (int)min64(VL, n - k);
+        vreal sum = accumulate ? v_load_lanes(dx + k, lanes) : (vreal){0};
+        for (int b = 0; b < cols->n; b++)
+            sum += cols->weight[b] * v_load_lanes(from + b * n + k, lanes);
+        v_store_lanes(dx + k, sum, lanes);
     }
+}
+
+/* Added rows of dy that stay in the first-level cache: so many reals, so many channels at most. */
+enum { ROWS_TILE = 4096, ROWS_CHANNELS = 256 };
+
+/* Pixels [begin, end) of a row of dx, channels [k, k + n). dy: the first of the rows that it reads. */
+static void upsample_bwd_tile(const um_op_call *call, real *dx, const real *dy, const axis_taps *rows, int64_t begin, int64_t end,
+                              int64_t k, int64_t n)
+{
+    const um_view *in = &call->in[0];
+    const axis_taps *cols = call->workspace, *last = &cols[end - 1];
+    real added[ROWS_TILE];
+    int64_t first = cols[begin].first;
+    add_rows(added, dy + first * in->ld + k, in->ld, in->w * in->ld, rows, last->first + last->n - first, n);
+    for (int64_t j = begin; j < end; j++)
+        add_cols(dx + j * call->out[0].ld + k, added + (cols[j].first - first) * n, &cols[j], n, call->accumulate);
 }
 
 static void upsample_bwd_span(const um_op_call *call, int64_t begin, int64_t end)
 {
     const um_view *dy = &call->in[0], *dx = &call->out[0];
-    const axis_taps *cols = call->workspace;
+    int64_t channels = min64(dx->c, ROWS_CHANNELS), pixels = (ROWS_TILE / channels - MAX_TAPS) / 2;
     for (int64_t r = begin; r < end; r++) {
         axis_taps rows = axis_taps_at(call->attr.upsample.mode, r % dx->h, dx->h);
-        const real *image = pixel_at(dy, r / dx->h * dy->h * dy->w);
-        real *to = pixel_at(dx, r * dx->w);
-        for (int64_t j = 0; j < dx->w; j++, to += dx->ld)
-            gather_run(to, image, dy->ld, dy->w * dy->ld, &rows, &cols[j], dx->c, call->accumulate);
+        const real *from = pixel_at(dy, (r / dx->h * dy->h + rows.first) * dy->w);
+        for (int64_t j = 0; j < dx->w; j += pixels)
+            for (int64_t k = 0; k < dx->c; k += channels)
+                upsample_bwd_tile(call, pixel_at(dx, r * dx->w), from, &rows, j, min64(j + pixels, dx->w), k,
+                                  min64(channels, dx->c - k));
     }
 }
 
