@@ -14,7 +14,7 @@ UM_INLINE void pool_four(const vreal *v, vreal *best, v_index *which)
     }
 }
 
-/* x: top left pixel of the window; right, down: distance to its neighbours. */
+/* x: top left pixel of the window; right, down: distance to its neighbours. Asks for the rows of the next windows. */
 static void pool_run(real *restrict y, uint8_t *restrict which, const real *restrict x, int64_t right, int64_t down, int64_t c)
 {
     for (int64_t k = 0; k < c; k += VL) {
@@ -26,6 +26,10 @@ static void pool_run(real *restrict y, uint8_t *restrict which, const real *rest
         pool_four(v, &best, &at);
         v_store_lanes(y + k, best, n);
         v_store_bytes(which + k, at, n);
+        for (int i = 2; i < 4; i++) {
+            __builtin_prefetch(x + k + i * down);
+            __builtin_prefetch(x + k + i * down + right);
+        }
     }
 }
 
@@ -84,7 +88,7 @@ um_status UM_FN(um_cpu_maxpool_fwd)(const um_op_call *call)
     return UM_OK;
 }
 
-/* dx: top left pixel of the window. */
+/* dx: top left pixel of the window. Asks for the rows of the next windows. */
 static void unpool_run(real *restrict dx, const real *restrict dy, const uint8_t *restrict which, int64_t right, int64_t down,
                        int64_t c, bool accumulate)
 {
@@ -97,6 +101,7 @@ static void unpool_run(real *restrict dx, const real *restrict dy, const uint8_t
             real *to = dx + place[i] + k;
             vreal v = (vreal)((at == i) & (v_index)g);
             v_store_lanes(to, accumulate ? v_load_lanes(to, n) + v : v, n);
+            __builtin_prefetch(to + 2 * down, 1);
         }
     }
 }

@@ -99,7 +99,8 @@ static axis_taps axis_taps_at(um_upsample_mode mode, int64_t i, int64_t in)
     return mode == UM_UPSAMPLE_BILINEAR ? bilinear_taps(i, in) : (axis_taps){2 * i, 2, {1, 1}};
 }
 
-/* Pixels of dy that lie below one another, added with the weights of their rows; to: [pixels][n]. */
+/* Pixels of dy that lie below one another, added with the weights of their rows; to: [pixels][n]. Asks for the two rows that the next
+ * row of dx reads for the first time. */
 UM_INLINE void add_rows(real *restrict to, const real *restrict dy, int64_t ld, int64_t row, const axis_taps *rows, int64_t pixels,
                         int64_t n)
 {
@@ -110,6 +111,8 @@ UM_INLINE void add_rows(real *restrict to, const real *restrict dy, int64_t ld, 
             for (int a = 1; a < rows->n; a++)
                 sum += rows->weight[a] * v_load_lanes(dy + a * row + k, lanes);
             v_store_lanes(to + k, sum, lanes);
+            __builtin_prefetch(dy + rows->n * row + k);
+            __builtin_prefetch(dy + (rows->n + 1) * row + k);
         }
 }
 
