@@ -236,6 +236,18 @@ static void clear(tap *t)
     um_attack_clear(&t->a);
 }
 
+/* Whether the steps arrived: a surrogate that is fooled has a small loss towards the masks that were aimed at. */
+static void report_aim(const tap *t)
+{
+    int64_t n = t->a.job->rows->n;
+    double sum = 0;
+    for (int64_t i = 0; i < n; i++)
+        sum += t->best[i];
+    if (t->a.job->label)
+        um_log(UM_LOG_INFO, "%s: the surrogate's loss is %.3f %s", t->a.job->label, fabs(sum) / (double)n,
+           t->o->mode == TAP_UNTARGETED ? "on perturbed images" : "towards the masks that were aimed at");
+}
+
 static um_status fit(const um_protect_job *job, void **state, um_curves *curves)
 {
     um_status rc = UM_OK;
@@ -245,6 +257,7 @@ static um_status fit(const um_protect_job *job, void **state, um_curves *curves)
     UM_TRY(um_attack_surrogate(&t.a, t.o->clean_epochs, "tap surrogate", "tap model loss run conv", (um_fit_options){0}, curves));
     while (t.a.state.progress.epoch < batches)
         UM_TRY(attack_batch(&t));
+    report_aim(&t);
     UM_TRY(um_saver_save(&t.a.saver));
     UM_TRY(um_attack_state_of_fit((um_attack_state **)state, "tap", "tap model loss", &t.a, NULL, 0));
 done:
