@@ -63,8 +63,12 @@ void um_attack_clear(um_attack *a);
 
 /* What a fit leaves behind, and what of it a file keeps: to the images of the fit belongs the table; from a file come the surrogate, the
  * seed and whatever else the method needs to attack images that no fit saw. */
-typedef struct um_attack_state {
+typedef struct um_attack_state um_attack_state;
+/* Perturbs the images of a batch that no fit saw; *out: their perturbations, rows as in job. */
+typedef um_status um_attack_fn(um_attack_state *s, const um_protect_job *job, um_delta_table **out);
+struct um_attack_state {
     const char *name;             /* of the protector */
+    um_attack_fn *attack;
     um_delta_table *table;        /* of a fit; NULL: from a file */
     um_segmenter *surrogate;      /* of a fit */
     um_text fingerprint;          /* the settings under which it was fitted */
@@ -77,24 +81,22 @@ typedef struct um_attack_state {
     int64_t h, w, c;
     int n_arrays;                 /* kept beside the surrogate */
     um_training_array array[2];   /* data: owned */
-} um_attack_state;
+};
 
 /* Of a fit: takes a's table and surrogate on success. arrays: copied. */
-um_status um_attack_state_of_fit(um_attack_state **out, const char *name, const char *groups, um_attack *a, const um_training_array *arrays,
-                                 int n_arrays);
+um_status um_attack_state_of_fit(um_attack_state **out, const char *name, const char *groups, um_attack_fn *attack, um_attack *a,
+                                 const um_training_array *arrays, int n_arrays);
 /* From a file. lengths: of the arrays, once the surrogate's parameters are known; fills name, dtype and n. */
-um_status um_attack_state_load(um_attack_state **out, const char *name, const char *groups, const um_protect_job *job,
-                               const um_attack_options *o, um_input_loss kind, bool balance, const char *path,
+um_status um_attack_state_load(um_attack_state **out, const char *name, const char *groups, um_attack_fn *attack,
+                               const um_protect_job *job, const um_attack_options *o, um_input_loss kind, bool balance, const char *path,
                                int (*lengths)(const um_attack_state *s, um_training_array array[2]));
 um_status um_attack_state_save(void *state, const char *path);
 void um_attack_state_free(void *state);
 um_status um_attack_state_bytes(void *state, int64_t h, int64_t w, int64_t c, double *out); /* um_protector_def.apply_bytes */
 
-/* The table where there is one, else `attack` batch by batch: it leaves the perturbations of its images in a->table, whose rows are
- * theirs. */
-um_status um_attack_state_apply(um_attack_state *s, const um_dataset *d, const int64_t *rows, int64_t n, float *delta,
-                                um_status (*attack)(um_attack_state *s, const um_protect_job *job, um_delta_table **table));
-/* For `attack`: everything of um_attack_open but the training, on the state's networks. */
+/* um_protector_def.apply: the table where there is one, else the attack, batch by batch. */
+um_status um_attack_state_apply(void *state, const um_dataset *d, const int64_t *rows, int64_t n, float *delta);
+/* For an um_attack_fn: everything of um_attack_open but the training, on the state's networks. */
 um_status um_attack_open_lent(um_attack *out, const um_protect_job *job, um_attack_state *s);
 
 /* Element i of an array in real. */

@@ -37,13 +37,14 @@ void um_attack_state_free(void *state)
     um_free(s);
 }
 
-um_status um_attack_state_of_fit(um_attack_state **out, const char *name, const char *groups, um_attack *a, const um_training_array *arrays,
-                                 int n_arrays)
+um_status um_attack_state_of_fit(um_attack_state **out, const char *name, const char *groups, um_attack_fn *attack, um_attack *a,
+                                 const um_training_array *arrays, int n_arrays)
 {
     um_status rc = UM_OK;
     um_attack_state *s = NULL;
     UM_TRY(UM_NEW(s));
     s->name = name;
+    s->attack = attack;
     s->job = (um_protect_job){.settings = a->job->settings, .backend = a->job->backend, .seed = a->job->seed};
     UM_TRY(describe(&s->fingerprint, name, groups, a->job->settings, a->job->data->c));
     for (; s->n_arrays < n_arrays; s->n_arrays++) {
@@ -134,8 +135,8 @@ done:
     return rc;
 }
 
-um_status um_attack_state_load(um_attack_state **out, const char *name, const char *groups, const um_protect_job *job,
-                               const um_attack_options *o, um_input_loss kind, bool balance, const char *path,
+um_status um_attack_state_load(um_attack_state **out, const char *name, const char *groups, um_attack_fn *attack,
+                               const um_protect_job *job, const um_attack_options *o, um_input_loss kind, bool balance, const char *path,
                                int (*lengths)(const um_attack_state *s, um_training_array array[2]))
 {
     um_status rc = UM_OK;
@@ -146,6 +147,7 @@ um_status um_attack_state_load(um_attack_state **out, const char *name, const ch
     bool found = false;
     UM_TRY(UM_NEW(s));
     s->name = name;
+    s->attack = attack;
     s->job = (um_protect_job){.settings = job->settings, .backend = job->backend};
     s->o = *o, s->kind = kind, s->balance = balance, s->c = job->data->c;
     UM_TRY(describe(&s->fingerprint, name, groups, job->settings, s->c));
@@ -172,8 +174,7 @@ done:
     return rc;
 }
 
-static um_status attack_some(um_attack_state *s, const um_dataset *d, const int64_t *rows, int64_t n, float *delta,
-                             um_status (*attack)(um_attack_state *s, const um_protect_job *job, um_delta_table **table))
+static um_status attack_some(um_attack_state *s, const um_dataset *d, const int64_t *rows, int64_t n, float *delta)
 {
     um_status rc = UM_OK;
     um_delta_table *table = NULL;
@@ -182,7 +183,7 @@ static um_status attack_some(um_attack_state *s, const um_dataset *d, const int6
     UM_TRY(UM_NEW_ARRAY(own.key, n));
     for (int64_t i = 0; i < n; i++)
         own.key[i] = um_text_hash(d->ids[rows[i]]);
-    UM_TRY(attack(s, &job, &table));
+    UM_TRY(s->attack(s, &job, &table));
     UM_TRY(um_delta_table_apply(table, s->name, d, rows, n, delta));
 done:
     um_delta_table_free(table);
@@ -190,10 +191,10 @@ done:
     return rc;
 }
 
-um_status um_attack_state_apply(um_attack_state *s, const um_dataset *d, const int64_t *rows, int64_t n, float *delta,
-                                um_status (*attack)(um_attack_state *s, const um_protect_job *job, um_delta_table **table))
+um_status um_attack_state_apply(void *state, const um_dataset *d, const int64_t *rows, int64_t n, float *delta)
 {
     um_status rc = UM_OK;
+    um_attack_state *s = state;
     if (s->table)
         return um_delta_table_apply(s->table, s->name, d, rows, n, delta);
     if (d->c != s->c)
@@ -201,7 +202,7 @@ um_status um_attack_state_apply(um_attack_state *s, const um_dataset *d, const i
     UM_TRY(ready(s, d->h, d->w));
     int64_t batch = batch_of(s, d->h, d->w), values = d->h * d->w * d->c;
     for (int64_t first = 0; first < n; first += batch)
-        UM_TRY(attack_some(s, d, rows + first, n - first < batch ? n - first : batch, delta + first * values, attack));
+        UM_TRY(attack_some(s, d, rows + first, n - first < batch ? n - first : batch, delta + first * values));
 done:
     return rc;
 }

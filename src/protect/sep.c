@@ -279,6 +279,8 @@ void um_sep_clear(um_sep *s)
     um_attack_clear(&s->a);
 }
 
+static um_attack_fn attack_unseen; /* below */
+
 static um_status fit(const um_protect_job *job, void **state, um_curves *curves)
 {
     um_status rc = UM_OK;
@@ -288,7 +290,7 @@ static um_status fit(const um_protect_job *job, void **state, um_curves *curves)
     while (s.a.state.progress.epoch * s.a.o.batch < job->rows->n)
         UM_TRY(attack_batch(&s));
     UM_TRY(um_saver_save(&s.a.saver));
-    UM_TRY(um_attack_state_of_fit((um_attack_state **)state, "sep", "sep model loss", &s.a,
+    UM_TRY(um_attack_state_of_fit((um_attack_state **)state, "sep", "sep model loss", attack_unseen, &s.a,
                                   (um_training_array[]){snapshot_array(&s), means_array(&s)}, 2));
 done:
     um_sep_clear(&s);
@@ -325,16 +327,11 @@ done:
     return rc;
 }
 
-static um_status apply(void *state, const um_dataset *d, const int64_t *index, int64_t n, float *delta)
-{
-    return um_attack_state_apply(state, d, index, n, delta, attack_unseen);
-}
-
 static um_status load(const um_protect_job *job, const char *path, void **state)
 {
     const um_sep_options *o = um_settings_get(job->settings, "sep");
-    return um_attack_state_load((um_attack_state **)state, "sep", "sep model loss", job, &o->common, o->fa ? UM_INPUT_ALIGN : UM_INPUT_SEG,
-                                o->fa_class_balance, path, lengths);
+    return um_attack_state_load((um_attack_state **)state, "sep", "sep model loss", attack_unseen, job, &o->common,
+                                o->fa ? UM_INPUT_ALIGN : UM_INPUT_SEG, o->fa_class_balance, path, lengths);
 }
 
 static double bound(const um_settings *settings)
@@ -362,7 +359,7 @@ const um_protector_def um_protector_sep = {
     .table = &table,
     .groups = "sep model loss run conv",
     .fit = fit,
-    .apply = apply,
+    .apply = um_attack_state_apply,
     .bound = bound,
     .apply_bytes = um_attack_state_bytes,
     .save = um_attack_state_save,

@@ -236,6 +236,8 @@ static void clear(tap *t)
     um_attack_clear(&t->a);
 }
 
+static um_attack_fn attack_unseen; /* below */
+
 /* Whether the steps arrived: a surrogate that is fooled has a small loss towards the masks that were aimed at. */
 static void report_aim(const tap *t)
 {
@@ -245,7 +247,7 @@ static void report_aim(const tap *t)
         sum += t->best[i];
     if (t->a.job->label)
         um_log(UM_LOG_INFO, "%s: the surrogate's loss is %.3f %s", t->a.job->label, fabs(sum) / (double)n,
-           t->o->mode == TAP_UNTARGETED ? "on perturbed images" : "towards the masks that were aimed at");
+               t->o->mode == TAP_UNTARGETED ? "on perturbed images" : "towards the masks that were aimed at");
 }
 
 static um_status fit(const um_protect_job *job, void **state, um_curves *curves)
@@ -259,7 +261,7 @@ static um_status fit(const um_protect_job *job, void **state, um_curves *curves)
         UM_TRY(attack_batch(&t));
     report_aim(&t);
     UM_TRY(um_saver_save(&t.a.saver));
-    UM_TRY(um_attack_state_of_fit((um_attack_state **)state, "tap", "tap model loss", &t.a, NULL, 0));
+    UM_TRY(um_attack_state_of_fit((um_attack_state **)state, "tap", "tap model loss", attack_unseen, &t.a, NULL, 0));
 done:
     clear(&t);
     return rc;
@@ -282,15 +284,11 @@ done:
     return rc;
 }
 
-static um_status apply(void *state, const um_dataset *d, const int64_t *index, int64_t n, float *delta)
-{
-    return um_attack_state_apply(state, d, index, n, delta, attack_unseen);
-}
-
 static um_status load(const um_protect_job *job, const char *path, void **state)
 {
     const um_tap_options *o = um_settings_get(job->settings, "tap");
-    return um_attack_state_load((um_attack_state **)state, "tap", "tap model loss", job, &o->common, UM_INPUT_SEG, false, path, NULL);
+    return um_attack_state_load((um_attack_state **)state, "tap", "tap model loss", attack_unseen, job, &o->common, UM_INPUT_SEG, false,
+                                path, NULL);
 }
 
 static double bound(const um_settings *settings)
@@ -317,7 +315,7 @@ const um_protector_def um_protector_tap = {
     .table = &table,
     .groups = "tap model loss run conv",
     .fit = fit,
-    .apply = apply,
+    .apply = um_attack_state_apply,
     .bound = bound,
     .apply_bytes = um_attack_state_bytes,
     .save = um_attack_state_save,

@@ -3,46 +3,12 @@
 
 #include "base/mem.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
-
 #include <errno.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-static char folder[64];
-
-/* A path in this test's folder; the last four answers stay valid. */
-static const char *at(const char *name)
-{
-    static char ring[4][512];
-    static int next;
-    char *path = ring[next++ % 4];
-    snprintf(path, sizeof ring[0], "%s/%s", folder, name);
-    return path;
-}
-
-static int make_folder(void **state)
-{
-    (void)state;
-    snprintf(folder, sizeof folder, "/tmp/umed_file_XXXXXX");
-    um_error_clear();
-    return mkdtemp(folder) ? 0 : -1;
-}
-
-static int remove_folder(void **state)
-{
-    (void)state;
-    return um_dir_remove(folder) == UM_OK && !um_dir_exists(folder) ? 0 : -1;
-}
+#include "base/folder_fixture.h"
 
 static void put_raw(const char *path, const char *content)
 {
@@ -114,7 +80,7 @@ static void test_relative_path_commits(void **state)
     (void)state;
     char before[4096];
     assert_non_null(getcwd(before, sizeof before));
-    assert_int_equal(chdir(folder), 0);
+    assert_int_equal(chdir(fixture_dir), 0);
     um_status rc = um_file_write("plain.txt", "x", 1);
     assert_int_equal(chdir(before), 0);
     assert_int_equal(rc, UM_OK);
@@ -176,7 +142,7 @@ static void test_read_refusals(void **state)
     assert_int_equal(um_file_read(&t, at("a"), 4), UM_E_DATA);
     assert_non_null(strstr(um_error_text(), at("a")));
     assert_int_equal(um_file_read(&t, at("none"), 4), UM_E_IO);
-    assert_int_equal(um_file_read(&t, folder, 1 << 20), UM_E_IO);
+    assert_int_equal(um_file_read(&t, fixture_dir, 1 << 20), UM_E_IO);
     assert_int_equal(um_file_read(&t, "/dev/zero", 1000), UM_E_DATA);
     assert_string_equal(um_text_get(&t), "kept");
     assert_int_equal(um_file_read(&t, at("a"), 5), UM_OK);
@@ -258,8 +224,8 @@ static void test_exists(void **state)
     put_raw(at("f"), "");
     assert_true(um_file_exists(at("f")));
     assert_false(um_dir_exists(at("f")));
-    assert_false(um_file_exists(folder));
-    assert_true(um_dir_exists(folder));
+    assert_false(um_file_exists(fixture_dir));
+    assert_true(um_dir_exists(fixture_dir));
     assert_false(um_file_exists(at("none")));
 }
 
@@ -321,28 +287,27 @@ static void test_path_join(void **state)
     }
 }
 
-#define IN_FOLDER(f) cmocka_unit_test_setup_teardown(f, make_folder, remove_folder)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        IN_FOLDER(test_write_then_read),
-        IN_FOLDER(test_part_is_invisible_until_commit),
-        IN_FOLDER(test_discard_keeps_the_old_file),
-        IN_FOLDER(test_commit_without_part_fails),
-        IN_FOLDER(test_relative_path_commits),
-        IN_FOLDER(test_write_into_missing_folder_fails),
-        IN_FOLDER(test_unwritable_folder_fails),
-        IN_FOLDER(test_full_disk_is_reported),
-        IN_FOLDER(test_folder_in_the_way_of_commit),
-        IN_FOLDER(test_read_refusals),
-        IN_FOLDER(test_read_limit_without_a_size),
-        IN_FOLDER(test_large_file_round_trip),
-        IN_FOLDER(test_dir_make),
-        IN_FOLDER(test_exists),
-        IN_FOLDER(test_dir_list_is_sorted),
-        IN_FOLDER(test_dir_remove_never_follows_links),
-        IN_FOLDER(test_path_join),
+        FOLDER_TEST(test_write_then_read),
+        FOLDER_TEST(test_part_is_invisible_until_commit),
+        FOLDER_TEST(test_discard_keeps_the_old_file),
+        FOLDER_TEST(test_commit_without_part_fails),
+        FOLDER_TEST(test_relative_path_commits),
+        FOLDER_TEST(test_write_into_missing_folder_fails),
+        FOLDER_TEST(test_unwritable_folder_fails),
+        FOLDER_TEST(test_full_disk_is_reported),
+        FOLDER_TEST(test_folder_in_the_way_of_commit),
+        FOLDER_TEST(test_read_refusals),
+        FOLDER_TEST(test_read_limit_without_a_size),
+        FOLDER_TEST(test_large_file_round_trip),
+        FOLDER_TEST(test_dir_make),
+        FOLDER_TEST(test_exists),
+        FOLDER_TEST(test_dir_list_is_sorted),
+        FOLDER_TEST(test_dir_remove_never_follows_links),
+        FOLDER_TEST(test_path_join),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

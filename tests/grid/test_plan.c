@@ -139,12 +139,12 @@ static void only(void **state)
     assert_string_equal(s->methods[s->cells[1].method].name, "umed8");
     assert_int_equal(s->cells[1].seed, 2);
     um_sweep_free(s);
-    REFUSED(expand(&s, "};", (const char *const[]){"seed=7"}, 1), UM_E_CONFIG, "no cell is left");
-    REFUSED(expand(&s, "};", (const char *const[]){"protector=umd"}, 1), UM_E_CONFIG, "--only: unknown protector 'umd', did");
-    REFUSED(expand(&s, "};", (const char *const[]){"dataset=c"}, 1), UM_E_CONFIG, "--only: unknown dataset 'c'");
-    REFUSED(expand(&s, "};", (const char *const[]){"defense=blurr"}, 1), UM_E_CONFIG, "did you mean 'blur'");
-    REFUSED(expand(&s, "};", (const char *const[]){"network=unet"}, 1), UM_E_USAGE, "--only network=unet");
-    REFUSED(expand(&s, "};", (const char *const[]){"seed="}, 1), UM_E_USAGE, "--only seed=");
+    FAILS(expand(&s, "};", (const char *const[]){"seed=7"}, 1), UM_E_CONFIG, "no cell is left");
+    FAILS(expand(&s, "};", (const char *const[]){"protector=umd"}, 1), UM_E_CONFIG, "--only: unknown protector 'umd', did");
+    FAILS(expand(&s, "};", (const char *const[]){"dataset=c"}, 1), UM_E_CONFIG, "--only: unknown dataset 'c'");
+    FAILS(expand(&s, "};", (const char *const[]){"defense=blurr"}, 1), UM_E_CONFIG, "did you mean 'blur'");
+    FAILS(expand(&s, "};", (const char *const[]){"network=unet"}, 1), UM_E_USAGE, "--only network=unet");
+    FAILS(expand(&s, "};", (const char *const[]){"seed="}, 1), UM_E_USAGE, "--only seed=");
 }
 
 static void refusals(void **state)
@@ -152,13 +152,13 @@ static void refusals(void **state)
     (void)state;
     um_sweep *s = NULL;
 #define BLOCK(text) "blocks = ( { " text " } ); };"
-    REFUSED(expand(&s, BLOCK("protectors = [\"umd\"];"), NULL, 0), UM_E_CONFIG, "unknown protector 'umd', did you mean 'umed'?");
-    REFUSED(expand(&s, BLOCK("protectors = [\"umed9\"];"), NULL, 0), UM_E_CONFIG, "did you mean 'umed");
-    REFUSED(expand(&s, BLOCK("exploiters = [\"unte\"];"), NULL, 0), UM_E_CONFIG, "unknown exploiter 'unte', did you mean 'unet'?");
-    REFUSED(expand(&s, BLOCK("exploiters = [\"cdc_unet\"];"), NULL, 0), UM_E_CONFIG, "unknown exploiter 'cdc_unet'");
-    REFUSED(expand(&s, BLOCK("defenses = [\"nine\"];"), NULL, 0), UM_E_CONFIG, "did you mean 'none'?");
-    REFUSED(expand(&s, BLOCK("datasets = [\"c\"];"), NULL, 0), UM_E_CONFIG, "unknown dataset 'c'");
-    REFUSED(expand(&s, BLOCK("tables = [6];"), NULL, 0), UM_E_CONFIG, "tables = 6");
+    FAILS(expand(&s, BLOCK("protectors = [\"umd\"];"), NULL, 0), UM_E_CONFIG, "unknown protector 'umd', did you mean 'umed'?");
+    FAILS(expand(&s, BLOCK("protectors = [\"umed9\"];"), NULL, 0), UM_E_CONFIG, "did you mean 'umed");
+    FAILS(expand(&s, BLOCK("exploiters = [\"unte\"];"), NULL, 0), UM_E_CONFIG, "unknown exploiter 'unte', did you mean 'unet'?");
+    FAILS(expand(&s, BLOCK("exploiters = [\"cdc_unet\"];"), NULL, 0), UM_E_CONFIG, "unknown exploiter 'cdc_unet'");
+    FAILS(expand(&s, BLOCK("defenses = [\"nine\"];"), NULL, 0), UM_E_CONFIG, "did you mean 'none'?");
+    FAILS(expand(&s, BLOCK("datasets = [\"c\"];"), NULL, 0), UM_E_CONFIG, "unknown dataset 'c'");
+    FAILS(expand(&s, BLOCK("tables = [6];"), NULL, 0), UM_E_CONFIG, "tables = 6");
     assert_non_null(strstr(um_error_text(), "sweep.cfg:5"));
 #undef BLOCK
     assert_null(s);
@@ -170,10 +170,10 @@ static void no_data(void **state)
     um_sweep *s = NULL;
     um_grid_config empty = {0};
     um_grid_dataset twice[] = {{"a", "x", "x"}, {"a", "y", "y"}}, lost[] = {{"a", "x.h5", "/nowhere/x.h5"}};
-    REFUSED(um_sweep_create(&s, &empty, settings, NULL, backend, "e.cfg"), UM_E_CONFIG, "e.cfg: no dataset");
+    FAILS(um_sweep_create(&s, &empty, settings, NULL, backend, "e.cfg"), UM_E_CONFIG, "e.cfg: no dataset");
     empty.datasets = twice;
     empty.n_datasets = 2;
-    REFUSED(um_sweep_create(&s, &empty, settings, NULL, backend, "e.cfg"), UM_E_CONFIG, "two datasets are called 'a'");
+    FAILS(um_sweep_create(&s, &empty, settings, NULL, backend, "e.cfg"), UM_E_CONFIG, "two datasets are called 'a'");
     empty.datasets = lost;
     empty.n_datasets = 1;
     assert_int_not_equal(um_sweep_create(&s, &empty, settings, NULL, backend, "e.cfg"), UM_OK);

@@ -2,12 +2,9 @@
 #ifndef UM_TESTS_TRAIN_FIXTURE_H
 #define UM_TESTS_TRAIN_FIXTURE_H
 
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
-#include "base/file.h"
+#include "base/folder_fixture.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/signal.h"
@@ -17,44 +14,21 @@
 #include "nn/net_fixture.h"
 #include "train/fit.h"
 
-/* HDF5 1.10 itself forgets a block when it meets broken metadata; every leak of ours still counts. */
-const char *__lsan_default_suppressions(void);
-const char *__lsan_default_suppressions(void)
-{
-    return "leak:libhdf5";
-}
-
-static char fixture_dir[256];
-
 static inline int fixture_setup(void **state)
 {
-    (void)state;
-    const char *tmp = getenv("TMPDIR");
-    snprintf(fixture_dir, sizeof fixture_dir, "%s/umed-train-XXXXXX", tmp ? tmp : "/tmp");
     um_stop_clear();
     um_threads_set(1);
     um_log_set_level(UM_LOG_WARN);
-    return mkdtemp(fixture_dir) ? 0 : -1;
+    return folder_make(state);
 }
 
 static inline int fixture_teardown(void **state)
 {
-    (void)state;
     um_stop_clear();
-    return um_dir_remove(fixture_dir) == UM_OK ? 0 : -1;
+    return folder_remove(state);
 }
 
 #define FIXTURE_TEST(f) cmocka_unit_test_setup_teardown(f, fixture_setup, fixture_teardown)
-
-/* A path below the test's folder; two may be in use at a time. */
-static inline const char *at(const char *name)
-{
-    static char paths[2][512];
-    static int turn;
-    char *path = paths[turn++ % 2];
-    snprintf(path, sizeof paths[0], "%s/%s", fixture_dir, name);
-    return path;
-}
 
 /* The CPU backend, which asks for a stop once `stop_after` optimiser steps were made (0: never). */
 typedef struct stopping_backend {
