@@ -130,20 +130,37 @@ um_status UM_FN(um_cpu_gate_bwd_m)(const um_op_call *call)
     return UM_OK;
 }
 
+/* What the generator gives for 4 * DROPOUT_BLOCKS elements from element 4 * block on: whether they stay. Blocks side by side, so that
+ * the compiler takes several at once. */
+enum { DROPOUT_BLOCKS = 16 };
+static void dropout_keep(const um_op_call *call, uint64_t item, int64_t block, bool keep[4 * DROPOUT_BLOCKS])
+{
+    float p = (float)call->attr.dropout.p;
+    uint32_t words[4][DROPOUT_BLOCKS];
+    for (int b = 0; b < DROPOUT_BLOCKS; b++) {
+        uint32_t w[4];
+        um_rng_words(call->batch->seed, UM_RNG_DROPOUT, (uint32_t)(block + b), item, call->batch->step, w);
+        words[0][b] = w[0], words[1][b] = w[1], words[2][b] = w[2], words[3][b] = w[3];
+    }
+    for (int b = 0; b < DROPOUT_BLOCKS; b++)
+        for (int i = 0; i < 4; i++)
+            keep[4 * b + i] = um_rng_unit(words[i][b]) >= p;
+}
+
 /* Elements [first, first + n) of one image, the first of them at x and y. */
 static void dropout_run(const um_op_call *call, real *y, const real *x, int64_t image, int64_t first, int64_t n)
 {
-    const um_batch *batch = call->batch;
-    float p = (float)call->attr.dropout.p;
     real scale = (real)(1 / (1 - call->attr.dropout.p));
-    uint64_t item = (uint64_t)call->attr.dropout.layer << 32 | (uint64_t)(batch->first + image);
-    uint32_t words[4];
-    for (int64_t k = 0; k < n; k++) {
-        int64_t e = first + k;
-        if (k == 0 || e % 4 == 0)
-            um_rng_words(batch->seed, UM_RNG_DROPOUT, (uint32_t)(e / 4), item, batch->step, words);
-        real v = um_rng_unit(words[e % 4]) >= p ? x[k] * scale : 0;
-        y[k] = call->accumulate ? y[k] + v : v;
+    uint64_t item = (uint64_t)call->attr.dropout.layer << 32 | (uint64_t)(call->batch->first + image);
+    bool keep[4 * DROPOUT_BLOCKS];
+    for (int64_t k = 0, taken; k < n; k += taken) {
+        int64_t skip = (first + k) % 4;
+        taken = min64(n - k, 4 * DROPOUT_BLOCKS - skip);
+        dropout_keep(call, item, (first + k) / 4, keep);
+        for (int64_t i = 0; i < taken; i++) {
+            real v = keep[skip + i] ? x[k + i] * scale : 0;
+            y[k + i] = call->accumulate ? y[k + i] + v : v;
+        }
     }
 }
 

@@ -34,19 +34,52 @@ static void transpose(const head *h, const um_view *v, real *restrict out)
     }
 }
 
-/* row[t] = sum over d of a[d] * transposed[d][t]. */
-static void row_product(real *restrict row, const real *restrict a, const real *restrict transposed, int64_t width, int64_t tokens)
+/* A factor of a product in memory: element (i, j) at data[i * row + j * col]. */
+typedef struct factor {
+    const real *data;
+    int64_t row, col;
+} factor;
+
+enum { PRODUCT_ROWS = 6, PRODUCT_VECTORS = 2 }; /* sums in registers */
+
+/* Rows [0, rows) and one column of out = a b (+ out), b with col = 1: sums over k in order. */
+UM_INLINE void product_block(real *out, int64_t ld, factor a, factor b, int rows, int vectors, int lanes, int64_t n, bool accumulate)
 {
-    memset(row, 0, (size_t)tokens * sizeof *row);
-    for (int64_t d = 0; d < width; d++)
-        for (int64_t t = 0; t < tokens; t++)
-            row[t] += a[d] * transposed[d * tokens + t];
+    vreal sum[PRODUCT_ROWS][PRODUCT_VECTORS];
+    for (int i = 0; i < rows; i++)
+        for (int v = 0; v < vectors; v++)
+            sum[i][v] = accumulate ? v_load_lanes(out + i * ld + v * VL, lanes) : (vreal){0};
+    for (int64_t k = 0; k < n; k++, b.data += b.row, a.data += a.col) {
+        vreal right[PRODUCT_VECTORS];
+        for (int v = 0; v < vectors; v++)
+            right[v] = v_load_lanes(b.data + v * VL, lanes);
+        for (int i = 0; i < rows; i++)
+            for (int v = 0; v < vectors; v++)
+                sum[i][v] = a.data[i * a.row] * right[v] + sum[i][v];
+    }
+    for (int i = 0; i < rows; i++)
+        for (int v = 0; v < vectors; v++)
+            v_store_lanes(out + i * ld + v * VL, sum[i][v], lanes);
 }
 
-static void add_scaled(real *restrict to, const real *restrict from, real factor, int64_t n)
+/* All columns of `rows` rows, which is a constant where this is inlined. */
+UM_INLINE void product_rows(real *out, int64_t ld, factor a, factor b, int rows, int64_t width, int64_t n, bool accumulate)
 {
-    for (int64_t k = 0; k < n; k++)
-        to[k] += factor * from[k];
+    int64_t j = 0;
+    for (; j + PRODUCT_VECTORS * VL <= width; j += PRODUCT_VECTORS * VL)
+        product_block(out + j, ld, a, (factor){b.data + j, b.row, 1}, rows, PRODUCT_VECTORS, VL, n, accumulate);
+    for (; j < width; j += VL)
+        product_block(out + j, ld, a, (factor){b.data + j, b.row, 1}, rows, 1, (int)min64(VL, width - j), n, accumulate);
+}
+
+/* out[m][width] = a[m][n] b[n][width], or added to it; out: rows at distance ld. */
+static void product(real *out, int64_t ld, factor a, factor b, int64_t m, int64_t width, int64_t n, bool accumulate)
+{
+    int64_t i = 0;
+    for (; i + PRODUCT_ROWS <= m; i += PRODUCT_ROWS, out += PRODUCT_ROWS * ld, a.data += PRODUCT_ROWS * a.row)
+        product_rows(out, ld, a, b, PRODUCT_ROWS, width, n, accumulate);
+    for (; i < m; i++, out += ld, a.data += a.row)
+        product_rows(out, ld, a, b, 1, width, n, accumulate);
 }
 
 static void softmax(real *restrict row, int64_t n, real scale)
@@ -64,21 +97,23 @@ static void softmax(real *restrict row, int64_t n, real scale)
         row[t] *= share;
 }
 
+static factor tokens_of(const head *h, const um_view *v)
+{
+    return (factor){token_at(h, v, 0), v->ld, 1};
+}
+
 static void attention_span(const um_op_call *call, int64_t begin, int64_t end)
 {
     const um_view *q = &call->in[0], *k = &call->in[1], *v = &call->in[2], *o = &call->out[0], *p = &call->out[1];
     for (int64_t item = begin; item < end; item++) {
         head h = head_of(call, item);
-        real *keys = (real *)call->workspace + item * h.width * h.tokens;
+        int64_t t = h.tokens;
+        real *keys = (real *)call->workspace + item * h.width * t, *scores = (real *)p->data + item * t * t;
         transpose(&h, k, keys);
-        for (int64_t i = 0; i < h.tokens; i++) {
-            real *row = (real *)p->data + (item * h.tokens + i) * h.tokens, *to = token_at(&h, o, i);
-            row_product(row, token_at(&h, q, i), keys, h.width, h.tokens);
-            softmax(row, h.tokens, h.scale);
-            memset(to, 0, (size_t)h.width * sizeof *to);
-            for (int64_t j = 0; j < h.tokens; j++)
-                add_scaled(to, token_at(&h, v, j), row[j], h.width);
-        }
+        product(scores, t, tokens_of(&h, q), (factor){keys, t, 1}, t, t, h.width, false);
+        for (int64_t i = 0; i < t; i++)
+            softmax(scores + i * t, t, h.scale);
+        product(token_at(&h, o, 0), o->ld, (factor){scores, t, 1}, tokens_of(&h, v), t, h.width, t, false);
     }
 }
 
@@ -105,30 +140,19 @@ static void softmax_bwd(real *restrict row, const real *restrict p, int64_t n, r
         row[t] = p[t] * (row[t] - (real)sum) * scale;
 }
 
-static void clear_head(const head *h, const um_view *v)
-{
-    for (int64_t t = 0; t < h->tokens; t++)
-        memset(token_at(h, v, t), 0, (size_t)h->width * sizeof(real));
-}
-
-static void head_bwd(const um_op_call *call, const head *h, const real *p, real *values, real *row)
+/* p, scores: [tokens][tokens]; values: room for [width][tokens]. */
+static void head_bwd(const um_op_call *call, const head *h, const real *p, real *values, real *scores)
 {
     const um_view *grad = &call->in[0], *q = &call->in[1], *k = &call->in[2], *v = &call->in[3];
     const um_view *dq = &call->out[0], *dk = &call->out[1], *dv = &call->out[2];
-    for (int i = 0; i < 3 && !call->accumulate; i++)
-        clear_head(h, &call->out[i]);
+    int64_t t = h->tokens;
     transpose(h, v, values);
-    for (int64_t i = 0; i < h->tokens; i++, p += h->tokens) {
-        const real *g = token_at(h, grad, i), *query = token_at(h, q, i);
-        real *to = token_at(h, dq, i);
-        row_product(row, g, values, h->width, h->tokens);
-        softmax_bwd(row, p, h->tokens, h->scale);
-        for (int64_t j = 0; j < h->tokens; j++) {
-            add_scaled(token_at(h, dv, j), g, p[j], h->width);
-            add_scaled(to, token_at(h, k, j), row[j], h->width);
-            add_scaled(token_at(h, dk, j), query, row[j], h->width);
-        }
-    }
+    product(scores, t, tokens_of(h, grad), (factor){values, t, 1}, t, t, h->width, false);
+    for (int64_t i = 0; i < t; i++)
+        softmax_bwd(scores + i * t, p + i * t, t, h->scale);
+    product(token_at(h, dq, 0), dq->ld, (factor){scores, t, 1}, tokens_of(h, k), t, h->width, t, call->accumulate);
+    product(token_at(h, dk, 0), dk->ld, (factor){scores, 1, t}, tokens_of(h, q), t, h->width, t, call->accumulate);
+    product(token_at(h, dv, 0), dv->ld, (factor){p, 1, t}, tokens_of(h, grad), t, h->width, t, call->accumulate);
 }
 
 static void attention_bwd_span(const um_op_call *call, int64_t begin, int64_t end)
@@ -136,15 +160,16 @@ static void attention_bwd_span(const um_op_call *call, int64_t begin, int64_t en
     const um_view *p = &call->in[4];
     for (int64_t item = begin; item < end; item++) {
         head h = head_of(call, item);
-        real *values = (real *)call->workspace + item * (h.width + 1) * h.tokens;
-        head_bwd(call, &h, (const real *)p->data + item * h.tokens * h.tokens, values, values + h.width * h.tokens);
+        int64_t square = h.tokens * h.tokens;
+        real *values = (real *)call->workspace + item * (h.width * h.tokens + square);
+        head_bwd(call, &h, (const real *)p->data + item * square, values, values + h.width * h.tokens);
     }
 }
 
 um_status UM_FN(um_cpu_attention_bwd_prepare)(const um_op_call *call, size_t *bytes)
 {
     const um_view *p = &call->in[4];
-    *bytes = (size_t)(p->n * p->h * p->w * (call->in[0].c / p->h + 1)) * sizeof(real);
+    *bytes = (size_t)(p->n * p->h * p->w * (call->in[0].c / p->h + p->w)) * sizeof(real);
     return UM_OK;
 }
 
