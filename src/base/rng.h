@@ -23,6 +23,7 @@ typedef enum um_rng_purpose {
     UM_RNG_GENERATOR_ORDER = 14,
     UM_RNG_TAP_START = 15,        /* random start of a restart */
     UM_RNG_TAP_AUGMENT = 16,      /* shift and flip at a step */
+    UM_RNG_UMED_START = 16,       /* seeds of further starts */
     UM_RNG_SEP_DRAW = 17,         /* which checkpoint an inner step looks at */
     UM_RNG_EXPLOITER_INIT = 20,
     UM_RNG_EXPLOITER_ORDER = 21,

@@ -282,7 +282,7 @@ static um_status cost(const um_protect_job *job, um_cost *out)
     UM_TRY(phase_cost(u, UM_UMED_GENERATORS, &g, &bytes));
     UM_TRY(phase_cost(u, UM_UMED_EXPORT, &e, &bytes));
     bytes += um_cost_of_params(u->contour) + um_cost_of_params(u->texture) + um_cost_of_params(u->surrogate);
-    *out = (um_cost){((double)u->o.cycles * (s + (double)u->o.g_per_s * g) + 2 * e) * (double)job->rows->n, bytes};
+    *out = (um_cost){((double)(u->o.starts * u->o.cycles) * (s + (double)u->o.g_per_s * g) + 2 * e) * (double)job->rows->n, bytes};
 done:
     um_umed_free(u);
     return rc;

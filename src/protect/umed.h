@@ -34,7 +34,7 @@ typedef struct um_umed_options {
     bool cdc_bottleneck;
     int unit;               /* 0 epoch, 1 batch */
     int order;              /* 0 surrogate_first, 1 algorithm1 */
-    int64_t g_per_s, cycles;
+    int64_t g_per_s, cycles, starts;
     bool joint;
     int surrogate_bn_in_g;  /* 0 train_noupdate, 1 eval, 2 train */
     int generator_bn_in_s;  /* 0 train_noupdate, 1 eval */

@@ -1,10 +1,14 @@
 /* The alternating optimisation of UMed (algorithm 1 of the paper; protectors.md 1.2), resumable at every step. */
 #include <math.h>
+#include <string.h>
 
 #include "base/log.h"
 #include "base/mem.h"
 #include "protect/umed.h"
 #include "train/options.h"
+
+/* How far the starts have come: how many are done; of the best one the surrogate's loss on protected and on clean images. */
+enum { STARTS_DONE, STARTS_PROTECTED, STARTS_CLEAN, N_STARTS };
 
 typedef struct fit {
     um_umed *u;
@@ -13,10 +17,26 @@ typedef struct fit {
     int n_generators;
     um_umed_feed *feed;
     int64_t *order;
+    int64_t n_epochs;   /* of one start; progress.epoch counts those of all starts */
+    uint64_t seed;      /* of this start */
+    double starts[N_STARTS];
+    char *best;         /* snapshots of the three networks after the best start; NULL when there is one start only */
     um_training_state state; /* progress.sums: surrogate loss and images, generator loss and images */
     char fingerprint[UM_SHA256_HEX];
     um_saver saver;
 } fit;
+
+/* Whether the best surrogate fails without the perturbation: a Dice term near 1 is what failing looks like. */
+static bool relies(const fit *f)
+{
+    return f->starts[STARTS_CLEAN] >= 1 && f->starts[STARTS_PROTECTED] <= f->starts[STARTS_CLEAN] / 2;
+}
+
+static bool is_over(const fit *f)
+{
+    double done = f->starts[STARTS_DONE];
+    return done > 0 && (relies(f) || done >= (double)f->u->o.starts);
+}
 
 /* Who learns in turn t (an epoch or a batch, from 0). */
 static bool surrogates_turn(const um_umed_options *o, int64_t t)
@@ -76,7 +96,7 @@ done:
     return rc;
 }
 
-static um_status close_epoch(fit *f, int64_t n_epochs)
+static um_status close_epoch(fit *f)
 {
     um_status rc = UM_OK;
     um_progress_state *p = &f->state.progress;
@@ -91,33 +111,32 @@ static um_status close_epoch(fit *f, int64_t n_epochs)
         snprintf(note, sizeof note, "%s %.4f", names[k], loss);
     }
     *p = (um_progress_state){.epoch = p->epoch + 1};
-    um_progress(f->job->label, (long)p->epoch, (long)n_epochs, note);
+    um_progress(f->job->label, (long)((p->epoch - 1) % f->n_epochs + 1), (long)f->n_epochs, note);
 done:
     return rc;
 }
 
-static um_status run_epoch(fit *f, int64_t n_epochs)
+static um_status run_epoch(fit *f)
 {
     um_status rc = UM_OK;
     const um_umed_options *o = &f->u->o;
     const um_rows *rows = f->job->rows;
     um_progress_state *p = &f->state.progress;
-    int64_t steps = (rows->n + o->batch - 1) / o->batch;
-    bool by_batch = o->unit == 1, surrogate = surrogates_turn(o, p->epoch);
-    UM_TRY(um_rows_order(f->order, rows, f->job->seed, surrogate && !by_batch ? UM_RNG_SURROGATE_ORDER : UM_RNG_GENERATOR_ORDER,
-                         p->epoch));
+    int64_t steps = (rows->n + o->batch - 1) / o->batch, epoch = p->epoch % f->n_epochs;
+    bool by_batch = o->unit == 1, surrogate = surrogates_turn(o, epoch);
+    UM_TRY(um_rows_order(f->order, rows, f->seed, surrogate && !by_batch ? UM_RNG_SURROGATE_ORDER : UM_RNG_GENERATOR_ORDER, epoch));
     while (p->step < steps) {
         UM_TRY(um_saver_pause(&f->saver));
         int64_t first = p->step * o->batch, n = rows->n - first < o->batch ? rows->n - first : o->batch;
         if (by_batch)
-            surrogate = surrogates_turn(o, p->epoch * steps + p->step);
+            surrogate = surrogates_turn(o, epoch * steps + p->step);
         double loss = 0;
         UM_TRY((surrogate ? surrogate_step : generator_step)(f, f->order + first, n, &loss));
         p->sums[surrogate ? 0 : 2] += loss * (double)n;
         p->sums[surrogate ? 1 : 3] += (double)n;
         p->step++;
     }
-    UM_TRY(close_epoch(f, n_epochs));
+    UM_TRY(close_epoch(f));
 done:
     return rc;
 }
@@ -149,7 +168,7 @@ static um_status recalibrate(fit *f)
     UM_TRY(um_umed_graph_build(&g, u, UM_UMED_RECALIBRATE, um_share_most(&u->spread, u->o.batch)));
     UM_TRY(um_umed_graph_ready(&g, u));
     UM_TRY(UM_NEW_ARRAY(delta, u->o.batch * u->h * u->w * u->c));
-    UM_TRY(um_rows_order(f->order, f->job->rows, f->job->seed, UM_RNG_GENERATOR_ORDER, f->state.progress.epoch));
+    UM_TRY(um_rows_order(f->order, f->job->rows, f->job->seed, UM_RNG_GENERATOR_ORDER, f->n_epochs));
     for (int64_t first = 0, k = 1; first < f->job->rows->n; first += u->o.batch, k++) {
         int64_t n = f->job->rows->n - first < u->o.batch ? f->job->rows->n - first : u->o.batch;
         um_share share;
@@ -202,23 +221,100 @@ done:
     return rc;
 }
 
+/* The three networks, kept as the best so far or brought back. */
+static um_status keep(fit *f, bool restore)
+{
+    um_status rc = UM_OK;
+    char *at = f->best;
+    for (int k = 0; k < 3; k++) {
+        um_params *p = f->state.net[k];
+        UM_TRY(restore ? um_params_restore(p, at) : um_params_snapshot(p, at));
+        at += um_params_snapshot_bytes(p);
+    }
+done:
+    return rc;
+}
+
 /* Whether the surrogate came to rely on the perturbation. Where it did not, exploiters do not either (docs/umed-small.md). */
-static um_status report_reliance(fit *f)
+static um_status judge(fit *f)
 {
     um_status rc = UM_OK;
     double protected = 0, clean = 0, at = (double)f->state.progress.epoch;
-    UM_TRY(um_rows_order(f->order, f->job->rows, f->job->seed, UM_RNG_GENERATOR_ORDER, f->state.progress.epoch));
+    UM_TRY(um_rows_order(f->order, f->job->rows, f->seed, UM_RNG_GENERATOR_ORDER, f->n_epochs));
     UM_TRY(mean_loss(f, true, &protected));
     UM_TRY(mean_loss(f, false, &clean));
     UM_TRY(um_curves_add(f->state.curves, "reliance_protected_loss", at, protected));
     UM_TRY(um_curves_add(f->state.curves, "reliance_clean_loss", at, clean));
     um_log(UM_LOG_INFO, "%s: the surrogate's loss is %.3f on protected images and %.3f on clean ones", f->job->label, protected,
            clean);
-    if (clean < 1 && um_comm_leads(f->job->comm)) /* a Dice term near 1 is what failing looks like */
+    if (f->starts[STARTS_DONE] == 0 || clean - protected > f->starts[STARTS_CLEAN] - f->starts[STARTS_PROTECTED]) {
+        f->starts[STARTS_PROTECTED] = protected;
+        f->starts[STARTS_CLEAN] = clean;
+        if (f->best)
+            UM_TRY(keep(f, false));
+    }
+    f->starts[STARTS_DONE]++;
+done:
+    return rc;
+}
+
+/* The seed of the first start is that of the job. */
+static uint64_t seed_of_start(uint64_t seed, int64_t start)
+{
+    uint32_t words[4];
+    um_rng_words(seed, UM_RNG_UMED_START, (uint32_t)start, 0, 0, words);
+    return start == 0 ? seed : (uint64_t)words[0] << 32 | words[1];
+}
+
+static um_status begin_start(fit *f)
+{
+    um_status rc = UM_OK;
+    um_umed *u = f->u;
+    f->seed = seed_of_start(f->job->seed, (int64_t)f->starts[STARTS_DONE]);
+    UM_TRY(um_params_init(u->contour, f->seed, UM_RNG_CONTOUR_INIT));
+    UM_TRY(um_params_init(u->texture, f->seed, UM_RNG_TEXTURE_INIT));
+    UM_TRY(um_params_init(u->surrogate, f->seed, UM_RNG_SURROGATE_INIT));
+done:
+    return rc;
+}
+
+/* One start after the other, until the surrogate relies on the perturbation or no start is left; then the best one's networks. */
+static um_status run_starts(fit *f)
+{
+    um_status rc = UM_OK;
+    while (!is_over(f)) {
+        int64_t end = ((int64_t)f->starts[STARTS_DONE] + 1) * f->n_epochs;
+        while (f->state.progress.epoch < end)
+            UM_TRY(run_epoch(f));
+        UM_TRY(judge(f));
+        if (!is_over(f))
+            UM_TRY(begin_start(f));
+    }
+    if (f->best)
+        UM_TRY(keep(f, true));
+    if (!relies(f) && um_comm_leads(f->job->comm))
         um_log(UM_LOG_WARN,
-               "%s: the surrogate segments clean images too, so this release may not protect; measure it (umed exploit), and "
-               "try another seed, more cycles or a larger umed.adam.lr",
-               f->job->label);
+               "%s: the surrogate does not need the perturbation (its loss is %.3f on protected images, %.3f on clean ones), so this release "
+               "may not protect; measure it (umed exploit), and try more umed.starts, more cycles or a larger umed.adam.lr",
+               f->job->label, f->starts[STARTS_PROTECTED], f->starts[STARTS_CLEAN]);
+done:
+    return rc;
+}
+
+static um_status keep_room_for_best(fit *f)
+{
+    um_status rc = UM_OK;
+    um_training_state *s = &f->state;
+    size_t bytes = 0, size = um_dtype_bytes(f->u->backend->real);
+    s->array[s->n_arrays++] = (um_training_array){.name = "starts", .dtype = UM_F64, .data = f->starts, .n = N_STARTS};
+    if (f->u->o.starts == 1)
+        return UM_OK;
+    for (int k = 0; k < 3; k++)
+        bytes += um_params_snapshot_bytes(s->net[k]);
+    UM_TRY(um_alloc((void **)&f->best, 1, bytes));
+    memset(f->best, 0, bytes);
+    s->array[s->n_arrays++] = (um_training_array){.name = "best", .dtype = f->u->backend->real, .data = f->best,
+                                                  .n = (int64_t)(bytes / size)};
 done:
     return rc;
 }
@@ -239,9 +335,7 @@ static um_status prepare(fit *f)
         UM_TRY(um_umed_graph_ready(&f->generators[k], u));
     UM_TRY(um_umed_feed_create(&f->feed, u, f->job->data, f->job->rows->index, f->job->rows->n, u->o.batch));
     UM_TRY(UM_NEW_ARRAY(f->order, f->job->rows->n));
-    UM_TRY(um_params_init(u->contour, f->job->seed, UM_RNG_CONTOUR_INIT));
-    UM_TRY(um_params_init(u->texture, f->job->seed, UM_RNG_TEXTURE_INIT));
-    UM_TRY(um_params_init(u->surrogate, f->job->seed, UM_RNG_SURROGATE_INIT));
+    UM_TRY(begin_start(f));
     UM_TRY(um_protect_fingerprint(f->job, "umed", "umed model loss run conv", f->fingerprint));
 done:
     return rc;
@@ -252,23 +346,23 @@ um_status um_umed_fit(um_umed *u, const um_protect_job *job, um_curves *curves)
     um_status rc = UM_OK;
     const um_run_options *run = um_settings_get(job->settings, "run");
     const um_export_options *export = um_settings_get(job->settings, "export");
-    fit f = {.u = u, .job = job};
-    int64_t n_epochs = u->o.cycles * (u->o.g_per_s + 1);
+    fit f = {.u = u, .job = job, .n_epochs = u->o.cycles * (u->o.g_per_s + 1)};
     bool found = false;
     if (job->rows->n == 0)
         return um_fail(UM_E_DATA, "%s: there are no images to learn from", job->label);
     UM_TRY(prepare(&f));
     f.state = (um_training_state){.fingerprint = f.fingerprint, .n_nets = 3, .net_name = {"contour", "texture", "surrogate"},
                                   .net = {u->contour, u->texture, u->surrogate}, .curves = curves};
+    UM_TRY(keep_room_for_best(&f));
     um_saver_set(&f.saver, &f.state, job->comm, job->checkpoint, run->checkpoint_s, job->label);
     UM_TRY(um_saver_resume(&f.saver, job->earlier_s, &found));
-    while (f.state.progress.epoch < n_epochs)
-        UM_TRY(run_epoch(&f, n_epochs));
+    f.seed = seed_of_start(job->seed, (int64_t)f.starts[STARTS_DONE]);
+    UM_TRY(run_starts(&f));
     UM_TRY(um_saver_save(&f.saver));
     if (export->bn_recalibrate)
         UM_TRY(recalibrate(&f));
-    UM_TRY(report_reliance(&f));
 done:
+    um_free(f.best);
     um_free(f.order);
     um_umed_feed_free(f.feed);
     um_umed_graph_free(&f.surrogate);

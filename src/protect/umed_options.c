@@ -28,6 +28,8 @@ static const um_opt rows[] = {
     UM_OPT_ENUM_ROW(S, order, "schedule.order", "surrogate_first", "surrogate_first algorithm1", "who starts a cycle"),
     UM_OPT_INT_ROW(S, g_per_s, "schedule.g_per_s", "4", 1, 1000, "", "generator turns per surrogate turn"),
     UM_OPT_INT_ROW(S, cycles, "schedule.cycles", "100", 1, 1000000, "", "cycles of 1 surrogate and g_per_s generator epochs"),
+    UM_OPT_INT_ROW(S, starts, "starts", "1", 1, 100, "",
+                   "whole fits with other random numbers, until the surrogate fails on clean images; the best one is taken"),
     UM_OPT_BOOL_ROW(S, joint, "joint", "true", "both generators learn from one forward and backward pass"),
     UM_OPT_ENUM_ROW(S, surrogate_bn_in_g, "surrogate_bn_in_g", "train_noupdate", "train_noupdate eval train",
                     "BatchNorm of the frozen surrogate while generators learn"),

@@ -325,7 +325,8 @@ static um_status fit_share(protection *p, stopping_backend *b, const char *const
 static void stopped_fits_release_the_same(void **state)
 {
     (void)state;
-    static const char *const cases[][3] = {{"umed.schedule.cycles=2"}, {"umed.schedule.unit=batch", "umed.joint=false"}};
+    static const char *const cases[][3] = {{"umed.schedule.cycles=2"}, {"umed.schedule.unit=batch", "umed.joint=false"},
+                                            {"umed.starts=3", "umed.schedule.g_per_s=1"}};
     static const long stops[] = {1, 2, 3, 6};
     stopping_backend b;
     stopping_open(&b, UM_F32);
@@ -349,6 +350,48 @@ static void stopped_fits_release_the_same(void **state)
         }
         protection_close(&alone);
     }
+    stopping_close(&b);
+}
+
+static int widest_gap(const um_curves *curves)
+{
+    const um_curve *clean = um_curves_find(curves, "reliance_clean_loss"), *perturbed = um_curves_find(curves, "reliance_protected_loss");
+    double widest = -INFINITY;
+    int at = 0;
+    for (int k = 0; k < clean->n; k++)
+        if (clean->y[k] - perturbed->y[k] > widest) {
+            widest = clean->y[k] - perturbed->y[k];
+            at = k;
+        }
+    return at;
+}
+
+/* Nothing relies on anything after one cycle: all starts are made, and the networks of the widest gap are taken. */
+static void best_start_is_taken(void **state)
+{
+    (void)state;
+    stopping_backend b;
+    char hash[5][65];
+    int at_best = 0;
+    stopping_open(&b, UM_F32);
+    for (int starts = 1; starts <= 4; starts++) {
+        protection p;
+        char text[32];
+        snprintf(text, sizeof text, "umed.starts=%d", starts);
+        assert_ok(fit_share(&p, &b, (const char *const[]){text, "umed.schedule.g_per_s=1", NULL}, NULL, 0));
+        const um_curve *clean = um_curves_find(&p.curves, "reliance_clean_loss");
+        assert_int_equal(clean->n, starts);
+        for (int k = 1; k < starts; k++)
+            assert_true(clean->y[k] != clean->y[k - 1]);
+        assert_ok(um_params_sha256(((um_umed *)p.state)->surrogate, hash[starts]));
+        if (widest_gap(&p.curves) == starts - 1)
+            at_best = starts;
+        protection_close(&p);
+    }
+    for (int starts = at_best; starts <= 4; starts++) /* no later start was better */
+        assert_string_equal(hash[starts], hash[at_best]);
+    for (int starts = 1; starts < at_best; starts++)
+        assert_string_not_equal(hash[starts], hash[at_best]);
     stopping_close(&b);
 }
 
@@ -379,7 +422,7 @@ int main(void)
         FIXTURE_TEST(frozen_statistics_move_when_asked), FIXTURE_TEST(recalibration_changes_statistics_only),
         FIXTURE_TEST(recalibration_is_a_mean_over_batches),
         FIXTURE_TEST(generators_lower_the_loss),         FIXTURE_TEST(stopped_fits_release_the_same),
-        FIXTURE_TEST(other_runs_start_anew),
+        FIXTURE_TEST(other_runs_start_anew),             FIXTURE_TEST(best_start_is_taken),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
