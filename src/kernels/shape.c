@@ -64,7 +64,7 @@ static const char *const rules[UM_OP_COUNT] = {
     [UM_OP_ALIGN_BWD] = "r N H W C, r N H W 1, R N 1 2 C, D N 1 1 4 > r N H W C",
     [UM_OP_CLASS_SUMS] = "r N 1 1 K, r N 1 1 1 > D N 1 1 3",
     [UM_OP_CLASS_BWD] = "r N 1 1 K, r N 1 1 1 > r N 1 1 K",
-    [UM_OP_ADAM] = "R N H W C > R N H W C, R N H W C, R N H W C",
+    [UM_OP_ADAM] = "R N H W C, D 1 1 1 2 > R N H W C, R N H W C, R N H W C",
 };
 
 typedef struct rule_reader {
@@ -253,8 +253,6 @@ static um_status check_attr(um_op op, const um_op_call *call)
         why = "attr.seg.hw must be the number of pixels per image";
     else if ((op == UM_OP_SEG_LOSS || op == UM_OP_SEG_BWD) && a->seg.dice_batch && call->in[op == UM_OP_SEG_LOSS ? 1 : 3].c == 0)
         why = "attr.seg.dice_batch needs the sums over the whole batch (t)";
-    else if (op == UM_OP_ADAM && a->adam.step < 1)
-        why = "attr.adam.step counts from 1";
     else if ((op == UM_OP_BOUND_FWD || op == UM_OP_BOUND_BWD) && call->in[0].c > 256)
         why = "perturbations have at most 256 channels";
     if (!why)

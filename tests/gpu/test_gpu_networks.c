@@ -316,6 +316,38 @@ static void every_shape_is_recorded_once(void **state)
     for (int k = 0; k < 4; k++)
         um_free(t.grads[k]);
 }
+
+/* After the first steps a step is what it uploads, one recording that makes the update too, and the loss coming back. */
+static void a_step_is_one_recording(void **state)
+{
+    (void)state;
+    um_segmenter_config config = {.net = net_config(WIDTH, 1, 1), .h = SIDE, .w = SIDE, .max_batch = IMAGES, .spread = {.lanes = LANES},
+                                  .loss = {.w_ce = 1, .w_dice = 1, .smooth = 1e-5},
+                                  .adam = {.lr = 1e-3, .b1 = 0.9, .b2 = 0.999, .eps = 1e-8}};
+    um_backend *b = NULL;
+    um_segmenter *s = NULL;
+    float x[IMAGES * PIXELS], y[IMAGES * PIXELS];
+    double loss[3];
+    for (int i = 0; i < IMAGES * PIXELS; i++)
+        x[i] = (float)images[i], y[i] = (float)masks[i];
+    assert_ok(um_backend_open(&b, "cuda", UM_F32, UM_PRECISION_BF16));
+    assert_ok(um_model_find(&config.model, "transunet")); /* with dropout, whose numbers change from step to step */
+    config.net.dropout = 0.1;
+    assert_ok(um_segmenter_create(&s, b, &config));
+    assert_ok(um_params_init(s->params, 1, UM_RNG_TEST));
+    for (int k = 0; k < 3; k++)
+        assert_ok(um_segmenter_step(s, x, y, IMAGES, loss));
+    um_host_count = (um_host_counts){0};
+    s->config.adam.lr = 5e-4; /* another rate is no other recording */
+    assert_ok(um_segmenter_step(s, x, y, IMAGES, loss));
+    assert_int_equal(um_host_count.replays, 1);
+    assert_int_equal(um_host_count.launches + um_host_count.captures, 0);
+    assert_int_equal(um_host_count.allocs + um_host_count.frees + um_host_count.syncs, 0);
+    assert_int_equal(um_host_count.uploads, 4); /* images, masks, learning rate, what dropout draws from */
+    assert_int_equal(um_host_count.downloads, 1);
+    um_segmenter_free(s);
+    um_backend_free(b);
+}
 #endif
 
 static void train(double *losses, int steps, const char *backend, um_precision precision, uint64_t seed)
@@ -388,6 +420,7 @@ int main(void)
         cmocka_unit_test(recorded_runs_have_the_bits_of_plain_ones),
 #ifdef UM_CUDA_HOST
         cmocka_unit_test(every_shape_is_recorded_once),
+        cmocka_unit_test(a_step_is_one_recording),
 #endif
         cmocka_unit_test(training_follows_the_cpu),
     };

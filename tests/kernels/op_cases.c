@@ -58,6 +58,18 @@ static void derive_align_sums(um_op_call *call)
 }
 
 /* NORM_BWD: the sums of what the call holds. */
+static void derive_step_1(um_op_call *call)
+{
+    op_view_set(&call->in[1], 0, 0, 1e-2);
+    op_view_set(&call->in[1], 0, 1, 1);
+}
+
+static void derive_step_7(um_op_call *call)
+{
+    op_view_set(&call->in[1], 0, 0, 1e-2);
+    op_view_set(&call->in[1], 0, 1, 7);
+}
+
 static void derive_norm_sums(um_op_call *call)
 {
     um_op_call sums = {.in = {call->in[0], call->in[1], call->in[3]}, .out = {call->in[4]}, .attr = call->attr, .batch = call->batch};
@@ -262,10 +274,12 @@ static void derive_attention(um_op_call *call)
          {IMG(n, h, w, c, g, FILL_ANY), IMG(n, h, w, 1, 0, FILL_MASK), MEANS(n, c), PER_IMAGE(n, 4, FILL_ANY)},                \
          {IMG(n, h, w, c, g, FILL_ANY)}, {.align = {balance_}}, derive_align_sums}
 
+/* The operand of the learning rate and the number of the update. */
+#define PACE {1, 1, 1, 2, 0, 'd', FILL_ANY}
 #define ADAM_CASE(a, b, c, d, step_, decay)                                                                                    \
-    {"adam step " #step_ " decay " #decay, UM_OP_ADAM, {PAR(a, b, c, d, FILL_ANY)},                                            \
+    {"adam step " #step_ " decay " #decay, UM_OP_ADAM, {PAR(a, b, c, d, FILL_ANY), PACE},                                      \
      {PAR(a, b, c, d, FILL_ANY), PAR(a, b, c, d, FILL_ANY), PAR(a, b, c, d, FILL_POSITIVE)},                                   \
-     {.adam = {1e-2, 0.9, 0.999, 1e-8, decay, step_}}}
+     {.adam = {.b1 = 0.9, .b2 = 0.999, .eps = 1e-8, .weight_decay = decay}}, derive_step_##step_}
 
 const op_case op_cases[] = {
     CONV_CASES(1, 1, 1, 1, 1, 3, UM_CONV_AUTO, 0, 0),
@@ -437,8 +451,8 @@ const op_case op_cases[] = {
 
     ADAM_CASE(3, 3, 5, 7, 1, 0),
     ADAM_CASE(3, 3, 33, 65, 7, 0.01),
-    {"sgd with momentum", UM_OP_ADAM, {PAR(3, 3, 33, 65, FILL_ANY)},
+    {"sgd with momentum", UM_OP_ADAM, {PAR(3, 3, 33, 65, FILL_ANY), PACE},
      {PAR(3, 3, 33, 65, FILL_ANY), PAR(3, 3, 33, 65, FILL_ANY), PAR(3, 3, 33, 65, FILL_POSITIVE)},
-     {.adam = {1e-2, 0.9, 0.999, 1e-8, 5e-4, 3, true}}},
+     {.adam = {.b1 = 0.9, .b2 = 0.999, .eps = 1e-8, .weight_decay = 5e-4, .sgd = true}}, derive_step_7},
 };
 const int n_op_cases = (int)(sizeof op_cases / sizeof op_cases[0]);

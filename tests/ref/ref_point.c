@@ -71,6 +71,7 @@ void um_ref_clip_bwd(const um_op_call *call)
 void um_ref_adam(const um_op_call *call)
 {
     const um_adam_attr *a = &call->attr.adam;
+    double rate = *ref_at(&call->in[1], 0, 0, 0, 0), step = *ref_at(&call->in[1], 0, 0, 0, 1);
     const um_view *grad = &call->in[0];
     REF_FOR(grad, i, r, c, k)
     {
@@ -79,12 +80,12 @@ void um_ref_adam(const um_op_call *call)
         double g = *ref_at(grad, i, r, c, k) + a->weight_decay * *value;
         if (a->sgd) {
             *m = a->b1 * *m + g;
-            *value -= a->lr * *m;
+            *value -= rate * *m;
             continue;
         }
         *m = a->b1 * *m + (1 - a->b1) * g;
         *v = a->b2 * *v + (1 - a->b2) * g * g;
-        double m_hat = *m / (1 - pow(a->b1, (double)a->step)), v_hat = *v / (1 - pow(a->b2, (double)a->step));
-        *value -= a->lr * m_hat / (sqrt(v_hat) + a->eps);
+        double m_hat = *m / (1 - pow(a->b1, step)), v_hat = *v / (1 - pow(a->b2, step));
+        *value -= rate * m_hat / (sqrt(v_hat) + a->eps);
     }
 }

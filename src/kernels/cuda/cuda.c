@@ -74,7 +74,7 @@ const um_cuda_op um_cuda_table[UM_OP_COUNT] = {
     [UM_OP_ALIGN_BWD] = RUN(align_bwd),
     [UM_OP_CLASS_SUMS] = RUN(class_sums),
     [UM_OP_CLASS_BWD] = RUN(class_bwd),
-    [UM_OP_ADAM] = RUN(adam),
+    [UM_OP_ADAM] = PREPARED(adam),
 };
 
 UM_CUDA_OP(all_reduce)
