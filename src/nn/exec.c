@@ -145,6 +145,13 @@ um_status um_exec_upload(um_exec *e, um_tid t, const void *host, int64_t n)
     return e->backend->iface->upload(e->backend, bind(e, t).data, host, image_bytes(e, t, n));
 }
 
+um_view um_exec_input(const um_exec *e, um_tid t, int64_t n)
+{
+    um_view v = bind(e, t);
+    v.n = e->graph->tensors[t].batched ? n : v.n;
+    return v;
+}
+
 um_status um_exec_download(um_exec *e, um_tid t, void *host, int64_t n)
 {
     const um_tensor *q = &e->graph->tensors[t];
