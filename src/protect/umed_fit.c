@@ -330,6 +330,7 @@ static um_status prepare(fit *f)
     for (int k = 0; k < f->n_generators; k++)
         UM_TRY(um_umed_graph_ready(&f->generators[k], u));
     UM_TRY(um_umed_feed_create(&f->feed, u, f->job->data, f->job->rows->index, f->job->rows->n, u->o.batch));
+    UM_TRY(um_umed_feed_keep(f->feed, u, f->job->label));
     UM_TRY(UM_NEW_ARRAY(f->order, f->job->rows->n));
     UM_TRY(begin_start(f));
     UM_TRY(um_protect_fingerprint(f->job, "umed", "umed model loss run conv", f->fingerprint));

@@ -137,8 +137,10 @@ um_status um_segmenter_step(um_segmenter *s, const void *x, const void *y, int64
     um_segmenter_share(s, n, &share);
     share.batch.seed = s->config.seed;
     share.batch.step = (uint32_t)s->params->adam_step;
-    UM_TRY(um_exec_upload(s->train, s->x, x, share.n));
-    UM_TRY(um_exec_upload(s->train, s->y, y, share.n));
+    if (x) {
+        UM_TRY(um_exec_upload(s->train, s->x, x, share.n));
+        UM_TRY(um_exec_upload(s->train, s->y, y, share.n));
+    }
     UM_TRY(um_params_next(s->params, s->config.adam.lr));
     UM_TRY(um_share_run(s->train, s->train_graph, &share, s->config.spread.comm));
     UM_TRY(um_exec_download(s->train, s->loss, loss, 1));

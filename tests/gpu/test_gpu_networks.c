@@ -10,7 +10,8 @@
 #include "gpu/rounded.h"
 #include "kernels/cuda_host/cuda_host.h"
 #include "nn/net_fixture.h"
-#include "train/segmenter.h"
+#include "train/fit.h"
+#include "train/pgd.h"
 
 enum { SIDE = 32, PIXELS = SIDE * SIDE, IMAGES = 3, WIDTH = 8, LANES = 2, CLASSES = 4 };
 
@@ -348,6 +349,107 @@ static void a_step_is_one_recording(void **state)
     um_segmenter_free(s);
     um_backend_free(b);
 }
+
+static um_status look_on(void *payload, um_segmenter *s, const um_fit_batch *batch)
+{
+    (void)payload;
+    (void)s;
+    (void)batch;
+    return UM_OK;
+}
+
+/* Weights after two epochs over a dataset of `bits` per pixel; resident: batches are gathered by the device. */
+static void fit_dataset(char sha[65], int bits, bool resident, um_host_counts *counts)
+{
+    enum { ROWS = 7, EPOCHS = 2 };
+    um_segmenter_config config = {.net = net_config(WIDTH, 1, 1), .h = SIDE, .w = SIDE, .max_batch = IMAGES, .spread = {.lanes = LANES},
+                                  .loss = {.w_ce = 1, .w_dice = 1, .smooth = 1e-5},
+                                  .adam = {.lr = 1e-3, .b1 = 0.9, .b2 = 0.999, .eps = 1e-8}};
+    um_fit_options fit = {.epochs = EPOCHS, .batch = IMAGES, .seed = 3, .order = UM_RNG_TEST, .label = "test", .on_batch = look_on, .untouched = resident};
+    um_backend *b = NULL;
+    um_segmenter *s = NULL;
+    um_dataset *d = NULL;
+    um_rows rows = {0};
+    um_curves curves = {0};
+    assert_ok(um_backend_open(&b, "cuda", UM_F32, UM_PRECISION_FP32));
+    assert_ok(um_dataset_create(&d, ROWS, SIDE, SIDE, 1, bits));
+    for (int i = 0; i < ROWS * PIXELS; i++) {
+        int value = (int)(images[i % (IMAGES * PIXELS)] * 255) + i / PIXELS;
+        if (bits == 8)
+            ((uint8_t *)d->images)[i] = (uint8_t)value;
+        else
+            ((uint16_t *)d->images)[i] = (uint16_t)(value * 256 + i % 256);
+        d->masks[i] = masks[i % (IMAGES * PIXELS)] > 0;
+    }
+    for (int i = 0; i < ROWS; i++) {
+        char id[8];
+        snprintf(id, sizeof id, "row%d", i);
+        d->ids[i] = strdup(id);
+    }
+    assert_ok(um_rows_select(&rows, d, -1, 0, 0));
+    assert_ok(um_model_find(&config.model, "unet"));
+    assert_ok(um_segmenter_create(&s, b, &config));
+    assert_ok(um_params_init(s->params, 1, UM_RNG_TEST));
+    um_host_count = (um_host_counts){0};
+    assert_ok(um_fit_run(s, d, &rows, &fit, &curves));
+    *counts = um_host_count;
+    assert_ok(um_params_sha256(s->params, sha));
+    um_curves_free(&curves);
+    um_rows_free(&rows);
+    um_dataset_free(d);
+    um_segmenter_free(s);
+    um_backend_free(b);
+}
+
+/* Images cross to the device once, and training has the bits that it has with batches from the host. */
+static void data_stays_on_the_device(void **state)
+{
+    (void)state;
+    for (int bits = 8; bits <= 16; bits += 8) {
+        char here[65], there[65];
+        um_host_counts host, resident;
+        fit_dataset(here, bits, false, &host);
+        fit_dataset(there, bits, true, &resident);
+        assert_string_equal(here, there);
+        assert_true(host.uploaded > 2 * 7 * PIXELS * 2 * sizeof(float));
+        assert_true(resident.uploaded < 7 * PIXELS * (size_t)(bits / 8 + 1) + 2000); /* and row numbers, rates, what dropout draws from */
+    }
+}
+
+/* Steps in a ball stay on the device; images, their masks and the ball go there once. */
+static void attack_steps_are_replays(void **state)
+{
+    (void)state;
+    um_segmenter_config config = {.net = net_config(WIDTH, 1, 1), .h = SIDE, .w = SIDE, .max_batch = IMAGES, .spread = {.lanes = 1}};
+    um_backend *b = NULL;
+    um_segmenter *s = NULL;
+    um_input_grad *g = NULL;
+    const um_ball ball = {.eps = 4.0 / 255, .step = 1.0 / 255};
+    static float x[IMAGES * PIXELS], y[IMAGES * PIXELS], v[IMAGES * PIXELS], w[IMAGES * PIXELS], dx[IMAGES * PIXELS];
+    assert_ok(um_backend_open(&b, "cuda", UM_F32, UM_PRECISION_BF16));
+    assert_ok(um_model_find(&config.model, "unet"));
+    assert_ok(um_segmenter_create(&s, b, &config));
+    assert_ok(um_params_init(s->params, 1, UM_RNG_TEST));
+    um_input_grad_config of = {.model = config.model, .net = config.net, .params = s->params, .h = SIDE, .w = SIDE, .max_batch = IMAGES,
+                               .kind = UM_INPUT_SEG, .loss = {.w_ce = 1, .w_dice = 1, .smooth = 1e-5}};
+    assert_ok(um_input_grad_create(&g, b, &of));
+    for (int i = 0; i < IMAGES * PIXELS; i++)
+        x[i] = v[i] = w[i] = (float)images[i], y[i] = (float)masks[i];
+    for (int k = 0; k < 12; k++) {
+        assert_ok(um_input_grad_run(g, w, y, IMAGES, dx, NULL));
+        um_ball_step(&ball, UM_F32, w, x, dx, NULL, IMAGES * PIXELS, 1);
+    }
+    um_host_count = (um_host_counts){0};
+    assert_ok(um_pgd_run(g, &ball, 12, v, x, y, NULL, IMAGES, true));
+    assert_memory_equal(v, w, sizeof v);
+    assert_int_equal(um_host_count.replays, 11); /* the first as it is, the second recorded */
+    assert_true(um_host_count.uploads <= 6); /* v, mask, origin, free pixels, ball, what dropout draws from */
+    assert_int_equal(um_host_count.downloads, 1);
+    assert_int_equal(um_host_count.allocs + um_host_count.frees + um_host_count.syncs, 0);
+    um_input_grad_free(g);
+    um_segmenter_free(s);
+    um_backend_free(b);
+}
 #endif
 
 static void train(double *losses, int steps, const char *backend, um_precision precision, uint64_t seed)
@@ -403,12 +505,24 @@ static void training_follows_the_cpu(void **state)
     assert_true(wide < seeds && narrow < seeds);
 }
 
-int main(void)
+/* For compute-sanitizer, under which all of them take too long. */
+static void one_network(void **state)
+{
+    matches_the_cpu(*state, UM_PRECISION_FP32);
+    matches_the_cpu(*state, UM_PRECISION_BF16);
+}
+
+/* Of one network alone when it is named. */
+int main(int argc, char **argv)
 {
     gpu_need_device();
     net_example(images, masks, IMAGES, SIDE, SIDE, 1);
     for (int i = 0; i < IMAGES * PIXELS; i++)
         images[i] = (double)(float)images[i]; /* the same numbers in every precision */
+    if (argc > 1) {
+        const struct CMUnitTest one[] = {{argv[1], one_network, NULL, NULL, argv[1]}};
+        return cmocka_run_group_tests(one, NULL, NULL);
+    }
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(networks_match_in_fp32),
         cmocka_unit_test(networks_match_in_tf32),
@@ -421,6 +535,8 @@ int main(void)
 #ifdef UM_CUDA_HOST
         cmocka_unit_test(every_shape_is_recorded_once),
         cmocka_unit_test(a_step_is_one_recording),
+        cmocka_unit_test(data_stays_on_the_device),
+        cmocka_unit_test(attack_steps_are_replays),
 #endif
         cmocka_unit_test(training_follows_the_cpu),
     };
