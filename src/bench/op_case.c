@@ -123,8 +123,10 @@ static um_status pass_operands(um_op_bench *b, um_view x)
         break;
     case UM_OP_ADAM: {
         um_view flat = {NULL, x.dtype, 1, 1, 1, um_view_count(&x) / 4, um_view_count(&x) / 4};
-        c->attr.adam = (um_adam_attr){1e-4, 0.9, 0.999, 1e-8, 0, 1};
+        um_view pace = {NULL, UM_F64, 1, 1, 1, 2, 2};
+        c->attr.adam = (um_adam_attr){.b1 = 0.9, .b2 = 0.999, .eps = 1e-8};
         UM_TRY(operand(b, &c->in[0], 0, flat, 1, 0));
+        UM_TRY(operand(b, &c->in[1], 4, pace, 0, 1));
         for (int i = 0; i < 3; i++)
             UM_TRY(operand(b, &c->out[i], 1 + i, flat, 0.5, 1));
         b->bytes += 3 * (double)um_view_count(&flat) * (double)um_dtype_bytes(flat.dtype); /* read and written */

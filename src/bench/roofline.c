@@ -58,7 +58,7 @@ um_node_cost um_node_cost_of(const um_graph *g, const um_node *node, int64_t n)
             cost.bytes += view_bytes(g, node->in[k], n);
     for (int k = 0; k < UM_OP_MAX_OUT; k++)
         if (node->out[k] >= 0)
-            cost.bytes += view_bytes(g, node->out[k], n) * (node->accumulate ? 2 : 1);
+            cost.bytes += view_bytes(g, node->out[k], n) * (node->accumulate || um_op_table[node->op].flags & UM_OPF_U ? 2 : 1);
     if (node->op == UM_OP_NORM_FWD && node->attr.norm.groups)
         cost.bytes += view_bytes(g, node->in[0], n); /* sums first, then the result */
     if (is_conv(node->op))
@@ -80,17 +80,9 @@ typedef struct op_row {
     double bytes, flops, seconds;
 } op_row;
 
-/* Adam reads the gradient, and reads and writes the value and both moments. */
-static op_row adam_row(const device *d, int64_t n_values)
+static op_row total_of(const um_graph *g, int64_t n, um_precision precision, const device *d, op_row rows[UM_OP_COUNT])
 {
-    double bytes = 7.0 * (double)n_values * sizeof(float);
-    return (op_row){1, bytes, 0, bytes / d->bandwidth};
-}
-
-static op_row total_of(const um_graph *g, int64_t n, int64_t n_values, um_precision precision, const device *d,
-    op_row rows[UM_OP_COUNT])
-{
-    op_row total = rows[UM_OP_ADAM] = adam_row(d, n_values);
+    op_row total = {0};
     for (int i = 0; i < g->n_nodes; i++) {
         um_node_cost c = um_node_cost_of(g, &g->nodes[i], n);
         op_row *row = &rows[g->nodes[i].op], one = {1, c.bytes, c.flops, node_seconds(d, &c, precision)};
@@ -107,12 +99,12 @@ static um_status print_row(um_text *out, const char *name, const op_row *r, doub
                        100 * r->seconds / total);
 }
 
-um_status um_roofline_print(const um_graph *g, int64_t n, int64_t n_values, um_precision precision, um_text *out)
+um_status um_roofline_print(const um_graph *g, int64_t n, um_precision precision, um_text *out)
 {
     um_status rc = UM_OK;
     op_row rows[UM_OP_COUNT] = {{0}};
     bool shown[UM_OP_COUNT] = {false};
-    op_row total = total_of(g, n, n_values, precision, &devices[0], rows);
+    op_row total = total_of(g, n, precision, &devices[0], rows);
     UM_TRY(um_text_add(out, "%-18s %5s %11s %11s %10s %7s   (%s)\n", "op", "nodes", "GFLOP", "MB", "ms", "share", devices[0].name));
     for (int k = 0; k < UM_OP_COUNT; k++) {
         int best = -1;
@@ -126,7 +118,7 @@ um_status um_roofline_print(const um_graph *g, int64_t n, int64_t n_values, um_p
     }
     UM_TRY(print_row(out, "step", &total, total.seconds));
     for (size_t i = 0; i < sizeof devices / sizeof devices[0]; i++) {
-        op_row unused[UM_OP_COUNT] = {{0}}, t = total_of(g, n, n_values, precision, &devices[i], unused);
+        op_row unused[UM_OP_COUNT] = {{0}}, t = total_of(g, n, precision, &devices[i], unused);
         UM_TRY(um_text_add(out, "%s at %.1f TB/s and %.0f TFLOP/s: at least %.2f ms per step, %.0f images/s\n", devices[i].name,
                            1e-12 * devices[i].bandwidth, 1e-12 * devices[i].rate[precision], 1e3 * t.seconds,
                                (double)n / t.seconds));

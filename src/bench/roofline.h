@@ -14,7 +14,7 @@ typedef struct um_node_cost {
 um_node_cost um_node_cost_of(const um_graph *g, const um_node *node, int64_t n);
 
 /* A table per op for the first of the devices known here, then a line per device with the time of the step: sum over the nodes of
- * max(bytes / bandwidth, operations / rate). g: narrowed for the precision. n_values: parameters that Adam updates. */
-um_status um_roofline_print(const um_graph *g, int64_t n, int64_t n_values, um_precision precision, um_text *out);
+ * max(bytes / bandwidth, operations / rate). g: narrowed for the precision. */
+um_status um_roofline_print(const um_graph *g, int64_t n, um_precision precision, um_text *out);
 
 #endif

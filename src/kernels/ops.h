@@ -90,7 +90,12 @@
  *                                                               the class (the first wins) else 0, margin z_y - max of the others. Loss by attr.class_loss.kind: ce
  *                                                               -(1-p_y)^gamma log p_y (Lin et al., ICCV 2017; gamma 0: cross entropy), margin, or score z_y
  * CLASS_BWD         z y                                         dz of the mean loss over the global batch
- * ADAM              g                                           value, m, v (updated): Kingma & Ba, bias-corrected, eps after the square root, L2 weight decay added to g.
+ * GATHER            d[M,H,W,C] i f64[N,1,1,1]                   x[N,H,W,C] = d[i]: rows of a dataset; d real, or u8 over attr.gather.most, or [M,H,W,2C] u8, whose pairs
+ *                                                               are 16-bit numbers, low byte first
+ * BALL_STEP         x[N,H,W,C] g (free[N,H,W,1]) b f64[1,1,1,2] v (updated): clip(x + clip(v + step*sign(g) - x, -eps, eps), 0, 1), b = eps, step; x where free is 0
+ * ADAM              g u f64[1,1,1,2]                            value, m, v (updated): Kingma & Ba, bias-corrected, eps after the square root, L2 weight decay added to g.
+ *                                                               u: the learning rate, and which update of these values it is, from 1; data, so that a recorded run can
+ *                                                               be replayed
  *                                                               attr.adam.sgd: m = b1*m + g, value -= lr*m (momentum as PyTorch has it), v stays
  */
 #ifndef UM_KERNELS_OPS_H
@@ -157,8 +162,8 @@ typedef struct um_seg_attr {
 typedef enum um_class_loss { UM_CLASS_CE, UM_CLASS_MARGIN, UM_CLASS_SCORE } um_class_loss;
 
 typedef struct um_adam_attr {
-    double lr, b1, b2, eps, weight_decay;
-    int64_t step; /* 1 for the first update */
+    double lr; /* of those who call um_params_adam and um_params_next; the op reads its operand */
+    double b1, b2, eps, weight_decay;
     bool sgd;     /* SGD with momentum b1 instead; b2, eps and v are not used */
 } um_adam_attr;
 
@@ -179,6 +184,7 @@ typedef union um_op_attr {
     struct { um_clip_rule rule; double lo, hi; } clip;
     um_seg_attr seg;
     struct { bool balance; } align;
+    struct { double most; } gather;
     struct { um_class_loss kind; double gamma; } class_loss;
     um_adam_attr adam;
 } um_op_attr;

@@ -6,7 +6,7 @@
 #include "kernels/backend_impl.h"
 
 /* One rule per op: "ins > outs", operands separated by commas, each "[?]type n h w c". ?: may be absent. Types: r real, d f64,
- * u u8, a real or f64; a capital asks for ld == c. Extents: a number, a letter that stands for the same extent everywhere in the
+ * u u8, v u8 or real, a real or f64; a capital asks for ld == c. Extents: a number, a letter that stands for the same extent everywhere in the
  * rule, a multiple (2H) or a floored half (H/2) of one. */
 static const char *const rules[UM_OP_COUNT] = {
     [UM_OP_CONV_FWD] = "r N H W C, R I J C K, ?R 1 1 1 K > r N P Q K",
@@ -64,7 +64,9 @@ static const char *const rules[UM_OP_COUNT] = {
     [UM_OP_ALIGN_BWD] = "r N H W C, r N H W 1, R N 1 2 C, D N 1 1 4 > r N H W C",
     [UM_OP_CLASS_SUMS] = "r N 1 1 K, r N 1 1 1 > D N 1 1 3",
     [UM_OP_CLASS_BWD] = "r N 1 1 K, r N 1 1 1 > r N 1 1 K",
-    [UM_OP_ADAM] = "R N H W C > R N H W C, R N H W C, R N H W C",
+    [UM_OP_GATHER] = "V M H W B, D N 1 1 1 > R N H W C",
+    [UM_OP_BALL_STEP] = "R N H W C, R N H W C, ?R N H W 1, D 1 1 1 2 > R N H W C",
+    [UM_OP_ADAM] = "R N H W C, D 1 1 1 2 > R N H W C, R N H W C, R N H W C",
 };
 
 typedef struct rule_reader {
@@ -106,6 +108,7 @@ static bool type_fits(char type, um_dtype real, um_dtype store, um_dtype t)
     case 'r': return t == real || (t == store && type == 'r');
     case 'd': return t == UM_F64;
     case 'u': return t == UM_U8;
+    case 'v': return t == UM_U8 || t == real;
     default: return t == real || t == store || t == UM_F64;
     }
 }
@@ -205,6 +208,7 @@ static const char *check_relations(um_op op, const um_op_call *call)
     case UM_OP_COPY: fits = in[0].h * in[0].w == out[0].h * out[0].w; break;
     case UM_OP_CLASS_SUMS:
     case UM_OP_CLASS_BWD: fits = in[0].c >= 2 && a->class_loss.gamma >= 0; break;
+    case UM_OP_GATHER: fits = in[0].dtype == UM_U8 ? a->gather.most > 0 && in[0].c % out[0].c == 0 && in[0].c / out[0].c <= 2 : in[0].c == out[0].c; break;
     case UM_OP_PATCHES_FWD:
         fits = window_fits(&in[0], &out[0], a->patch.size, a->patch.stride, a->patch.pad) &&
                out[0].c == a->patch.size * a->patch.size * in[0].c;
@@ -253,8 +257,6 @@ static um_status check_attr(um_op op, const um_op_call *call)
         why = "attr.seg.hw must be the number of pixels per image";
     else if ((op == UM_OP_SEG_LOSS || op == UM_OP_SEG_BWD) && a->seg.dice_batch && call->in[op == UM_OP_SEG_LOSS ? 1 : 3].c == 0)
         why = "attr.seg.dice_batch needs the sums over the whole batch (t)";
-    else if (op == UM_OP_ADAM && a->adam.step < 1)
-        why = "attr.adam.step counts from 1";
     else if ((op == UM_OP_BOUND_FWD || op == UM_OP_BOUND_BWD) && call->in[0].c > 256)
         why = "perturbations have at most 256 channels";
     if (!why)

@@ -63,6 +63,9 @@ static um_view bind(const um_exec *e, um_tid t)
     if (q->kind == UM_T_PARAM || q->kind == UM_T_GRAD) /* perhaps under another shape than the parameter's */
         return (um_view){um_params_address(q->params, q->param_index, q->kind == UM_T_PARAM ? UM_BLOCK_VALUE : UM_BLOCK_GRAD), q->dtype, q->n,
                          q->h, q->w, q->c, q->c};
+    if (q->kind == UM_T_BLOCK)
+        return (um_view){q->param_index == UM_BLOCK_COUNT ? (void *)q->params->pace : q->params->block[q->param_index], q->dtype, 1, 1, 1, q->c,
+                         q->c};
     um_tid root = um_graph_root(g, t);
     int64_t at = 0;
     for (um_tid s = t; g->tensors[s].parent >= 0; s = g->tensors[s].parent)
@@ -77,6 +80,9 @@ static um_status allocate_params(const um_graph *g)
     for (um_tid t = 0; t < g->n_tensors; t++)
         if (g->tensors[t].kind == UM_T_PARAM)
             UM_TRY(um_params_allocate(g->tensors[t].params));
+    for (um_tid t = 0; t < g->n_tensors; t++)
+        if (g->tensors[t].kind == UM_T_BLOCK && g->tensors[t].param_index < UM_BLOCK_COUNT)
+            UM_REQUIRE(g->tensors[t].c == g->tensors[t].params->n_values);
 done:
     return rc;
 }
@@ -137,6 +143,13 @@ um_status um_exec_upload(um_exec *e, um_tid t, const void *host, int64_t n)
     if (n > e->graph->max_batch)
         return um_fail(UM_E_BUG, "%ld images for a graph of at most %ld", (long)n, (long)e->graph->max_batch);
     return e->backend->iface->upload(e->backend, bind(e, t).data, host, image_bytes(e, t, n));
+}
+
+um_view um_exec_input(const um_exec *e, um_tid t, int64_t n)
+{
+    um_view v = bind(e, t);
+    v.n = e->graph->tensors[t].batched ? n : v.n;
+    return v;
 }
 
 um_status um_exec_download(um_exec *e, um_tid t, void *host, int64_t n)

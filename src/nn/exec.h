@@ -41,6 +41,9 @@ void um_exec_free(um_exec *e);
 um_status um_exec_upload(um_exec *e, um_tid t, const void *host, int64_t n);
 um_status um_exec_download(um_exec *e, um_tid t, void *host, int64_t n);
 
+/* An input's place for n images, for whoever fills it by ops of the backend; stays as long as the executor. */
+um_view um_exec_input(const um_exec *e, um_tid t, int64_t n);
+
 /* Runs nodes [first, last) for the batch; last < 0: to the end. A batch that is reduced over ranks may have no image here: then
  * sums
  * over it are zero on this rank. Errors: of the backend, with the node's name. */

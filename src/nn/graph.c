@@ -152,6 +152,29 @@ done:
     return rc;
 }
 
+static um_status append_block(um_graph *g, um_tid *out, um_params *params, int block)
+{
+    static const char *const names[] = {"values", "gradients", "first moments", "second moments", "pace"};
+    bool pace = block == UM_BLOCK_COUNT;
+    um_tensor t = {.kind = UM_T_BLOCK, .dtype = pace ? UM_F64 : g->real, .n = 1, .h = 1, .w = 1, .c = pace ? 2 : params->n_values,
+                   .parent = UM_NONE, .params = params, .param_index = block};
+    return append_tensor(g, out, names[block], &t);
+}
+
+um_status um_graph_update(um_graph *g, um_params *params, const um_adam_attr *attr)
+{
+    um_status rc = UM_OK;
+    um_tid block[UM_BLOCK_COUNT + 1];
+    um_op_attr adam = {.adam = *attr};
+    UM_REQUIRE(g->n_forward > 0);
+    for (int b = 0; b <= UM_BLOCK_COUNT; b++)
+        UM_TRY(append_block(g, &block[b], params, b));
+    const um_tid in[] = {block[UM_BLOCK_GRAD], block[UM_BLOCK_COUNT]}, out[] = {block[UM_BLOCK_VALUE], block[UM_BLOCK_M], block[UM_BLOCK_V]};
+    UM_TRY(um_graph_node(g, UM_OP_ADAM, "update", in, out, &adam, false));
+done:
+    return rc;
+}
+
 /* Makes `t` a slice of `cat` if its memory is still its own to move; else the caller copies. */
 static bool adopt(um_graph *g, um_tid t, um_tid cat, int64_t c_offset)
 {

@@ -12,7 +12,8 @@
 typedef int um_tid; /* tensor id; -1 = absent */
 enum { UM_NONE = -1, UM_GRAPH_NAME = 64 };
 
-typedef enum um_tensor_kind { UM_T_INPUT, UM_T_PARAM, UM_T_GRAD, UM_T_ACT } um_tensor_kind;
+/* UM_T_BLOCK: one flat block of all parameters of a network, or the pace of its updates. */
+typedef enum um_tensor_kind { UM_T_INPUT, UM_T_PARAM, UM_T_GRAD, UM_T_ACT, UM_T_BLOCK } um_tensor_kind;
 
 typedef struct um_tensor {
     char name[UM_GRAPH_NAME];
@@ -23,8 +24,8 @@ typedef struct um_tensor {
     um_tid parent;       /* channel slice of this tensor, from c_offset; UM_NONE: stands alone */
     int64_t c_offset;
     bool sliced;         /* some tensor is a slice of this one */
-    um_params *params;   /* UM_T_PARAM, UM_T_GRAD: borrowed */
-    int param_index;
+    um_params *params;   /* UM_T_PARAM, UM_T_GRAD, UM_T_BLOCK: borrowed */
+    int param_index;     /* UM_T_BLOCK: um_param_block, or UM_BLOCK_COUNT for the pace */
     bool trainable;      /* UM_T_PARAM: wants a gradient in this graph */
     bool needs_grad;     /* set by um_graph_backward */
     bool keep;           /* read after the run: its memory is never reused */
@@ -85,6 +86,10 @@ um_status um_graph_concat_all(um_graph *g, um_tid *out, const um_tid *parts, int
  * frozen network costs no weight gradients, and an image nobody wants the gradient of costs no first-layer dx. Nodes from n_local on
  * derive gradients from others that are sums over the batch: with several ranks, sum the gradient block before they run. */
 um_status um_graph_backward(um_graph *g, um_tid loss, const um_tid *wanted, int n_wanted, um_tid *wanted_grads);
+
+/* Appends the update of all parameters of a network by its gradients (ADAM), after the backward pass: a run to the end makes a training step. Before
+ * each, um_params_next. No further parameter may be asked for. */
+um_status um_graph_update(um_graph *g, um_params *params, const um_adam_attr *attr);
 
 /* Invariants: every operand exists, is written before it is read, and shapes fit the slices. UM_E_BUG naming the node. */
 um_status um_graph_check(const um_graph *g);

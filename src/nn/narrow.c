@@ -53,6 +53,8 @@ static bool widen_node(um_graph *g, const um_node *node, um_dtype store)
     for (int k = 0; k < UM_OP_MAX_OUT; k++)
         if (node->out[k] >= 0 && !um_shape_is_activation(node->op, true, k))
             changed |= widen(g, node->out[k], store);
+    if (node->op == UM_OP_CLASS_SUMS || node->op == UM_OP_CLASS_BWD)
+        changed |= widen(g, node->in[0], store) | (node->op == UM_OP_CLASS_BWD && widen(g, node->out[0], store));
     if (rearranges(node->op) && is_real(g, from))
         changed |= widen(g, to, store);
     return changed;

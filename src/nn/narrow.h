@@ -9,6 +9,7 @@
  *     inputs, parameters, their gradients, statistics, coefficients, sums, attention weights (operands that are no activations)
  *     what is read after a run (um_tensor.keep)
  *     less than 8 channels: images, perturbations, logits, gates, and their gradients. 4/255 is a quarter of bf16's spacing near 1
+ *     class scores, however many, and their gradient: what a softmax reads
  *     what only rearranges such a tensor, and its gradient: windows, patches and copies of an image
  *
  * So the first layer of a network reads f32. Call it once, after the last node was appended and before a plan is made. */

@@ -25,6 +25,7 @@ void um_params_free(um_params *p)
     for (int b = 0; b < UM_BLOCK_COUNT; b++)
         p->backend->iface->free(p->backend, p->block[b]);
     p->backend->iface->free(p->backend, p->buffers);
+    p->backend->iface->free(p->backend, p->pace);
     p->backend->iface->free(p->backend, p->workspace);
     um_free(p->list);
     um_free(p);
@@ -77,11 +78,11 @@ static um_op_call adam_call(const um_params *p, const um_adam_attr *attr)
     um_view flat = {NULL, p->backend->real, 1, 1, 1, p->n_values, p->n_values};
     call.in[0] = call.out[0] = call.out[1] = call.out[2] = flat;
     call.in[0].data = p->block[UM_BLOCK_GRAD];
+    call.in[1] = (um_view){p->pace, UM_F64, 1, 1, 1, 2, 2};
     call.out[0].data = p->block[UM_BLOCK_VALUE];
     call.out[1].data = p->block[UM_BLOCK_M];
     call.out[2].data = p->block[UM_BLOCK_V];
     call.attr.adam = *attr;
-    call.attr.adam.step = p->adam_step + 1;
     return call;
 }
 
@@ -106,6 +107,7 @@ um_status um_params_allocate(um_params *p)
     for (int b = 0; b < UM_BLOCK_COUNT; b++)
         UM_TRY(p->backend->iface->alloc(p->backend, &p->block[b], (size_t)p->n_values * size));
     UM_TRY(p->backend->iface->alloc(p->backend, &p->buffers, (size_t)p->n_buffers * size));
+    UM_TRY(p->backend->iface->alloc(p->backend, (void **)&p->pace, 2 * sizeof *p->pace));
     UM_TRY(allocate_workspace(p));
     p->fixed = true;
 done:
@@ -207,7 +209,17 @@ um_status um_params_adam(um_params *p, const um_adam_attr *attr)
 {
     um_status rc = UM_OK;
     um_op_call call = adam_call(p, attr);
+    UM_TRY(um_params_next(p, attr->lr));
     UM_TRY(p->backend->iface->run(p->backend, UM_OP_ADAM, &call));
+done:
+    return rc;
+}
+
+um_status um_params_next(um_params *p, double lr)
+{
+    um_status rc = UM_OK;
+    const double pace[2] = {lr, (double)p->adam_step + 1};
+    UM_TRY(p->backend->iface->upload(p->backend, p->pace, pace, sizeof pace));
     p->adam_step++;
 done:
     return rc;

@@ -38,6 +38,7 @@ typedef struct um_params {
     void *block[UM_BLOCK_COUNT]; /* device memory, real; NULL before um_params_allocate */
     void *buffers;
     void *workspace;             /* of the optimiser's call */
+    double *pace;                /* device memory, [2]: learning rate and number of the update to come (ops.h ADAM) */
     int64_t adam_step;           /* updates made so far */
     int64_t bn_batches;          /* num_batches_tracked of every BatchNorm */
     bool fixed;
@@ -69,8 +70,11 @@ void *um_params_address(const um_params *p, int index, um_param_block block);
 /* The tensor's view in kernel layout (data NULL before allocation). */
 um_view um_params_view(const um_params *p, int index, um_param_block block);
 
-/* One Adam step over the whole value block from the gradient block; attr->step is set from adam_step + 1. */
+/* One Adam step over the whole value block from the gradient block. */
 um_status um_params_adam(um_params *p, const um_adam_attr *attr);
+/* Where a graph makes the updates (um_graph_update): tells the next run of it the learning rate and that it makes update adam_step + 1, and counts
+ * that. */
+um_status um_params_next(um_params *p, double lr);
 
 /* Values and buffers as they stand, bit for bit, in the kernels' layout: for keeping several states of one network in memory.
  * host: um_params_snapshot_bytes. The moments stay as they are. */

@@ -117,7 +117,7 @@ static um_status noise_step(em *e, int64_t first)
     um_ball ball = {.eps = e->a.o.eps, .step = -e->o->alpha};
     int64_t n = take(e, first);
     UM_TRY(load_batch(e, e->pick, n));
-    rc = um_pgd_run(e->a.grad, &ball, e->o->t, e->a.v, e->a.x, e->a.y, e->o->mask == EM_ALL ? NULL : e->a.keep, n, e->a.dx, true);
+    rc = um_pgd_run(e->a.grad, &ball, e->o->t, e->a.v, e->a.x, e->a.y, e->o->mask == EM_ALL ? NULL : e->a.keep, n, true);
     if (rc == UM_E_STOPPED) /* the state is that before these steps */
         UM_TRY(um_saver_save(&e->a.saver));
     UM_TRY(rc);

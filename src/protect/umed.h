@@ -16,6 +16,7 @@
 #include "protect/protector.h"
 #include "train/checkpoint.h"
 #include "train/ranks.h"
+#include "train/resident.h"
 
 typedef enum um_umed_parts { UM_UMED_BOTH, UM_UMED_CONTOUR, UM_UMED_TEXTURE } um_umed_parts;
 
@@ -91,9 +92,15 @@ typedef struct um_umed_feed {
     int64_t n_rows, max_batch;
     float *contour, *texture;     /* [n_rows][h][w] */
     char *x, *xy, *y, *bc, *bt;   /* one batch */
+    um_resident *resident;        /* images and masks of `data`; NULL: batches are gathered here */
+    um_table bounds[2];           /* contour and texture, with them */
+    um_picks picks;               /* rows of these */
+    int64_t *row;                 /* [max_batch] */
 } um_umed_feed;
 um_status um_umed_feed_create(um_umed_feed **out, const um_umed *u, const um_dataset *d, const int64_t *rows, int64_t n_rows,
                               int64_t max_batch);
+/* Leaves data and bound maps with the backend, if it has room, for graphs of which it is fed many batches (real f32; gen.input x). */
+um_status um_umed_feed_keep(um_umed_feed *f, const um_umed *u, const char *label);
 /* Uploads the rows pick[0..n) (positions in feed->rows; NULL: the first n) to the inputs that the graph has. */
 um_status um_umed_feed_upload(um_umed_feed *f, const um_umed *u, const um_umed_graph *g, const int64_t *pick, int64_t n);
 void um_umed_feed_free(um_umed_feed *f);

@@ -58,6 +58,11 @@ void um_umed_feed_free(um_umed_feed *f)
 {
     if (!f)
         return;
+    um_resident_free(f->resident);
+    um_table_free(&f->bounds[0]);
+    um_table_free(&f->bounds[1]);
+    um_picks_free(&f->picks);
+    um_free(f->row);
     um_free(f->contour);
     um_free(f->texture);
     um_free(f->x);
@@ -87,11 +92,51 @@ static void join(const um_umed *u, const char *x, const char *y, char *xy)
     }
 }
 
+um_status um_umed_feed_keep(um_umed_feed *f, const um_umed *u, const char *label)
+{
+    um_status rc = UM_OK;
+    const um_dataset *d = f->data;
+    const float *maps[] = {f->contour, f->texture};
+    if (u->backend->real != UM_F32 || u->o.gen_input == 1)
+        return UM_OK;
+    UM_TRY(UM_NEW_ARRAY(f->row, f->max_batch));
+    UM_TRY(um_picks_create(&f->picks, u->backend, f->max_batch));
+    for (int k = 0; k < 2 && rc == UM_OK; k++)
+        rc = um_table_create(&f->bounds[k], u->backend, maps[k], 0, 0, f->n_rows, d->h, d->w, 1);
+    if (rc == UM_OK)
+        rc = um_resident_create(&f->resident, u->backend, d, f->max_batch, label);
+    if (rc == UM_E_MEMORY) /* the maps found no room */
+        rc = UM_OK, um_error_clear();
+done:
+    return rc;
+}
+
+static um_status gather(um_umed_feed *f, const um_umed_graph *g, const int64_t *pick, int64_t n)
+{
+    um_status rc = UM_OK;
+    const um_tid to[] = {g->contour, g->texture};
+    if (n == 0)
+        return UM_OK;
+    for (int64_t i = 0; i < n; i++)
+        f->row[i] = pick ? pick[i] : i;
+    UM_TRY(um_picks_set(&f->picks, f->row, n));
+    for (int k = 0; k < 2; k++)
+        if (to[k] >= 0)
+            UM_TRY(um_table_gather(&f->bounds[k], &f->picks, g->exec, to[k]));
+    for (int64_t i = 0; i < n; i++)
+        f->row[i] = f->rows[f->row[i]];
+    UM_TRY(um_resident_feed(f->resident, g->exec, g->x, g->y, f->row, n));
+done:
+    return rc;
+}
+
 um_status um_umed_feed_upload(um_umed_feed *f, const um_umed *u, const um_umed_graph *g, const int64_t *pick, int64_t n)
 {
     um_status rc = UM_OK;
     um_dtype real = u->backend->real;
     int64_t hw = u->h * u->w;
+    if (f->resident)
+        return gather(f, g, pick, n);
     size_t plane = (size_t)hw * um_dtype_bytes(real), c = (size_t)u->c;
     for (int64_t i = 0; i < n; i++) {
         size_t k = (size_t)i;

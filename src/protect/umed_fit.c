@@ -45,18 +45,16 @@ static bool surrogates_turn(const um_umed_options *o, int64_t t)
     return o->order == 0 ? t % period == 0 : (t + 1) % period == 0;
 }
 
-static um_status update(um_umed *u, um_params *p)
-{
-    p->bn_batches++;
-    return um_params_adam(p, &u->o.adam);
-}
-
-/* One pass of a graph over a batch. loss: total over the batch. */
-static um_status pass(fit *f, const um_umed_graph *g, const int64_t *pick, int64_t n, double *loss)
+/* A step of a graph on a batch; a, b: whom it teaches, b may be NULL. loss: total over the batch. */
+static um_status learn(fit *f, const um_umed_graph *g, um_params *a, um_params *b, const int64_t *pick, int64_t n, double *loss)
 {
     um_status rc = UM_OK;
+    um_params *const nets[] = {a, b};
     um_share share;
     double all[3];
+    for (int k = 0; k < 2; k++)
+        if (nets[k])
+            UM_TRY(um_params_next(nets[k], f->u->o.adam.lr));
     um_share_set(&share, &f->u->spread, n);
     UM_TRY(um_umed_feed_upload(f->feed, f->u, g, pick + share.first, share.n));
     UM_TRY(um_share_run(g->exec, g->graph, &share, f->u->spread.comm));
@@ -64,6 +62,9 @@ static um_status pass(fit *f, const um_umed_graph *g, const int64_t *pick, int64
     if (!isfinite(all[0]))
         rc = um_fail(UM_E_NUMERIC, "UMed's loss is not a number in epoch %ld; lower umed.adam.lr",
                      (long)f->state.progress.epoch + 1);
+    for (int k = 0; k < 2; k++)
+        if (nets[k])
+            nets[k]->bn_batches++;
     *loss = all[0];
 done:
     return rc;
@@ -71,24 +72,19 @@ done:
 
 static um_status surrogate_step(fit *f, const int64_t *pick, int64_t n, double *loss)
 {
-    um_status rc = UM_OK;
-    UM_TRY(pass(f, &f->surrogate, pick, n, loss));
-    UM_TRY(update(f->u, f->u->surrogate));
-done:
-    return rc;
+    return learn(f, &f->surrogate, f->u->surrogate, NULL, pick, n, loss);
 }
 
 static um_status generator_step(fit *f, const int64_t *pick, int64_t n, double *loss)
 {
     um_status rc = UM_OK;
     um_umed *u = f->u;
-    bool both = f->n_generators == 1;
-    for (int k = 0; k < f->n_generators; k++) {
-        UM_TRY(pass(f, &f->generators[k], pick, n, loss));
-        if (u->o.parts != UM_UMED_TEXTURE && (both || k == 0))
-            UM_TRY(update(u, u->contour));
-        if (u->o.parts != UM_UMED_CONTOUR && (both || k == 1))
-            UM_TRY(update(u, u->texture));
+    um_params *contour = u->o.parts == UM_UMED_TEXTURE ? NULL : u->contour, *texture = u->o.parts == UM_UMED_CONTOUR ? NULL : u->texture;
+    if (f->n_generators == 1) {
+        UM_TRY(learn(f, &f->generators[0], contour, texture, pick, n, loss));
+    } else {
+        UM_TRY(learn(f, &f->generators[0], contour, NULL, pick, n, loss));
+        UM_TRY(learn(f, &f->generators[1], NULL, texture, pick, n, loss));
     }
     if (u->o.surrogate_bn_in_g == 2)
         u->surrogate->bn_batches++;
@@ -334,6 +330,7 @@ static um_status prepare(fit *f)
     for (int k = 0; k < f->n_generators; k++)
         UM_TRY(um_umed_graph_ready(&f->generators[k], u));
     UM_TRY(um_umed_feed_create(&f->feed, u, f->job->data, f->job->rows->index, f->job->rows->n, u->o.batch));
+    UM_TRY(um_umed_feed_keep(f->feed, u, f->job->label));
     UM_TRY(UM_NEW_ARRAY(f->order, f->job->rows->n));
     UM_TRY(begin_start(f));
     UM_TRY(um_protect_fingerprint(f->job, "umed", "umed model loss run conv", f->fingerprint));

@@ -90,6 +90,11 @@ static um_status through_surrogate(um_umed_graph *out, um_umed *u, phase_modes m
     UM_TRY(unet->build(&net, &u->surrogate_config, image, &logits));
     UM_TRY(um_nn_seg_loss(g, &out->loss, logits, out->y, &u->loss));
     UM_TRY(um_graph_backward(g, out->loss, NULL, 0, NULL));
+    um_params *const nets[] = {u->contour, u->texture, u->surrogate};
+    const bool learns[] = {m.contour_learns, m.texture_learns, m.surrogate_learns};
+    for (int i = 0; i < 3; i++)
+        if (learns[i])
+            UM_TRY(um_graph_update(g, nets[i], &u->o.adam));
 done:
     return rc;
 }

@@ -26,6 +26,7 @@ typedef struct um_fit_options {
     um_status (*after_epoch)(void *payload, um_segmenter *s, int64_t epoch, um_curves *curves);
     /* Called with every batch before its step; may be NULL. */
     um_status (*on_batch)(void *payload, um_segmenter *s, const um_fit_batch *batch);
+    bool untouched; /* on_batch neither reads nor changes x and y, which are NULL then where the data stays with the backend (resident.h) */
     void *payload;
     int n_arrays;
     um_training_array array[4]; /* what the callbacks keep: saved and restored with the rest */

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "kernels/ball.h"
 #include "train/checkpoint.h"
 #include "train/ranks.h"
 
@@ -13,8 +14,11 @@ struct um_input_grad {
     um_graph *graph;
     um_exec *exec;
     um_tid x, y, means, features, sums, dx;
+    um_tid origin, open, ball; /* of the step that ends the graph: centre of the ball, pixels that may move, radius and length */
+    int n_grad;                /* nodes before that step */
     double *host_sums; /* [max_batch][5]: per-image sums of the loss */
     void *host_means;  /* [max_batch][2][channels] */
+    void *host_open;   /* [max_batch][h][w] */
 };
 
 void um_input_grad_free(um_input_grad *g)
@@ -25,6 +29,7 @@ void um_input_grad_free(um_input_grad *g)
     um_graph_free(g->graph);
     um_free(g->host_sums);
     um_free(g->host_means);
+    um_free(g->host_open);
     um_free(g);
 }
 
@@ -84,6 +89,21 @@ done:
     return rc;
 }
 
+/* A step of the images in their ball, as the graph's last node: v is the network's input, moved in place. */
+static um_status append_step(um_input_grad *g)
+{
+    um_status rc = UM_OK;
+    const um_input_grad_config *c = &g->config;
+    UM_TRY(um_graph_input(g->graph, &g->origin, "origin", c->h, c->w, c->net.in_ch));
+    UM_TRY(um_graph_input(g->graph, &g->open, "free pixels", c->h, c->w, 1));
+    UM_TRY(um_graph_input(g->graph, &g->ball, "ball", 1, 1, 2));
+    um_tensor *ball = &g->graph->tensors[g->ball];
+    ball->dtype = UM_F64, ball->batched = false, ball->n = 1;
+    UM_TRY(um_graph_node(g->graph, UM_OP_BALL_STEP, "ball step", (um_tid[]){g->origin, g->dx, g->open, g->ball}, &g->x, NULL, false));
+done:
+    return rc;
+}
+
 static um_status build(um_input_grad *g)
 {
     um_status rc = UM_OK;
@@ -104,6 +124,9 @@ static um_status build(um_input_grad *g)
         UM_TRY(activation_of(g->graph, c->wanted, &g->features));
     UM_TRY(add_loss(g, logits, &loss));
     UM_TRY(um_graph_backward(g->graph, loss, c->wanted ? &g->features : &g->x, 1, &g->dx));
+    g->n_grad = g->graph->n_nodes;
+    if (!c->wanted)
+        UM_TRY(append_step(g));
 done:
     return rc;
 }
@@ -214,20 +237,34 @@ done:
     return rc;
 }
 
+static um_batch alone(int64_t n)
+{
+    um_batch batch;
+    um_batch_set(&batch, n, 1);
+    batch.n_total = 1; /* each image by itself */
+    return batch;
+}
+
+static um_status upload(um_input_grad *g, const void *x, const void *y, int64_t n)
+{
+    um_status rc = UM_OK;
+    UM_TRY(um_exec_upload(g->exec, g->x, x, n));
+    UM_TRY(um_exec_upload(g->exec, g->y, y, n));
+    if (g->means >= 0)
+        UM_TRY(um_exec_upload(g->exec, g->means, g->host_means, n));
+done:
+    return rc;
+}
+
 /* The images of this rank alone. */
 static um_status run_local(um_input_grad *g, const void *x, const void *y, int64_t n, void *dx, double *loss)
 {
     um_status rc = UM_OK;
-    um_batch batch;
+    um_batch batch = alone(n);
     if (n == 0)
         return UM_OK;
-    um_batch_set(&batch, n, 1);
-    batch.n_total = 1; /* each image by itself */
-    UM_TRY(um_exec_upload(g->exec, g->x, x, n));
-    UM_TRY(um_exec_upload(g->exec, g->y, y, n));
-    if (g->means >= 0) /* inputs share their memory with later activations */
-        UM_TRY(um_exec_upload(g->exec, g->means, g->host_means, n));
-    UM_TRY(um_exec_run(g->exec, &batch, 0, dx ? -1 : g->graph->n_forward));
+    UM_TRY(upload(g, x, y, n));
+    UM_TRY(um_exec_run(g->exec, &batch, 0, dx ? g->n_grad : g->graph->n_forward));
     if (dx)
         UM_TRY(um_exec_download(g->exec, g->dx, dx, n));
     if (loss)
@@ -290,16 +327,9 @@ done:
 
 /* ---- the ball ---- */
 
-static double clip(double v, double lo, double hi)
-{
-    return v < lo ? lo : v > hi ? hi : v;
-}
-
-/* Arithmetic in double, stored as real: the same for every grouping of images. */
 static double moved(const um_ball *b, double v, double x, double g)
 {
-    double sign = (double)((g > 0) - (g < 0));
-    return clip(x + clip(v + b->step * sign - x, -b->eps, b->eps), 0, 1);
+    return um_ball_moved(b->eps, b->step, v, x, g);
 }
 
 void um_ball_step(const um_ball *b, um_dtype real, void *v, const void *x, const void *g, const uint8_t *keep, int64_t pixels,
@@ -322,21 +352,59 @@ void um_ball_project(const um_ball *b, um_dtype real, void *v, const void *x, co
     um_ball_step(b, real, v, x, NULL, keep, pixels, c);
 }
 
-um_status um_pgd_run(um_input_grad *g, const um_ball *b, int64_t steps, void *v, const void *x, const void *y, const uint8_t *keep,
-                     int64_t n, void *dx, bool may_stop)
+/* keep: 1 where pixels may move; NULL: everywhere. */
+static um_status upload_open(um_input_grad *g, const uint8_t *keep, int64_t n)
 {
     um_status rc = UM_OK;
     const um_input_grad_config *c = &g->config;
-    int64_t first, own, pixels = c->h * c->w;
-    um_ranks_slice(c->comm, n, &first, &own);
-    size_t at = (size_t)first * image_bytes(g);
-    char *mine = (char *)v + at;
+    int64_t pixels = c->h * c->w;
+    if (!g->host_open)
+        UM_TRY(um_alloc(&g->host_open, (size_t)(c->max_batch * pixels), um_dtype_bytes(g->backend->real)));
+    for (int64_t i = 0; i < n * pixels; i++) {
+        bool open = !keep || keep[i];
+        if (g->backend->real == UM_F64)
+            ((double *)g->host_open)[i] = open;
+        else
+            ((float *)g->host_open)[i] = open;
+    }
+    UM_TRY(um_exec_upload(g->exec, g->open, g->host_open, n));
+done:
+    return rc;
+}
+
+static um_status walk(um_input_grad *g, int64_t steps, int64_t n, bool may_stop)
+{
+    um_status rc = UM_OK;
+    um_batch batch = alone(n);
     for (int64_t k = 0; k < steps; k++) {
         if (may_stop)
-            UM_TRY(um_ranks_stop_check(c->comm, "between gradient steps"));
-        UM_TRY(run_local(g, mine, (const char *)y + (size_t)first * target_bytes(g), own, dx, NULL));
-        um_ball_step(b, g->backend->real, mine, (const char *)x + at, dx, keep ? keep + first * pixels : NULL, own * pixels, c->net.in_ch);
+            UM_TRY(um_ranks_stop_check(g->config.comm, "between gradient steps"));
+        if (n > 0)
+            UM_TRY(um_exec_run(g->exec, &batch, 0, -1));
     }
+done:
+    return rc;
+}
+
+um_status um_pgd_run(um_input_grad *g, const um_ball *b, int64_t steps, void *v, const void *x, const void *y, const uint8_t *keep,
+                     int64_t n, bool may_stop)
+{
+    um_status rc = UM_OK;
+    const um_input_grad_config *c = &g->config;
+    const double ball[] = {b->eps, b->step};
+    int64_t first, own;
+    um_ranks_slice(c->comm, n, &first, &own);
+    size_t at = (size_t)first * image_bytes(g);
+    UM_REQUIRE(!c->wanted);
+    if (own > 0) {
+        UM_TRY(upload(g, (char *)v + at, (const char *)y + (size_t)first * target_bytes(g), own));
+        UM_TRY(um_exec_upload(g->exec, g->origin, (const char *)x + at, own));
+        UM_TRY(upload_open(g, keep ? keep + first * c->h * c->w : NULL, own));
+        UM_TRY(um_exec_upload(g->exec, g->ball, ball, 1));
+    }
+    UM_TRY(walk(g, steps, own, may_stop));
+    if (own > 0)
+        UM_TRY(um_exec_download(g->exec, g->x, (char *)v + at, own));
     UM_TRY(um_ranks_collect(c->comm, v, n, image_bytes(g), "collection of images"));
 done:
     return rc;

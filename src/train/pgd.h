@@ -61,8 +61,9 @@ void um_ball_step(const um_ball *b, um_dtype real, void *v, const void *x, const
 /* The same projection without a step. */
 void um_ball_project(const um_ball *b, um_dtype real, void *v, const void *x, const uint8_t *keep, int64_t pixels, int64_t c);
 
-/* `steps` steps from v, n images; dx: scratch like v. Stops early with UM_E_STOPPED when a stop was asked for and may_stop. */
+/* `steps` steps from v, n images, which stay with the backend in between. Stops early with UM_E_STOPPED when a stop was asked for and may_stop; then v is
+ * as it was. Not where config->wanted is set. */
 um_status um_pgd_run(um_input_grad *g, const um_ball *b, int64_t steps, void *v, const void *x, const void *y, const uint8_t *keep,
-                     int64_t n, void *dx, bool may_stop);
+                     int64_t n, bool may_stop);
 
 #endif

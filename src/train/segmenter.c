@@ -26,6 +26,7 @@ static um_status build_train(um_segmenter *s)
     else
         UM_TRY(um_nn_seg_loss_mean(g, &s->loss, aux.logits, aux.n, s->y, &c->loss));
     UM_TRY(um_graph_backward(g, s->loss, NULL, 0, NULL));
+    UM_TRY(um_graph_update(g, s->params, &c->adam));
 done:
     return rc;
 }
@@ -136,18 +137,20 @@ um_status um_segmenter_step(um_segmenter *s, const void *x, const void *y, int64
     um_segmenter_share(s, n, &share);
     share.batch.seed = s->config.seed;
     share.batch.step = (uint32_t)s->params->adam_step;
-    UM_TRY(um_exec_upload(s->train, s->x, x, share.n));
-    UM_TRY(um_exec_upload(s->train, s->y, y, share.n));
+    if (x) {
+        UM_TRY(um_exec_upload(s->train, s->x, x, share.n));
+        UM_TRY(um_exec_upload(s->train, s->y, y, share.n));
+    }
+    UM_TRY(um_params_next(s->params, s->config.adam.lr));
     UM_TRY(um_share_run(s->train, s->train_graph, &share, s->config.spread.comm));
     UM_TRY(um_exec_download(s->train, s->loss, loss, 1));
     for (int k = 0; s->config.model->classifier && k < 3; k++)
         loss[k] /= (double)n;
     if (!isfinite(loss[0])) {
         rc = um_fail(UM_E_NUMERIC, "the loss of %s is not a number at step %ld; lower the learning rate", s->config.model->name,
-                     (long)s->params->adam_step + 1);
+                     (long)s->params->adam_step);
         goto done;
     }
-    UM_TRY(um_params_adam(s->params, &s->config.adam));
     s->params->bn_batches++;
 done:
     return rc;

@@ -42,8 +42,8 @@ size_t um_segmenter_target_bytes(const um_segmenter *s);
 /* This rank's share of a batch of n images. */
 void um_segmenter_share(const um_segmenter *s, int64_t n, um_share *out);
 /* One Adam step on a batch of n images. x: real [share.n][h][w][c] and y: real [share.n][h][w] hold this rank's share, with one rank all
- * of it. Classifiers: y real [share.n], classes. Collective over the ranks. loss: total, CE, Dice of the batch; of a classifier loss, share of
- * hits, margin. Errors: UM_E_NUMERIC when the loss is no number. */
+ * of it; x NULL: the inputs hold the batch already (um_resident_feed). Classifiers: y real [share.n], classes. Collective over the ranks. loss: total, CE, Dice of the batch; of a classifier loss, share of
+ * hits, margin. Errors: UM_E_NUMERIC when the loss is no number; then the weights are of no use either. */
 um_status um_segmenter_step(um_segmenter *s, const void *x, const void *y, int64_t n, double loss[3]);
 
 /* Prediction is local. logits: real [n][h][w][out_ch], of a classifier [n][out_ch], n <= max_batch. */

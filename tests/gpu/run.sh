@@ -1,21 +1,24 @@
 #!/usr/bin/env bash
 # What only a GPU can show, in one command, on a machine with a GPU, a driver and cuDNN, and nothing else of ours:
 #
-#     tests/gpu/run.sh [--quick] [--data FOLDER] [--limit-s SECONDS] [-o OUTDIR] [BUILD]
+#     tests/gpu/run.sh [--quick] [--again] [--data FOLDER] [--limit-s SECONDS] [-o OUTDIR] [BUILD]
 #
 # BUILD: a build folder (default: build), or a folder that holds bin/ with umed and the test programs, lib/ and env.sh, as made from a
-# build on another machine. OUTDIR (default: gpu-results) receives a log per part and summary.txt. --quick leaves out compute-sanitizer and
-# everything at full size. FOLDER: images and masks of BUSI (layout "busi") for the paper's cells; without it phantoms take their place.
-# The cells stop after SECONDS (default 300) with everything saved; the same command goes on with them.
-# Parts run to the end whatever fails. Exit: 0 all passed, 1 something failed, 77 no GPU.
+# build on another machine. OUTDIR (default: gpu-results) receives a log per part and summary.txt. FOLDER: images and masks of BUSI (layout
+# "busi") for the paper's cells; without it phantoms take their place. --quick leaves out compute-sanitizer and everything at full size.
+#
+# Parts come in the order of what they tell, and run to the end whatever fails. With --limit-s no part begins that is not likely to end in time, and the
+# paper's cells stop with everything saved; the same command goes on with what is missing (--again: from the start).
+# The lines at the end hold every figure beside its gate. Exit: 0 all passed, 1 something failed, 75 out of time, 77 no GPU.
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../.." && pwd)
-quick= data= limit=300 out=gpu-results build=$root/build
+quick='' again='' data='' limit=1500 out=gpu-results build=$root/build
 while [ $# -gt 0 ]; do
     case $1 in
     --quick) quick=1 ;;
-    --data) data=$(cd "$2" && pwd); shift ;;
+    --again) again=1 ;;
+    --data) data=$(cd "$2" && pwd) || exit 1; shift ;;
     --limit-s) limit=$2; shift ;;
     -o) out=$2; shift ;;
     *) build=$1 ;;
@@ -25,9 +28,10 @@ done
 build=$(cd "$build" && pwd) || exit 1
 # shellcheck source=/dev/null
 [ -e "$build/env.sh" ] && . "$build/env.sh"
+[ -n "$again" ] && rm -rf "$out"
 mkdir -p "$out"
 out=$(cd "$out" && pwd)
-umed=$build/bin/umed
+export umed=$build/bin/umed out data
 program() { if [ -x "$build/bin/$1" ]; then echo "$build/bin/$1"; else echo "$build/tests/gpu/$1"; fi; }
 export UMED_CACHE_DIR=${UMED_CACHE_DIR:-$out/cache}
 
@@ -35,22 +39,36 @@ if ! nvidia-smi -L >"$out/devices.txt" 2>&1; then
     echo "skipped: no GPU here ($(tail -n 1 "$out/devices.txt"))"
     exit 77
 fi
-: >"$out/summary.txt"
-failed=0
-# part NAME COMMAND...: its output in NAME.log, a line with the outcome and the last line of the log in the summary.
+failed=0 left=0
+# part NAME NEEDS COMMAND...: NEEDS is the seconds that it is likely to take. Its output goes to NAME.log; NAME.done keeps the line that tells the outcome.
 part() {
-    local name=$1 began=$SECONDS rc word
-    shift
-    "$@" >"$out/$name.log" 2>&1
+    local name=$1 needs=$2 began=$SECONDS rc word
+    shift 2
+    if [ -e "$out/$name.done" ]; then
+        cat "$out/$name.done"
+        return
+    fi
+    if [ $((limit - SECONDS)) -lt "$needs" ]; then
+        printf '%-26s not begun: takes about %d s\n' "$name" "$needs"
+        left=1
+        return
+    fi
+    export seconds=$((limit - SECONDS - 20))
+    timeout -k 10 $((limit - SECONDS + 5)) "$@" >"$out/$name.log" 2>&1
     rc=$?
-    case $rc in 0) word=ok ;; 75) word="ok, stopped by the limit" ;; 77) word=skipped ;; *) word="FAILED ($rc)"; failed=1 ;; esac
-    printf '%-26s %-10s %5d s  %s\n' "$name" "$word" $((SECONDS - began)) "$(tail -n 1 "$out/$name.log" | cut -c1-120)" | tee -a "$out/summary.txt"
+    case $rc in 0) word=ok ;; 75) word=stopped left=1 ;; 77) word=skipped ;; *) word="FAILED ($rc)"; failed=1 ;; esac
+    printf '%-26s %-10s %5d s  %s\n' "$name" "$word" $((SECONDS - began)) "$(tail -n 1 "$out/$name.log" | cut -c1-120)" | tee "$out/$name.line"
+    case $rc in 0 | 77) mv "$out/$name.line" "$out/$name.done" ;; esac
 }
 
-part info "$umed" info
-part plans "$(program test_cuda_plans)"
-part ops "$(program test_gpu_ops)"
-part networks "$(program test_gpu_networks)"
+settings_full="--size 224 --set model.base_width=64"
+settings_small="--size 128 --batch 16 --set model.base_width=16"
+
+part info 2 "$umed" info
+part plans 5 "$(program test_cuda_plans)"
+part ops 60 "$(program test_gpu_ops)"
+part networks 120 "$(program test_gpu_networks)"
+part repeats 40 bash "$here/parts.sh" repeats
 
 # Peers of the benchmarks, which need a python3 with PyTorch.
 peers=$out/peers
@@ -59,71 +77,83 @@ cp "$root/tests/bench/pytorch.py" "$peers/pytorch"
 cp "$root/tests/ref/torch_nets.py" "$peers/"
 chmod +x "$peers/pytorch"
 export UMED_PEERS=$peers
-step() { "$umed" bench step --backend cuda --peer pytorch -q "$@"; }
-compiled() { UMED_PEER_COMPILE=1 step "$@"; }
-full="--size 224 --set model.base_width=64"
-small="--size 128 --batch 16 --set model.base_width=16"
+step="$umed bench step --backend cuda -q"
+against="$step --peer pytorch"
 # shellcheck disable=SC2086
 if [ -z "$quick" ]; then
-    part bench-full-b32 step --precision bf16 --batch 32 $full
-    part bench-full-b32-compiled compiled --precision bf16 --batch 32 $full
-    part bench-full-b4 step --precision bf16 --batch 4 $full
-    part bench-small step --precision bf16 $small
-    part bench-full-tf32 step --precision tf32 --batch 32 $full
-    part bench-umed step --model umed --precision bf16 --batch 8 $full --set umed.gen.base_width=64
-    part roofline "$umed" bench step --dry-run --backend cuda --precision bf16 --batch 32 $full
-    part op-times "$umed" bench step --backend cuda --precision bf16 --batch 32 $full --log-level debug
-    for tool in memcheck initcheck synccheck; do
-        part "sanitizer-$tool" timeout 240 compute-sanitizer --tool "$tool" --error-exitcode 9 "$(program test_gpu_networks)"
-    done
+    part full-b32 60 $against --precision bf16 --batch 32 $settings_full
+    part full-b32-compiled 150 env UMED_PEER_COMPILE=1 $against --precision bf16 --batch 32 $settings_full
+    part full-b4 40 $against --precision bf16 --batch 4 $settings_full
+    part small 40 $against --precision bf16 $settings_small
+    part full-tf32 60 $against --precision tf32 --batch 32 $settings_full
+    part generator-step 90 $against --model umed --precision bf16 --batch 8 $settings_full --set umed.gen.base_width=64
+    part op-times 40 $step --precision bf16 --batch 32 $settings_full --log-level debug
+    part roofline 5 "$umed" bench step --dry-run --backend cuda --precision bf16 --batch 32 $settings_full
 else
-    part bench-small step --precision bf16 $small
+    part small 40 $against --precision bf16 $settings_small
+fi
+part ranks 40 bash "$here/parts.sh" ranks
+if [ -z "$quick" ]; then
+    part cells 120 bash "$here/parts.sh" cells none umed
+    for tool in memcheck initcheck synccheck; do
+        part "sanitizer-$tool" 100 compute-sanitizer --tool "$tool" --error-exitcode 9 "$(program test_gpu_networks)" unet
+    done
+    part sanitizer-ops 200 compute-sanitizer --tool memcheck --error-exitcode 9 "$(program test_gpu_ops)"
+    part more-cells 120 bash "$here/parts.sh" cells none umed em tap lsp ar sep
 fi
 
-# Two ranks on one GPU, gradients through host memory, against one rank.
-ranks() {
-    rm -rf "$out/ranks"
-    mkdir -p "$out/ranks"
-    cd "$out/ranks" || return 1
-    local settings="--backend cuda --precision fp32 --set model.base_width=8 --set exploiter.epochs=3 --set exploiter.batch=8"
-    "$umed" synth --n 48 --size 64 --seed 3 -o d.h5 -q || return 1
-    # shellcheck disable=SC2086
-    "$umed" exploit --data d.h5 --test d.h5 --model unet $settings -o one.h5 -q >one.txt || return 1
-    command -v mpirun >/dev/null || { echo "no mpirun here"; return 77; }
-    # shellcheck disable=SC2086
-    mpirun --allow-run-as-root --oversubscribe -np 2 "$umed" exploit --data d.h5 --test d.h5 --model unet $settings -o two.h5 -q >two.txt || return 1
-    local one two
-    one=$(awk '$1 == "test" { print $3 }' one.txt)
-    two=$(awk '$1 == "test" { print $3 }' two.txt)
-    awk "BEGIN { d = ${one:-1000} - ${two:--1000}; exit !(d < 2 && d > -2) }" || { echo "DSC of one rank '$one', of two '$two'"; return 1; }
-    echo "DSC of one rank $one, of two $two: within 2 percent points"
-}
-part ranks ranks
+# ---- figures beside their gates ----
 
-# Cells of the paper's tables at full size, the most telling first, until the limit.
-cells() {
-    cd "$out" || return 1
-    if [ ! -e busi.h5 ]; then
-        if [ -n "$data" ]; then
-            "$umed" import "$data" --layout busi --size 224 -o busi.h5 || return 1
-        else
-            "$umed" synth --n 120 --size 224 --channels 3 -o busi.h5 || return 1
+outcome() { # TEXT PART...: pass when all of them are done and none was skipped
+    local text=$1 name word=pass
+    shift
+    for name in "$@"; do
+        if [ ! -e "$out/$name.done" ]; then
+            word="not run"
+            if grep -q stopped "$out/$name.line" 2>/dev/null; then word="goes on with the next call"; break; fi
+            if [ -e "$out/$name.line" ]; then word=FAILED; break; fi
+        elif grep -q skipped "$out/$name.done"; then
+            word="skipped ($name)"
         fi
-    fi
-    cat >cells.cfg <<'CFG'
-run: { backend = "cuda"; precision = "bf16"; checkpoint_s = 60.0; };
-grid: { datasets = ( { name = "busi"; path = "busi.h5"; } );
-        blocks = ( { tables = [1]; protectors = ["none", "umed"]; exploiters = ["unet"]; defenses = ["none"]; },
-                   { tables = [1]; protectors = ["em", "tap", "lsp", "ar", "sep"]; exploiters = ["unet"]; defenses = ["none"]; } );
-        seeds = [1]; };
-CFG
-    "$umed" grid cells.cfg -o cells --limit-s "$limit"
-    local rc=$?
-    "$umed" report cells --table 1
-    return $rc
+    done
+    printf '%-66s %s\n' "$text" "$word"
 }
-[ -n "$quick" ] || part cells cells
-
-echo
-cat "$out/summary.txt"
-exit $failed
+ratio() { # TEXT PART GATE: the last line of its log ends in "1.23x"
+    local got
+    got=$(tail -n 1 "$out/$2.log" 2>/dev/null | sed -n 's/.* \([0-9.]*\)x$/\1/p')
+    if [ -z "$got" ]; then
+        printf '%-66s %s\n' "$1" "no figure"
+    else
+        printf '%-66s %sx, gate %sx: %s\n' "$1" "$got" "$3" "$(awk "BEGIN { print ($got >= $3 ? \"pass\" : \"BELOW\") }")"
+    fi
+}
+number() { # LOG PATTERN: what \( \) of a sed pattern finds first
+    sed -n "s/$2/\\1/p" "$out/$1.log" 2>/dev/null | head -n 1
+}
+{
+    outcome "E3 ops within the tolerances of their precision" ops
+    outcome "E3 whole networks, loss curves, recorded runs" networks
+    outcome "E3 the same bits run to run" repeats
+    if [ -z "$quick" ]; then
+        outcome "E3 compute-sanitizer clean" sanitizer-memcheck sanitizer-initcheck sanitizer-synccheck sanitizer-ops
+        ratio "E4 G-1 U-Net w=64, 224, batch 32, bf16, PyTorch eager" full-b32 1.15
+        ratio "E4 G-1 the same, PyTorch compiled" full-b32-compiled 1.0
+        ratio "E4 G-2 the same, batch 4, eager" full-b4 1.5
+        rate=$(number full-b32 '.* \([0-9.]*\) TFLOP\/s.*')
+        [ -n "$rate" ] && printf '%-66s %s TFLOP/s, %s of 780; gate 0.42\n' "E4 G-3 rate of that step" "$rate" "$(awk "BEGIN { printf \"%.2f\", $rate / 780 }")"
+        echo "E4 G-4 passes: gate 0.85 of the copy bandwidth; op-times.log beside roofline.log"
+        ratio "E4 G-5 batch 32 in tf32, PyTorch tf32" full-tf32 1.1
+        ratio "E4 G-6 generator step of UMed (no gate of its own)" generator-step 1.0
+        share=$(number full-b32 '.*umed \/ pytorch \([0-9.]*\).*')
+        [ -n "$share" ] && printf '%-66s %s, gate 0.80: %s\n' "E4 memory of that step, umed / PyTorch" "$share" "$(awk "BEGIN { print ($share <= 0.8 ? \"pass\" : \"ABOVE\") }")"
+    fi
+    ratio "E4 G-2 U-Net w=16, 128, batch 16, bf16, eager" small 1.5
+    outcome "E5 two ranks on one GPU equal one" ranks
+    if [ -z "$quick" ]; then
+        outcome "E6 U-Net on BUSI at full size, none and UMed" cells
+        tail -n 12 "$out/cells.log" 2>/dev/null
+    fi
+} | tee "$out/summary.txt"
+[ $failed -ne 0 ] && exit 1
+[ $left -ne 0 ] && exit 75
+exit 0

@@ -10,6 +10,7 @@
 #define IMAGE_SUMS(n, w, c, fill) {n, 1, w, c, 0, 'd', fill, true}
 #define PLACE(n, h, w, c, gap) {n, h, w, c, gap, 'u', FILL_PLACE, true}
 #define NONE {0}
+#define PACE {1, 1, 1, 2, 0, 'd', FILL_ANY} /* learning rate and number of an update; radius and step in a ball */
 
 /* BN_COEF: sums of a batch, or of images, whose mean is in[0] row 0 and whose variance is row 1, as filled. */
 static void derive_bn_sums(um_op_call *call)
@@ -55,6 +56,19 @@ static void derive_align_sums(um_op_call *call)
 {
     um_op_call sums = {.in = {call->in[0], call->in[1], call->in[2]}, .out = {call->in[3]}, .batch = call->batch};
     um_ref_align_sums(&sums);
+}
+
+/* ADAM: the rate, and which update it is. */
+static void derive_step_1(um_op_call *call)
+{
+    op_view_set(&call->in[1], 0, 0, 1e-2);
+    op_view_set(&call->in[1], 0, 1, 1);
+}
+
+static void derive_step_7(um_op_call *call)
+{
+    op_view_set(&call->in[1], 0, 0, 1e-2);
+    op_view_set(&call->in[1], 0, 1, 7);
 }
 
 /* NORM_BWD: the sums of what the call holds. */
@@ -262,10 +276,35 @@ static void derive_attention(um_op_call *call)
          {IMG(n, h, w, c, g, FILL_ANY), IMG(n, h, w, 1, 0, FILL_MASK), MEANS(n, c), PER_IMAGE(n, 4, FILL_ANY)},                \
          {IMG(n, h, w, c, g, FILL_ANY)}, {.align = {balance_}}, derive_align_sums}
 
+/* GATHER: bytes of all kinds, and rows in no order. */
+static void derive_rows(um_op_call *call)
+{
+    const um_view *d = &call->in[0], *rows = &call->in[1];
+    for (int64_t p = 0; d->dtype == UM_U8 && p < um_view_pixels(d); p++)
+        for (int64_t k = 0; k < d->c; k++)
+            op_view_set(d, p, k, (double)((p * 31 + k * 101 + p / 7) % 256));
+    for (int64_t i = 0; i < rows->n; i++)
+        op_view_set(rows, i, 0, (double)(i * 5 % d->n));
+}
+
+/* BALL_STEP: a ball that images leave and touch. */
+static void derive_ball(um_op_call *call)
+{
+    op_view_set(&call->in[3], 0, 0, 0.25);
+    op_view_set(&call->in[3], 0, 1, -0.125);
+}
+
+#define GATHER_CASE(name, m, n, h, w, c, b, type, most)                                                                        \
+    {"gather " name " " #n " of " #m " " #h "x" #w "x" #c, UM_OP_GATHER, {{m, h, w, b, 0, type, FILL_ANY}, {n, 1, 1, 1, 0, 'd', FILL_ANY, true}}, \
+     {IMG(n, h, w, c, 0, FILL_ANY)}, {.gather = {most}}, derive_rows}
+#define BALL_CASE(name, n, h, w, c, free_)                                                                                     \
+    {"ball step " name " " #n " " #h "x" #w "x" #c, UM_OP_BALL_STEP,                                                           \
+     {IMG(n, h, w, c, 0, FILL_POSITIVE), IMG(n, h, w, c, 0, FILL_ANY), free_, PACE}, {IMG(n, h, w, c, 0, FILL_ANY)}, {.gather = {1}}, derive_ball}
+
 #define ADAM_CASE(a, b, c, d, step_, decay)                                                                                    \
-    {"adam step " #step_ " decay " #decay, UM_OP_ADAM, {PAR(a, b, c, d, FILL_ANY)},                                            \
+    {"adam step " #step_ " decay " #decay, UM_OP_ADAM, {PAR(a, b, c, d, FILL_ANY), PACE},                                      \
      {PAR(a, b, c, d, FILL_ANY), PAR(a, b, c, d, FILL_ANY), PAR(a, b, c, d, FILL_POSITIVE)},                                   \
-     {.adam = {1e-2, 0.9, 0.999, 1e-8, decay, step_}}}
+     {.adam = {.b1 = 0.9, .b2 = 0.999, .eps = 1e-8, .weight_decay = decay}}, derive_step_##step_}
 
 const op_case op_cases[] = {
     CONV_CASES(1, 1, 1, 1, 1, 3, UM_CONV_AUTO, 0, 0),
@@ -435,10 +474,15 @@ const op_case op_cases[] = {
     CLASS_CASES(6, 9, UM_CLASS_MARGIN, 0, 3),
     CLASS_CASES(3, 1000, UM_CLASS_SCORE, 0, 0),
 
+    GATHER_CASE("8 bit", 5, 7, 6, 9, 3, 3, 'u', 255),
+    GATHER_CASE("16 bit", 3, 4, 33, 40, 1, 2, 'u', 65535),
+    GATHER_CASE("real", 4, 9, 24, 30, 3, 3, 'r', 0),
+    BALL_CASE("anywhere", 3, 7, 5, 3, NONE),
+    BALL_CASE("where it may", 4, 40, 50, 3, IMG(4, 40, 50, 1, 0, FILL_MASK)),
     ADAM_CASE(3, 3, 5, 7, 1, 0),
     ADAM_CASE(3, 3, 33, 65, 7, 0.01),
-    {"sgd with momentum", UM_OP_ADAM, {PAR(3, 3, 33, 65, FILL_ANY)},
+    {"sgd with momentum", UM_OP_ADAM, {PAR(3, 3, 33, 65, FILL_ANY), PACE},
      {PAR(3, 3, 33, 65, FILL_ANY), PAR(3, 3, 33, 65, FILL_ANY), PAR(3, 3, 33, 65, FILL_POSITIVE)},
-     {.adam = {1e-2, 0.9, 0.999, 1e-8, 5e-4, 3, true}}},
+     {.adam = {.b1 = 0.9, .b2 = 0.999, .eps = 1e-8, .weight_decay = 5e-4, .sgd = true}}, derive_step_7},
 };
 const int n_op_cases = (int)(sizeof op_cases / sizeof op_cases[0]);

@@ -59,11 +59,17 @@ static void build_graph(test_net *net)
     um_aux_heads aux = {0};
     um_net in_graph = {net->graph, net->params, !s->frozen, s->bn, &aux};
     assert_ok(um_graph_input(net->graph, &net->x, "image", s->h, s->w, s->config.in_ch));
-    assert_ok(um_graph_input(net->graph, &net->y, "mask", s->h, s->w, 1));
+    if (model->classifier)
+        assert_ok(um_graph_input(net->graph, &net->y, "class", 1, 1, 1));
+    else
+        assert_ok(um_graph_input(net->graph, &net->y, "mask", s->h, s->w, 1));
     assert_ok(model->build(&in_graph, &s->config, net->x, &net->logits));
     net->graph->tensors[net->logits].keep = true;
     aux.logits[aux.n++] = net->logits;
-    assert_ok(um_nn_seg_loss_mean(net->graph, &net->loss, aux.logits, aux.n, net->y, &loss));
+    if (model->classifier)
+        assert_ok(um_nn_class_loss(net->graph, &(um_tid){UM_NONE}, &net->loss, net->logits, net->y, UM_CLASS_CE, 0));
+    else
+        assert_ok(um_nn_seg_loss_mean(net->graph, &net->loss, aux.logits, aux.n, net->y, &loss));
     assert_ok(um_graph_backward(net->graph, net->loss, &net->x, s->wants_dx, &net->dx));
 }
 
@@ -86,7 +92,7 @@ void net_free(test_net *net)
     um_backend_free(net->backend);
 }
 
-static int64_t image_count(const test_net *net, um_tid t, int64_t n)
+int64_t net_count(const test_net *net, um_tid t, int64_t n)
 {
     const um_tensor *q = &net->graph->tensors[t];
     return (q->batched ? n : q->n) * q->h * q->w * q->c;
@@ -94,7 +100,7 @@ static int64_t image_count(const test_net *net, um_tid t, int64_t n)
 
 void net_upload(test_net *net, um_tid t, const double *host, int64_t n)
 {
-    int64_t count = image_count(net, t, n);
+    int64_t count = net_count(net, t, n);
     float *narrow = NULL;
     if (net->spec.real == UM_F64) {
         assert_ok(um_exec_upload(net->exec, t, host, n));
@@ -119,7 +125,7 @@ double net_run(test_net *net, int64_t n, int lanes)
 
 double *net_fetch(test_net *net, um_tid t, int64_t n)
 {
-    int64_t count = image_count(net, t, n);
+    int64_t count = net_count(net, t, n);
     double *out = NULL;
     float *narrow = NULL;
     assert_ok(UM_NEW_ARRAY(out, count));

@@ -43,12 +43,14 @@ typedef struct test_net {
 /* One logit, transposed convolutions, no bias; dual central differences for cdc_unet. */
 um_model_config net_config(int64_t width, int64_t in_ch, int64_t out_ch);
 
-/* Loss: CE + Dice per image, smooth 1e-5. Weights: um_params_init, then BatchNorm gamma in [0.5, 1.5), beta in [-0.5, 0.5). */
+/* Loss: CE + Dice per image, smooth 1e-5; of a classifier cross entropy. Weights: um_params_init, then BatchNorm gamma in [0.5, 1.5), beta in [-0.5, 0.5). */
 void net_create(test_net *net, const net_spec *spec);
 void net_free(test_net *net);
 void net_random_norms(um_params *params, uint64_t seed, bool clear_of_kinks);
 
-/* x: [n][h][w][in_ch], y: [n][h][w], converted to the backend's type. */
+/* Numbers in n images of a tensor. */
+int64_t net_count(const test_net *net, um_tid t, int64_t n);
+/* x: [n][h][w][in_ch], y: [n][h][w], of a classifier [n], converted to the backend's type. */
 void net_upload(test_net *net, um_tid t, const double *host, int64_t n);
 /* Forward and backward over n uploaded images. Returns the loss. */
 double net_run(test_net *net, int64_t n, int lanes);

@@ -56,6 +56,8 @@ static const um_ref_fn table[UM_OP_COUNT] = {
     [UM_OP_SEG_BWD] = um_ref_seg_bwd,
     [UM_OP_ALIGN_SUMS] = um_ref_align_sums,
     [UM_OP_ALIGN_BWD] = um_ref_align_bwd,
+    [UM_OP_GATHER] = um_ref_gather,
+    [UM_OP_BALL_STEP] = um_ref_ball_step,
     [UM_OP_ADAM] = um_ref_adam,
 };
 

@@ -85,6 +85,8 @@ void um_ref_seg_loss(const um_op_call *call);
 void um_ref_seg_bwd(const um_op_call *call);
 void um_ref_align_sums(const um_op_call *call);
 void um_ref_align_bwd(const um_op_call *call);
+void um_ref_gather(const um_op_call *call);
+void um_ref_ball_step(const um_op_call *call);
 void um_ref_adam(const um_op_call *call);
 
 #endif

@@ -68,9 +68,38 @@ void um_ref_clip_bwd(const um_op_call *call)
     }
 }
 
+void um_ref_gather(const um_op_call *call)
+{
+    const um_view *d = &call->in[0], *x = &call->out[0];
+    const uint8_t *bytes = d->data;
+    REF_FOR(x, i, r, c, k)
+    {
+        int64_t row = (int64_t)*ref_at(&call->in[1], i, 0, 0, 0), at = ((row * x->h + r) * x->w + c) * x->c + k;
+        if (d->dtype != UM_U8)
+            *ref_at(x, i, r, c, k) = *ref_at(d, row, r, c, k);
+        else if (d->c == x->c)
+            *ref_at(x, i, r, c, k) = bytes[at] / call->attr.gather.most;
+        else
+            *ref_at(x, i, r, c, k) = (bytes[2 * at] + 256.0 * bytes[2 * at + 1]) / call->attr.gather.most;
+    }
+}
+
+void um_ref_ball_step(const um_op_call *call)
+{
+    const um_view *x = &call->in[0], *g = &call->in[1], *open = &call->in[2], *v = &call->out[0];
+    double eps = *ref_at(&call->in[3], 0, 0, 0, 0), step = *ref_at(&call->in[3], 0, 0, 0, 1);
+    REF_FOR(v, i, r, c, k)
+    {
+        double from = *ref_at(x, i, r, c, k), slope = *ref_at(g, i, r, c, k), sign = slope > 0 ? 1 : slope < 0 ? -1 : 0;
+        double to = clamp(from + clamp(*ref_at(v, i, r, c, k) + step * sign - from, -eps, eps), 0, 1);
+        *ref_at(v, i, r, c, k) = open->data && *ref_at(open, i, r, c, 0) == 0 ? from : to;
+    }
+}
+
 void um_ref_adam(const um_op_call *call)
 {
     const um_adam_attr *a = &call->attr.adam;
+    double rate = *ref_at(&call->in[1], 0, 0, 0, 0), step = *ref_at(&call->in[1], 0, 0, 0, 1);
     const um_view *grad = &call->in[0];
     REF_FOR(grad, i, r, c, k)
     {
@@ -79,12 +108,12 @@ void um_ref_adam(const um_op_call *call)
         double g = *ref_at(grad, i, r, c, k) + a->weight_decay * *value;
         if (a->sgd) {
             *m = a->b1 * *m + g;
-            *value -= a->lr * *m;
+            *value -= rate * *m;
             continue;
         }
         *m = a->b1 * *m + (1 - a->b1) * g;
         *v = a->b2 * *v + (1 - a->b2) * g * g;
-        double m_hat = *m / (1 - pow(a->b1, (double)a->step)), v_hat = *v / (1 - pow(a->b2, (double)a->step));
-        *value -= a->lr * m_hat / (sqrt(v_hat) + a->eps);
+        double m_hat = *m / (1 - pow(a->b1, step)), v_hat = *v / (1 - pow(a->b2, step));
+        *value -= rate * m_hat / (sqrt(v_hat) + a->eps);
     }
 }

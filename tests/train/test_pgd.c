@@ -187,14 +187,14 @@ static void pgd_moves_the_loss(void **state)
 {
     (void)state;
     subject s;
-    double v[N * PIXELS], dx[N * PIXELS], before[N], after[N];
+    double v[N * PIXELS], before[N], after[N];
     subject_open(&s, UM_F64, UM_INPUT_SEG, false, false);
     for (int sign = -1; sign <= 1; sign += 2) {
         um_ball ball = {.eps = 4.0 / 255, .step = sign * 0.5 / 255};
         memcpy(v, x, sizeof v);
         assert_ok(um_input_grad_run(s.grad, v, y, N, NULL, before));
         for (int k = 0; k < 8; k++) {
-            assert_ok(um_pgd_run(s.grad, &ball, 1, v, x, y, NULL, N, dx, true));
+            assert_ok(um_pgd_run(s.grad, &ball, 1, v, x, y, NULL, N, true));
             assert_ok(um_input_grad_run(s.grad, v, y, N, NULL, after));
             for (int i = 0; i < N; i++)
                 assert_true(sign * (after[i] - before[i]) > 0);
@@ -204,14 +204,38 @@ static void pgd_moves_the_loss(void **state)
             assert_true(fabs(v[i] - x[i]) <= 4.0 / 255 + 1e-15 && v[i] >= 0 && v[i] <= 1);
     }
     um_stop_request();
-    assert_int_equal(um_pgd_run(s.grad, &(um_ball){0.1, 0.1}, 1, v, x, y, NULL, N, dx, true), UM_E_STOPPED);
-    assert_ok(um_pgd_run(s.grad, &(um_ball){0.1, 0.1}, 1, v, x, y, NULL, N, dx, false));
+    assert_int_equal(um_pgd_run(s.grad, &(um_ball){0.1, 0.1}, 1, v, x, y, NULL, N, true), UM_E_STOPPED);
+    assert_ok(um_pgd_run(s.grad, &(um_ball){0.1, 0.1}, 1, v, x, y, NULL, N, false));
+    subject_close(&s);
+}
+
+/* Steps that stay with the backend have the bits of gradients fetched and moved here, step by step. */
+static void steps_are_gradients_and_moves(void **state)
+{
+    (void)state;
+    subject s;
+    static double v[N * PIXELS], w[N * PIXELS], g[N * PIXELS];
+    uint8_t keep[N * PIXELS];
+    const um_ball ball = {.eps = 4.0 / 255, .step = 1.0 / 255};
+    subject_open(&s, UM_F64, UM_INPUT_SEG, false, false);
+    memcpy(v, x, sizeof v);
+    memcpy(w, x, sizeof w);
+    for (int i = 0; i < N * PIXELS; i++)
+        keep[i] = i % 3 != 0;
+    assert_ok(um_pgd_run(s.grad, &ball, 5, v, x, y, keep, N, true));
+    for (int k = 0; k < 5; k++) {
+        assert_ok(um_input_grad_run(s.grad, w, y, N, g, NULL));
+        um_ball_step(&ball, UM_F64, w, x, g, keep, N * PIXELS, 1);
+    }
+    assert_memory_equal(v, w, sizeof v);
+    assert_memory_not_equal(v, x, sizeof v);
     subject_close(&s);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        FIXTURE_TEST(steps_are_gradients_and_moves),
         FIXTURE_TEST(gradients_match_finite_differences),
         FIXTURE_TEST(losses_are_those_of_single_images),
         FIXTURE_TEST(grouping_does_not_matter),

@@ -17,7 +17,8 @@ UM_INLINE real real_sqrt(real x)
 static void sgd_span(const um_op_call *call, int64_t begin, int64_t end)
 {
     const um_adam_attr *o = &call->attr.adam;
-    real momentum = (real)o->b1, rate = (real)o->lr, decay = (real)o->weight_decay;
+    const double *u = call->in[1].data;
+    real momentum = (real)o->b1, rate = (real)u[0], decay = (real)o->weight_decay;
     const real *restrict g = call->in[0].data;
     real *restrict value = call->out[0].data, *restrict m = call->out[1].data;
     for (int64_t k = begin; k < end; k++) {
@@ -29,9 +30,10 @@ static void sgd_span(const um_op_call *call, int64_t begin, int64_t end)
 static void adam_span(const um_op_call *call, int64_t begin, int64_t end)
 {
     const um_adam_attr *o = &call->attr.adam;
+    const double *u = call->in[1].data;
     real b1 = (real)o->b1, b2 = (real)o->b2, rest1 = (real)(1 - o->b1), rest2 = (real)(1 - o->b2), decay = (real)o->weight_decay;
-    real rate = (real)(o->lr / (1 - pow(o->b1, (double)o->step))), eps = (real)o->eps;
-    real v_scale = (real)(1 / sqrt(1 - pow(o->b2, (double)o->step)));
+    real rate = (real)(u[0] / (1 - pow(o->b1, u[1]))), eps = (real)o->eps;
+    real v_scale = (real)(1 / sqrt(1 - pow(o->b2, u[1])));
     const real *restrict g = call->in[0].data;
     real *restrict value = call->out[0].data, *restrict m = call->out[1].data, *restrict v = call->out[2].data;
     for (int64_t k = begin; k < end; k++) {

@@ -333,6 +333,8 @@ UM_CPU_OP(align_sums);
 UM_CPU_OP(align_bwd);
 UM_CPU_OP(class_sums);
 UM_CPU_OP(class_bwd);
+UM_CPU_OP(gather);
+UM_CPU_OP(ball_step);
 UM_CPU_OP(adam);
 
 #endif

@@ -37,6 +37,8 @@ const um_cuda_op um_cuda_table[UM_OP_COUNT] = {
     [UM_OP_ALL_REDUCE] = RUN(all_reduce),
     [UM_OP_MAXPOOL_FWD] = RUN(maxpool_fwd),
     [UM_OP_MAXPOOL_BWD] = RUN(maxpool_bwd),
+    [UM_OP_AVGPOOL_FWD] = RUN(avgpool_fwd),
+    [UM_OP_AVGPOOL_BWD] = RUN(avgpool_bwd),
     [UM_OP_PATCHES_FWD] = RUN(patches_fwd),
     [UM_OP_PATCHES_BWD] = RUN(patches_bwd),
     [UM_OP_WS_FWD] = PREPARED(ws_fwd),
@@ -70,7 +72,11 @@ const um_cuda_op um_cuda_table[UM_OP_COUNT] = {
     [UM_OP_SEG_BWD] = RUN(seg_bwd),
     [UM_OP_ALIGN_SUMS] = PREPARED(align_sums),
     [UM_OP_ALIGN_BWD] = RUN(align_bwd),
-    [UM_OP_ADAM] = RUN(adam),
+    [UM_OP_CLASS_SUMS] = RUN(class_sums),
+    [UM_OP_CLASS_BWD] = RUN(class_bwd),
+    [UM_OP_GATHER] = RUN(gather),
+    [UM_OP_BALL_STEP] = RUN(ball_step),
+    [UM_OP_ADAM] = PREPARED(adam),
 };
 
 UM_CUDA_OP(all_reduce)

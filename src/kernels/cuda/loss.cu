@@ -206,29 +206,42 @@ struct align_slope {
 
 /* ---- Adam (Kingma & Ba, arXiv:1412.6980, algorithm 1), L2 weight decay added to the gradient; and SGD with momentum ---- */
 
+/* One item: what every element needs of the learning rate and the number of the update. */
+struct adam_pace {
+    const double *u;
+    double b1, b2;
+    bool sgd;
+    float *out; /* rate; factor of the root of v */
+    UM_HD void operator()(int64_t) const
+    {
+        out[0] = (float)(sgd ? u[0] : u[0] / (1 - pow(b1, u[1])));
+        out[1] = sgd ? 1 : (float)(1 / sqrt(1 - pow(b2, u[1])));
+    }
+};
+
 struct adam_item {
-    const float *g;
+    const float *g, *pace;
     float *value, *m, *v;
-    float b1, b2, rest1, rest2, decay, rate, eps, v_scale;
+    float b1, b2, rest1, rest2, decay, eps;
     UM_HD void operator()(int64_t k) const
     {
         float d = g[k] + decay * value[k];
         float m1 = b1 * m[k] + rest1 * d, v1 = b2 * v[k] + rest2 * d * d;
         m[k] = m1;
         v[k] = v1;
-        value[k] -= rate * m1 / (sqrtf(v1) * v_scale + eps);
+        value[k] -= pace[0] * m1 / (sqrtf(v1) * pace[1] + eps);
     }
 };
 
 struct sgd_item {
-    const float *g;
+    const float *g, *pace;
     float *value, *m;
-    float momentum, rate, decay;
+    float momentum, decay;
     UM_HD void operator()(int64_t k) const
     {
         float m1 = momentum * m[k] + g[k] + decay * value[k];
         m[k] = m1;
-        value[k] -= rate * m1;
+        value[k] -= pace[0] * m1;
     }
 };
 
@@ -304,16 +317,27 @@ UM_CUDA_OP(align_bwd)
     return um_map(cu, "align_bwd", {h}, call->out[0], call->accumulate, f);
 }
 
+UM_CUDA_PREPARE(adam)
+{
+    (void)cu;
+    (void)call;
+    *bytes = 2 * sizeof(float);
+    return UM_OK;
+}
+
 UM_CUDA_OP(adam)
 {
     const um_adam_attr *o = &call->attr.adam;
     const float *g = (const float *)call->in[0].data;
     float *value = (float *)call->out[0].data, *m = (float *)call->out[1].data, *v = (float *)call->out[2].data;
+    float *pace = (float *)call->workspace;
     int64_t n = um_view_count(&call->in[0]);
+    um_status rc = um_each(cu, "adam", 1, adam_pace{(const double *)call->in[1].data, o->b1, o->b2, o->sgd, pace});
+    if (rc != UM_OK)
+        return rc;
     if (o->sgd)
-        return um_each(cu, "adam", n, sgd_item{g, value, m, (float)o->b1, (float)o->lr, (float)o->weight_decay});
-    float rate = (float)(o->lr / (1 - pow(o->b1, (double)o->step))), v_scale = (float)(1 / sqrt(1 - pow(o->b2, (double)o->step)));
-    adam_item f = {g, value, m, v, (float)o->b1, (float)o->b2, (float)(1 - o->b1), (float)(1 - o->b2), (float)o->weight_decay,
-        rate, (float)o->eps, v_scale};
+        return um_each(cu, "adam", n, sgd_item{g, pace, value, m, (float)o->b1, (float)o->weight_decay});
+    adam_item f = {g, pace, value, m, v, (float)o->b1, (float)o->b2, (float)(1 - o->b1), (float)(1 - o->b2), (float)o->weight_decay,
+        (float)o->eps};
     return um_each(cu, "adam", n, f);
 }

@@ -1,4 +1,4 @@
-/* Windows: max pooling, patches, upsampling by two, pads and crops (ops.h). Gradients gather; nothing is scattered. */
+/* Windows: max and mean pooling, patches, upsampling by two, pads and crops (ops.h). Gradients gather; nothing is scattered. */
 #include "kernels/cuda/device.cuh"
 
 namespace {
@@ -75,6 +75,52 @@ template <int V> struct unpool {
                 sum[l] += ((const uint8_t *)which.data)[q * which.ld + k + l] == t ? g[l] : 0;
         }
         um_store<V>(dx, p, k, sum);
+    }
+};
+
+/* Means over windows of h x w pixels that do not overlap; their sum in f64, row by row. */
+template <int V> struct mean_pool {
+    um_view x, y;
+    int64_t h, w;
+    UM_HD void operator()(int64_t i) const
+    {
+        um_split at(i, y.c / V);
+        int64_t p = at.a, k = at.b * V;
+        place out(y, p);
+        double sum[V] = {0};
+        float v[V];
+        for (int64_t row = out.row * h; row < (out.row + 1) * h; row++)
+            for (int64_t col = out.col * w; col < (out.col + 1) * w; col++) {
+                um_load<V>(x, pixel_of(x, out.image, row, col), k, v);
+                for (int l = 0; l < V; l++)
+                    sum[l] += (double)v[l];
+            }
+        for (int l = 0; l < V; l++)
+            v[l] = (float)(sum[l] / (double)(h * w));
+        um_store<V>(y, p, k, v);
+    }
+};
+
+/* Pixels outside every window get nothing. */
+template <int V> struct mean_unpool {
+    um_view dy, dx;
+    int64_t h, w;
+    float share;
+    bool accumulate;
+    UM_HD void operator()(int64_t i) const
+    {
+        um_split at(i, dx.c / V);
+        int64_t p = at.a, k = at.b * V;
+        place in(dx, p);
+        int64_t row = in.row / h, col = in.col / w;
+        float g[V] = {0}, old[V] = {0};
+        if (row < dy.h && col < dy.w)
+            um_load<V>(dy, pixel_of(dy, in.image, row, col), k, g);
+        if (accumulate)
+            um_load<V>(dx, p, k, old);
+        for (int l = 0; l < V; l++)
+            g[l] = accumulate ? old[l] + share * g[l] : share * g[l];
+        um_store<V>(dx, p, k, g);
     }
 };
 
@@ -256,6 +302,21 @@ UM_CUDA_OP(maxpool_bwd)
     const um_view *dy = &call->in[0], *which = &call->in[1], *dx = &call->out[0];
     window o = {call->attr.pool.size, call->attr.pool.stride, call->attr.pool.pad};
     return each_v<unpool>(cu, "maxpool_bwd", dx, width_of(dy, dx, NULL), *dy, *which, *dx, o, call->accumulate);
+}
+
+UM_CUDA_OP(avgpool_fwd)
+{
+    const um_view *x = &call->in[0], *y = &call->out[0];
+    int64_t size = call->attr.pool.size;
+    return each_v<mean_pool>(cu, "avgpool_fwd", y, width_of(x, y, NULL), *x, *y, size ? size : x->h, size ? size : x->w);
+}
+
+UM_CUDA_OP(avgpool_bwd)
+{
+    const um_view *dy = &call->in[0], *dx = &call->out[0];
+    int64_t size = call->attr.pool.size, h = size ? size : dx->h, w = size ? size : dx->w;
+    return each_v<mean_unpool>(cu, "avgpool_bwd", dx, width_of(dy, dx, NULL), *dy, *dx, h, w, (float)(1 / (double)(h * w)),
+        call->accumulate);
 }
 
 UM_CUDA_OP(patches_fwd)

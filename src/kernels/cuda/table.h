@@ -60,6 +60,8 @@ UM_CUDA_PREPARED(bn_bwd_apply);
 UM_CUDA_OP(all_reduce);
 UM_CUDA_OP(maxpool_fwd);
 UM_CUDA_OP(maxpool_bwd);
+UM_CUDA_OP(avgpool_fwd);
+UM_CUDA_OP(avgpool_bwd);
 UM_CUDA_OP(patches_fwd);
 UM_CUDA_OP(patches_bwd);
 UM_CUDA_PREPARED(ws_fwd);
@@ -93,7 +95,11 @@ UM_CUDA_PREPARED(seg_loss);
 UM_CUDA_OP(seg_bwd);
 UM_CUDA_PREPARED(align_sums);
 UM_CUDA_OP(align_bwd);
-UM_CUDA_OP(adam);
+UM_CUDA_OP(class_sums);
+UM_CUDA_OP(class_bwd);
+UM_CUDA_OP(gather);
+UM_CUDA_OP(ball_step);
+UM_CUDA_PREPARED(adam);
 
 /* ---- moves between layouts, for the glue to libraries (layout.cu) ---- */
 

@@ -9,7 +9,8 @@
 #include "base/status.h"
 
 typedef struct um_host_counts {
-    int uploads, downloads, launches, captures, replays, forgotten;
+    int allocs, frees, uploads, downloads, syncs, launches, captures, replays, forgotten;
+    size_t uploaded; /* bytes */
     /* What the stand-in for cuDNN refuses, as a real one may. */
     bool refuse_slices, refuse_f32_gradients;
     int prepared; /* problems that it was asked about and accepted */

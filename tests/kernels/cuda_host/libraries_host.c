@@ -1,4 +1,5 @@
-/* cuDNN and cuBLASLt as plain loops: kernels/cuda/dnn.h and gemm.h by their definitions, sums in f64. */
+/* cuDNN and cuBLASLt as plain loops: kernels/cuda/dnn.h and gemm.h by their definitions, f32 operands rounded to tf32 where the precision says so, sums
+ * in f64. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -44,10 +45,20 @@ um_status um_dnn_prepare(um_dnn *d, const um_dnn_conv *c, bool *supported, size_
     return UM_OK;
 }
 
-static double get(const void *p, um_dtype t, int64_t i)
+/* To 10 bits of mantissa, to the nearest, ties away from zero (cvt.rna.tf32.f32). */
+static float to_tf32(float f)
+{
+    uint32_t bits;
+    memcpy(&bits, &f, sizeof bits);
+    bits = (bits + 0x1000u) & ~0x1FFFu;
+    memcpy(&f, &bits, sizeof bits);
+    return f;
+}
+
+static double get(const void *p, um_dtype t, bool tf32, int64_t i)
 {
     if (t == UM_F32)
-        return ((const float *)p)[i];
+        return tf32 ? to_tf32(((const float *)p)[i]) : ((const float *)p)[i];
     uint32_t bits = (uint32_t)((const uint16_t *)p)[i] << 16;
     float f;
     memcpy(&f, &bits, sizeof f);
@@ -73,30 +84,36 @@ static int64_t tap_pixel(const um_dnn_conv *c, int64_t i, int64_t p, int64_t q, 
     return row < 0 || col < 0 || row >= c->h || col >= c->w ? -1 : (i * c->h + row) * c->w + col;
 }
 
-/* Row `row` of an operand, n values, as doubles. */
-static const double *row_of(const void *p, um_dtype t, int64_t at, int64_t n, double *to)
+typedef struct conv_job {
+    um_dnn_conv conv;
+    bool tf32;
+    void *x, *w, *y, *workspace;
+} conv_job;
+
+/* n values of an operand from `at` on, as they are multiplied. */
+static void row_of(const void *p, const conv_job *o, int64_t at, int64_t n, double *to)
 {
     for (int64_t i = 0; i < n; i++)
-        to[i] = get(p, t, at + i);
-    return to;
+        to[i] = get(p, o->conv.type, o->tf32, at + i);
 }
 
 /* Every product x * w * y of the problem, added to one of the three. */
-static void visit(const um_dnn_conv *c, const void *x, const void *w, const void *y, double *sum)
+static void visit(const conv_job *o, double *sum)
 {
+    const um_dnn_conv *c = &o->conv;
     double *xs = malloc((size_t)c->c * sizeof *xs), *ys = malloc((size_t)c->k * sizeof *ys),
         *ws = calloc((size_t)(c->k * c->r * c->s * c->c), sizeof *ws);
     if (!xs || !ys || !ws)
         abort();
     if (c->op != UM_DNN_WEIGHT)
-        row_of(w, c->type, 0, c->k * c->r * c->s * c->c, ws);
+        row_of(o->w, o, 0, c->k * c->r * c->s * c->c, ws);
     for (int64_t i = 0; i < c->n * c->p * c->q; i++) {
         if (c->op != UM_DNN_FWD)
-            row_of(y, c->type, i * c->ld_y, c->k, ys);
+            row_of(o->y, o, i * c->ld_y, c->k, ys);
         for (int64_t t = 0; t < c->r * c->s; t++) {
             int64_t from = tap_pixel(c, i / (c->p * c->q), i / c->q % c->p, i % c->q, t / c->s, t % c->s);
             if (from >= 0 && c->op != UM_DNN_DATA)
-                row_of(x, c->type, from * c->ld_x, c->c, xs);
+                row_of(o->x, o, from * c->ld_x, c->c, xs);
             for (int64_t k = 0; from >= 0 && k < c->k; k++) {
                 int64_t wi = (k * c->r * c->s + t) * c->c;
                 for (int64_t l = 0; l < c->c; l++)
@@ -114,11 +131,6 @@ static void visit(const um_dnn_conv *c, const void *x, const void *w, const void
     free(ws);
 }
 
-typedef struct conv_job {
-    um_dnn_conv conv;
-    void *x, *w, *y, *workspace;
-} conv_job;
-
 static void run_conv(const void *job)
 {
     const conv_job *o = job;
@@ -129,7 +141,7 @@ static void run_conv(const void *job)
     if (!sum)
         abort();
     memset(o->workspace, 0x7E, WORKSPACE);
-    visit(c, o->x, o->w, o->y, sum);
+    visit(o, sum);
     for (int64_t i = 0; i < rows * width; i++)
         put(c->op == UM_DNN_FWD ? o->y : c->op == UM_DNN_DATA ? o->x : o->w, c->op == UM_DNN_WEIGHT ? c->grad_type : c->type,
             i / width * ld + i % width, sum[i]);
@@ -139,9 +151,8 @@ static void run_conv(const void *job)
 um_status um_dnn_run(um_dnn *d, const um_dnn_conv *c, void *x, void *w, void *y, void *workspace, size_t bytes)
 {
     um_status rc = UM_OK;
-    (void)d;
     UM_REQUIRE(bytes == WORKSPACE);
-    um_host_launch(run_conv, &(conv_job){*c, x, w, y, workspace}, sizeof(conv_job));
+    um_host_launch(run_conv, &(conv_job){*c, d->precision != UM_PRECISION_FP32, x, w, y, workspace}, sizeof(conv_job));
 done:
     return rc;
 }
@@ -160,9 +171,15 @@ void um_gemm_free(um_gemm *g)
     um_free(g);
 }
 
+typedef struct gemm_job {
+    um_gemm_call call;
+    bool tf32;
+} gemm_job;
+
 static void run_product(const void *job)
 {
-    const um_gemm_call *o = job;
+    const um_gemm_call *o = &((const gemm_job *)job)->call;
+    bool tf32 = ((const gemm_job *)job)->tf32;
     for (int64_t b = 0; b < o->batch; b++)
         for (int64_t i = 0; i < o->m; i++)
             for (int64_t j = 0; j < o->n; j++) {
@@ -170,15 +187,14 @@ static void run_product(const void *job)
                 float *to = o->c + b * o->stride_c + i * o->ldc + j;
                 double sum = 0;
                 for (int64_t l = 0; l < o->k; l++)
-                    sum += (double)(o->trans_a ? a[l * o->lda + i]
-                        : a[i * o->lda + l]) * (double)(o->trans_b ? c[j * o->ldb + l] : c[l * o->ldb + j]);
+                    sum += get(a, UM_F32, tf32, o->trans_a ? l * o->lda + i : i * o->lda + l) *
+                           get(c, UM_F32, tf32, o->trans_b ? j * o->ldb + l : l * o->ldb + j);
                 *to = (float)(o->alpha * sum + (o->beta != 0 ? o->beta * (double)*to : 0));
             }
 }
 
 um_status um_gemm_run(um_gemm *g, const um_gemm_call *o)
 {
-    (void)g;
-    um_host_launch(run_product, o, sizeof *o);
+    um_host_launch(run_product, &(gemm_job){*o, g->precision != UM_PRECISION_FP32}, sizeof(gemm_job));
     return UM_OK;
 }

@@ -59,6 +59,7 @@ um_status um_dev_alloc(um_dev *d, void **out, size_t bytes)
 {
     um_status rc = UM_OK;
     UM_REQUIRE(!d->capturing);
+    um_host_count.allocs++;
     UM_TRY(um_alloc(out, bytes + 256, 1));
 done:
     return rc;
@@ -67,6 +68,7 @@ done:
 void um_dev_free(um_dev *d, void *p)
 {
     (void)d;
+    um_host_count.frees += p != NULL;
     um_free(p);
 }
 
@@ -100,6 +102,7 @@ done:
 um_status um_dev_upload(um_dev *d, void *to, const void *host, size_t bytes)
 {
     um_host_count.uploads++;
+    um_host_count.uploaded += bytes;
     return copy_by_host(d, to, host, bytes);
 }
 
@@ -142,6 +145,7 @@ um_status um_dev_fill(um_dev *d, void *to, int byte, size_t bytes)
 um_status um_dev_sync(um_dev *d)
 {
     um_status rc = UM_OK;
+    um_host_count.syncs++;
     UM_REQUIRE(!d->capturing);
 done:
     return rc;
