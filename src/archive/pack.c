@@ -240,7 +240,8 @@ static um_status settle(const pack_run *r)
 {
     um_status rc = UM_OK;
     char *dir = NULL, *path = NULL, sha256[UM_SHA256_HEX];
-    um_text line = {0};
+    um_text line = {0}, was = {0};
+    static const um_archive_member members[] = {{"shards", "--shards"}, {"pictures", "number of pictures"}, {"sha256_names", "pictures"}};
     UM_TRY(um_path_join(&dir, r->out, "pack"));
     UM_TRY(um_dir_make(dir, 0777));
     UM_TRY(um_path_join(&path, dir, "job.json"));
@@ -250,8 +251,9 @@ static um_status settle(const pack_run *r)
     UM_TRY(um_json_int(&line, "pictures", um_pictures_count(r->pictures)));
     UM_TRY(um_json_text(&line, "sha256_names", sha256));
     UM_TRY(um_json_seal(&line));
-    UM_TRY(um_archive_agree_on_disk(path, &line));
+    UM_TRY(um_archive_agree_on_disk(path, &line, members, UM_COUNT(members), &was));
 done:
+    um_text_free(&was);
     um_text_free(&line);
     um_free(path);
     um_free(dir);

@@ -60,6 +60,9 @@ um_status um_shard_open(um_shard **out, const char *path);
 void um_shard_close(um_shard *s); /* accepts NULL */
 const um_shard_index *um_shard_get_index(const um_shard *s); /* borrowed */
 um_h5 *um_shard_file(um_shard *s);                           /* borrowed */
+/* Which images these are, without reading their pixels: names, sizes, split, and the checksums of what is stored (um_h5_sum). */
+enum { UM_SHARD_MARK = 17 };
+um_status um_shard_mark(um_shard *s, char out[UM_SHARD_MARK]); /* 16 hex digits */
 bool um_shard_is_clean(um_shard *s); /* has provenance, which a released file never has */
 /* Pixels and masks of rows [first, first + n), one behind the other; either may be NULL. Errors: UM_E_DATA naming the image whose mask
  * holds other values than 0 and 1. */
