@@ -70,7 +70,7 @@ static void *work(void *payload)
     while (take(c, w->stage, &item, &slot)) {
         pthread_mutex_unlock(&c->lock);
         double begun = um_now();
-        um_status rc = c->stages[w->stage].run(c->job, w->number, item, slot->slot);
+        um_status rc = c->stages[w->stage].run(&(um_conveyor_turn){c->job, slot->slot, item, w->number});
         double took = um_now() - begun;
         pthread_mutex_lock(&c->lock);
         c->times->busy_s[w->stage] += took;

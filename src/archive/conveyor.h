@@ -11,10 +11,17 @@
 
 #include "base/status.h"
 
+/* One item before one worker of a stage. */
+typedef struct um_conveyor_turn {
+    void *job, *slot;
+    int64_t item;
+    int worker; /* from 0 within the stage */
+} um_conveyor_turn;
+
 typedef struct um_conveyor_stage {
     const char *name;
     int workers;   /* threads; 0: the calling thread, for at most one stage (its OpenMP threads then last) */
-    um_status (*run)(void *job, int worker, int64_t item, void *slot);
+    um_status (*run)(const um_conveyor_turn *turn);
 } um_conveyor_stage;
 
 enum { UM_CONVEYOR_STAGES = 8 };

@@ -73,6 +73,17 @@ void um_archive_refusals_clear(um_archive_refusals *r)
     *r = (um_archive_refusals){0};
 }
 
+um_status um_archive_refusal_print(um_text *out, const char *id, const char *reason)
+{
+    um_status rc = UM_OK;
+    UM_TRY(um_json_open(out, NULL, '{'));
+    UM_TRY(um_json_text(out, "id", id));
+    UM_TRY(um_json_text(out, "reason", reason));
+    UM_TRY(um_json_close(out, '}'));
+done:
+    return rc;
+}
+
 /* ---- places ---- */
 
 static um_status below(char **out, const char *dir, const char *sub, const char *stem, int k, int n, const char *ending)

@@ -33,6 +33,7 @@ typedef struct um_archive_refusals {
 } um_archive_refusals; /* release with um_archive_refusals_clear */
 um_status um_archive_refusals_add(um_archive_refusals *r, const char *id, const char *reason);
 void um_archive_refusals_clear(um_archive_refusals *r);
+um_status um_archive_refusal_print(um_text *out, const char *id, const char *reason); /* {"id":...,"reason":...} */
 
 /* Where things of a job lie. Owned; release with um_archive_paths_clear. */
 typedef struct um_archive_paths {

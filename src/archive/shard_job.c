@@ -95,15 +95,14 @@ done:
 
 /* ---- stages ---- */
 
-static um_status stage_read(void *job, int worker, int64_t item, void *slot)
+static um_status stage_read(const um_conveyor_turn *t)
 {
     um_status rc = UM_OK;
-    shard_job *j = job;
-    um_unit *u = slot;
-    (void)worker;
+    shard_job *j = t->job;
+    um_unit *u = t->slot;
     UM_TRY(um_stop_check("the same command goes on with this shard"));
-    u->first = j->starts[item];
-    u->n = j->starts[item + 1] - u->first;
+    u->first = j->starts[t->item];
+    u->n = j->starts[t->item + 1] - u->first;
     pthread_mutex_lock(&j->w->h5);
     rc = um_shard_read(j->clean, u->first, u->n, u->clean, u->masks);
     pthread_mutex_unlock(&j->w->h5);
@@ -135,12 +134,11 @@ static void find_runs(const shard_job *j, um_unit *u)
     }
 }
 
-static um_status stage_maps(void *job, int worker, int64_t item, void *slot)
+static um_status stage_maps(const um_conveyor_turn *t)
 {
     um_status rc = UM_OK;
-    shard_job *j = job;
-    um_unit *u = slot;
-    (void)worker, (void)item;
+    shard_job *j = t->job;
+    um_unit *u = t->slot;
     find_runs(j, u);
     for (int i = 0; i < u->n_runs; i++)
         UM_TRY(um_perturbation_prepare(&u->runs[i], j->w->perturber, &u->views[i]));
@@ -148,12 +146,11 @@ done:
     return rc;
 }
 
-static um_status stage_perturb(void *job, int worker, int64_t item, void *slot)
+static um_status stage_perturb(const um_conveyor_turn *t)
 {
     um_status rc = UM_OK;
-    shard_job *j = job;
-    um_unit *u = slot;
-    (void)worker, (void)item;
+    shard_job *j = t->job;
+    um_unit *u = t->slot;
     for (int i = 0; i < u->n_runs; i++) {
         UM_TRY(um_stop_check("the same command goes on with this shard"));
         UM_TRY(um_perturbation_run(&u->runs[i], j->w->perturber, &u->views[i], u->change + u->view_at[i]));
@@ -274,20 +271,19 @@ done:
     return rc;
 }
 
-static um_status stage_finish(void *job, int worker, int64_t item, void *slot)
+static um_status stage_finish(const um_conveyor_turn *t)
 {
     um_status rc = UM_OK;
-    shard_job *j = job;
-    um_unit *u = slot;
+    shard_job *j = t->job;
+    um_unit *u = t->slot;
     place p = {0};
-    (void)worker;
     for (int64_t i = u->first; i < u->first + u->n; i++)
         UM_TRY(finish_row(j, u, i, &p));
     size_t bytes = (size_t)p.to * (size_t)(j->in->bits / 8);
     UM_TRY(um_unit_cut(u, j->writer.pixels, u->released, bytes));
     UM_TRY(um_unit_cut(u, j->delta.delta, u->delta, bytes));
     UM_TRY(um_unit_cut(u, j->writer.masks, u->masks, (size_t)p.mask_to));
-    if (item + 1 < j->n_units)
+    if (t->item + 1 < j->n_units)
         goto done;
     UM_TRY(um_unit_cut_rest(u, j->writer.pixels));
     UM_TRY(um_unit_cut_rest(u, j->delta.delta));
@@ -296,14 +292,13 @@ done:
     return rc;
 }
 
-static um_status stage_pack(void *job, int worker, int64_t item, void *slot)
+static um_status stage_pack(const um_conveyor_turn *t)
 {
     um_status rc = UM_OK;
-    shard_job *j = job;
-    um_unit *u = slot;
-    (void)item;
+    shard_job *j = t->job;
+    um_unit *u = t->slot;
     for (int64_t i = 0; i < u->n_chunks; i++)
-        UM_TRY(um_h5_chunk_pack(&u->chunks[i], j->w->deflate[worker]));
+        UM_TRY(um_h5_chunk_pack(&u->chunks[i], j->w->deflate[t->worker]));
 done:
     return rc;
 }
@@ -317,12 +312,11 @@ done:
     return rc;
 }
 
-static um_status stage_write(void *job, int worker, int64_t item, void *slot)
+static um_status stage_write(const um_conveyor_turn *t)
 {
     um_status rc = UM_OK;
-    shard_job *j = job;
-    um_unit *u = slot;
-    (void)worker, (void)item;
+    shard_job *j = t->job;
+    um_unit *u = t->slot;
     pthread_mutex_lock(&j->w->h5);
     rc = write_chunks(u);
     pthread_mutex_unlock(&j->w->h5);
@@ -356,12 +350,8 @@ static um_status print_refused(const shard_job *j, um_text *line)
 {
     um_status rc = UM_OK;
     UM_TRY(um_json_open(line, "refused", '['));
-    for (int64_t i = 0; i < j->refused.n; i++) {
-        UM_TRY(um_json_open(line, NULL, '{'));
-        UM_TRY(um_json_text(line, "id", j->refused.list[i].id));
-        UM_TRY(um_json_text(line, "reason", j->refused.list[i].reason));
-        UM_TRY(um_json_close(line, '}'));
-    }
+    for (int64_t i = 0; i < j->refused.n; i++)
+        UM_TRY(um_archive_refusal_print(line, j->refused.list[i].id, j->refused.list[i].reason));
     UM_TRY(um_json_close(line, ']'));
 done:
     return rc;

@@ -18,34 +18,34 @@ typedef struct belt {
     atomic_int on_the_way, most, disorder, fail_at, after_failure;
 } belt;
 
-static um_status first_stage(void *job, int worker, int64_t item, void *slot)
+static um_status first_stage(const um_conveyor_turn *t)
 {
-    belt *b = job;
-    (void)worker;
+    belt *b = t->job;
+    int64_t item = t->item, *slot = t->slot;
     int now = atomic_fetch_add(&b->on_the_way, 1) + 1;
     if (now > atomic_load(&b->most))
         atomic_store(&b->most, now);
     b->disorder += atomic_fetch_add(&b->next[0], 1) != item;
-    *(int64_t *)slot = item;
+    *slot = item;
     return UM_OK;
 }
 
-static um_status middle_stage(void *job, int worker, int64_t item, void *slot)
+static um_status middle_stage(const um_conveyor_turn *t)
 {
-    belt *b = job;
-    (void)worker;
-    b->disorder += *(int64_t *)slot != item;
-    *(int64_t *)slot = item * item;
+    belt *b = t->job;
+    int64_t item = t->item, *slot = t->slot;
+    b->disorder += *slot != item;
+    *slot = item * item;
     if (item == atomic_load(&b->fail_at))
         return um_fail(UM_E_DATA, "item %lld is bad", (long long)item);
     return UM_OK;
 }
 
-static um_status last_stage(void *job, int worker, int64_t item, void *slot)
+static um_status last_stage(const um_conveyor_turn *t)
 {
-    belt *b = job;
-    (void)worker;
-    b->disorder += atomic_fetch_add(&b->next[2], 1) != item || *(int64_t *)slot != item * item;
+    belt *b = t->job;
+    int64_t item = t->item, *slot = t->slot;
+    b->disorder += atomic_fetch_add(&b->next[2], 1) != item || *slot != item * item;
     b->after_failure += item >= atomic_load(&b->fail_at) && b->fail_at >= 0;
     atomic_fetch_sub(&b->on_the_way, 1);
     return UM_OK;
