@@ -1,4 +1,5 @@
 /* A run of a job: which shards, in which order, and what is said meanwhile. */
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -11,7 +12,7 @@
 #include "base/signal.h"
 #include "mpi/lease.h"
 
-enum { WAIT_MS = 500, SPARE_BYTES = 96 << 20 /* code, threads, HDF5's own */ };
+enum { WAIT_MS = 500, SPARE_BYTES = 96 << 20 /* code, threads, HDF5's own */, COMMITTERS = 3, VISITS = 5 };
 
 typedef enum shard_state { OPEN, DONE, FAILED } shard_state;
 
@@ -22,9 +23,21 @@ typedef struct protect_run {
     um_perturber perturber;
     um_workshop shop;
     shard_state *states; /* [plan.n_files]: FAILED means that it failed in this run */
+    size_t *open;        /* [plan.n_files]: shards of this pass, in its order */
     double begun;
-    int64_t own;         /* images that this rank has brought to the end */
+    pthread_mutex_t lock; /* of the two below, and for what is told when a shard ends */
+    int64_t own;          /* images that this rank has brought to the end */
+    bool moved;           /* in this pass a shard was done, or found done */
 } protect_run;
+
+/* A shard on its way: protected in the calling thread, then committed by another, while this one is at the next. */
+typedef struct visit {
+    size_t k;
+    um_archive_paths paths;
+    um_lease *claim;
+    um_shard_job *job;
+    double begun;
+} visit;
 
 /* ---- progress: the run of this rank, which is the one that is seen ---- */
 
@@ -105,51 +118,103 @@ done:
     return rc;
 }
 
-static um_status attempt(protect_run *r, size_t k, const um_archive_paths *p, const um_lease *claim)
+static void visit_clear(visit *v)
+{
+    um_shard_job_free(v->job);
+    um_lease_release(v->claim);
+    um_archive_paths_clear(&v->paths);
+    *v = (visit){0};
+}
+
+/* What a failure means: the end of the run, or of this shard alone. */
+static um_status outcome(protect_run *r, const visit *v, um_status rc)
+{
+    if (rc == UM_OK || ends_run(rc))
+        return rc;
+    r->states[v->k] = FAILED;
+    return record_failure(&v->paths, v->paths.shard_name);
+}
+
+static um_status commit(protect_run *r, visit *v)
 {
     um_status rc = UM_OK;
     um_text item = {0};
-    double begun = um_now();
     int64_t images = 0, left_out = 0;
-    rc = um_shard_job_run(&r->shop, r->plan.files[k], p, still_ours, claim, r->plan.settings_sha256, &item);
+    rc = um_shard_job_commit(v->job, still_ours, v->claim, r->plan.settings_sha256, &item);
     if (rc == UM_OK && item.n > 0) {
         um_json_get_int(um_text_get(&item), "images", &images);
         um_json_get_int(um_text_get(&item), "left_out", &left_out);
-        unlink(p->failed);
-        r->states[k] = DONE;
+        unlink(v->paths.failed);
+        pthread_mutex_lock(&r->lock);
+        r->states[v->k] = DONE;
         r->own += images;
-        um_log(UM_LOG_INFO, "%s: %lld images in %.1f s%s", p->shard_name, (long long)images, um_now() - begun,
+        um_log(UM_LOG_INFO, "%s: %lld images in %.1f s%s", v->paths.shard_name, (long long)images, um_now() - v->begun,
                left_out ? "; some are left out, see its item" : "");
-    } else if (rc != UM_OK && !ends_run(rc)) {
-        r->states[k] = FAILED;
-        UM_TRY(record_failure(p, p->shard_name));
+        pthread_mutex_unlock(&r->lock);
     }
-done:
+    rc = outcome(r, v, rc);
     um_text_free(&item);
+    visit_clear(v);
     return rc;
 }
 
-static um_status look_at(protect_run *r, size_t k, bool *moved)
+static um_status stage_commit(const um_conveyor_turn *t)
+{
+    visit *v = t->slot;
+    return v->job ? commit(t->job, v) : UM_OK;
+}
+
+static um_status look_at(protect_run *r, visit *v)
 {
     um_status rc = UM_OK;
-    um_archive_paths p = {0};
-    um_lease *claim = NULL;
-    UM_TRY(um_archive_paths_of(&p, r->job->released, r->job->private_dir, (int)k, (int)r->plan.n_files));
-    if (um_file_exists(p.item)) {
-        r->states[k] = DONE;
-        r->shop.images_before += r->plan.images[k];
-        *moved = true;
+    UM_TRY(um_archive_paths_of(&v->paths, r->job->released, r->job->private_dir, (int)v->k, (int)r->plan.n_files));
+    if (um_file_exists(v->paths.item)) {
+        r->states[v->k] = DONE;
+        r->shop.images_before += r->plan.images[v->k];
+        r->moved = true;
         goto done;
     }
-    UM_TRY(um_lease_take(&claim, p.claim, r->o->lease_s));
-    if (!claim)
+    UM_TRY(um_lease_take(&v->claim, v->paths.claim, r->o->lease_s));
+    if (!v->claim)
         goto done;
-    *moved = true;
-    if (!um_file_exists(p.item))
-        UM_TRY(attempt(r, k, &p, claim));
+    r->moved = true;
+    if (!um_file_exists(v->paths.item))
+        UM_TRY(outcome(r, v, um_shard_job_run(&v->job, &r->shop, r->plan.files[v->k], &v->paths)));
 done:
-    um_lease_release(claim);
-    um_archive_paths_clear(&p);
+    return rc;
+}
+
+static um_status stage_protect(const um_conveyor_turn *t)
+{
+    um_status rc = UM_OK;
+    protect_run *r = t->job;
+    visit *v = t->slot;
+    *v = (visit){.k = r->open[t->item], .begun = um_now()};
+    if (um_comm_given_up(r->job->comm))
+        UM_TRY(um_fail(UM_E_STOPPED, "stopped between shards, since another rank gave up; the same command goes on from here"));
+    UM_TRY(um_stop_check("the same command goes on from here"));
+    UM_TRY(look_at(r, v));
+done:
+    if (!v->job)
+        visit_clear(v);
+    return rc;
+}
+
+/* Once over the shards that are open. Who is stopped commits those that have come so far. */
+static um_status pass(protect_run *r, int64_t n)
+{
+    static const um_conveyor_stage stages[] = {{"protect", 0, stage_protect}, {"commit", COMMITTERS, stage_commit}};
+    visit visits[VISITS] = {{.k = 0}};
+    void *slots[VISITS];
+    um_conveyor_times times = {.wall_s = 0};
+    for (int i = 0; i < VISITS; i++)
+        slots[i] = &visits[i];
+    um_status rc = um_conveyor_run(stages, 2, n, slots, VISITS, r, &times);
+    for (int i = 0; i < VISITS; i++) {
+        if (rc == UM_E_STOPPED && visits[i].job)
+            commit(r, &visits[i]);
+        visit_clear(&visits[i]);
+    }
     return rc;
 }
 
@@ -169,17 +234,13 @@ static um_status passes(protect_run *r)
     size_t n = r->plan.n_files, from = n * (size_t)um_comm_rank(r->job->comm) / (size_t)um_comm_size(r->job->comm);
     bool told = false;
     while (n_open(r) > 0) {
-        bool moved = false;
-        for (size_t i = 0; i < n; i++) {
-            size_t k = (from + i) % n;
-            if (r->states[k] != OPEN)
-                continue;
-            if (um_comm_given_up(r->job->comm))
-                UM_TRY(um_fail(UM_E_STOPPED, "stopped between shards, since another rank gave up; the same command goes on from here"));
-            UM_TRY(um_stop_check("the same command goes on from here"));
-            UM_TRY(look_at(r, k, &moved));
-        }
-        if (moved || n_open(r) == 0)
+        int64_t to_do = 0;
+        for (size_t i = 0; i < n; i++)
+            if (r->states[(from + i) % n] == OPEN)
+                r->open[to_do++] = (from + i) % n;
+        r->moved = false;
+        UM_TRY(pass(r, to_do));
+        if (r->moved || n_open(r) == 0)
             continue;
         if (!told)
             um_log(UM_LOG_INFO, "waiting for %zu shards that others hold", n_open(r));
@@ -322,6 +383,8 @@ static um_status open_all(protect_run *r)
     if (rc == UM_OK)
         rc = UM_NEW_ARRAY(r->states, r->plan.n_files);
     if (rc == UM_OK)
+        rc = UM_NEW_ARRAY(r->open, r->plan.n_files);
+    if (rc == UM_OK)
         rc = announce(r);
     UM_TRY(um_comm_agree(job->comm, rc));
     r->begun = r->shop.begun = um_now();
@@ -333,7 +396,7 @@ done:
 um_status um_archive_protect(const um_archive_job *job, um_archive_tally *tally)
 {
     um_status rc = UM_OK;
-    protect_run r = {.job = job, .o = um_settings_get(job->settings, "archive")};
+    protect_run r = {.job = job, .o = um_settings_get(job->settings, "archive"), .lock = PTHREAD_MUTEX_INITIALIZER};
     *tally = (um_archive_tally){0};
     UM_TRY(open_all(&r));
     um_comm_set_deadline(job->comm, 0); /* ranks come to their ends at very different times */
@@ -352,5 +415,6 @@ done:
     um_perturber_close(&r.perturber);
     um_archive_plan_clear(&r.plan);
     um_free(r.states);
+    um_free(r.open);
     return rc;
 }

@@ -15,8 +15,11 @@
 
 typedef enum fate { PROTECT, COPY, REFUSE } fate;
 
-typedef struct shard_job {
+struct um_shard_job {
     um_workshop *w;
+    const um_archive_paths *paths; /* borrowed, like w */
+    const char *clean_path;
+    double begun;
     um_shard *clean;
     const um_shard_index *in;
     um_shard_index out;      /* what is released */
@@ -28,7 +31,9 @@ typedef struct shard_job {
     int64_t limit, next_out; /* row of the release that the finish stage comes to */
     um_sha256 sum_clean, sum_released;
     um_archive_spread psnr, ssim;
-} shard_job;
+    char sha256_clean[UM_SHA256_HEX], sha256_released[UM_SHA256_HEX];
+    bool parts; /* both files are complete, and not committed */
+};
 
 /* ---- what becomes of each image ---- */
 
@@ -38,7 +43,7 @@ static bool any(const uint8_t *mask, int64_t n)
 }
 
 /* Why an image cannot be protected; "" when it can. bare: for want of a mask. */
-static void judge(const shard_job *j, int64_t row, const uint8_t *mask, char why[160], bool *bare)
+static void judge(const um_shard_job *j, int64_t row, const uint8_t *mask, char why[160], bool *bare)
 {
     const um_shard_row *r = &j->in->rows[row];
     int64_t c = j->w->perturber->c;
@@ -53,7 +58,7 @@ static void judge(const shard_job *j, int64_t row, const uint8_t *mask, char why
         snprintf(why, 160, "it has %lldx%lld pixels, networks need 16x16", (long long)r->h, (long long)r->w);
 }
 
-static um_status decide(shard_job *j, int64_t first, int64_t n, const uint8_t *masks)
+static um_status decide(um_shard_job *j, int64_t first, int64_t n, const uint8_t *masks)
 {
     um_status rc = UM_OK;
     const um_shard_index *x = j->in;
@@ -75,7 +80,7 @@ done:
 }
 
 /* Before anything is written: the masks alone, a unit at a time. */
-static um_status decide_all(shard_job *j)
+static um_status decide_all(um_shard_job *j)
 {
     um_status rc = UM_OK;
     uint8_t *masks = j->w->units[0]->masks;
@@ -98,7 +103,7 @@ done:
 static um_status stage_read(const um_conveyor_turn *t)
 {
     um_status rc = UM_OK;
-    shard_job *j = t->job;
+    um_shard_job *j = t->job;
     um_unit *u = t->slot;
     UM_TRY(um_stop_check("the same command goes on with this shard"));
     u->first = j->starts[t->item];
@@ -111,7 +116,7 @@ done:
 }
 
 /* Images that are protected alike: neighbours of one size. */
-static void find_runs(const shard_job *j, um_unit *u)
+static void find_runs(const um_shard_job *j, um_unit *u)
 {
     const um_shard_index *x = j->in;
     int64_t at = 0, mask_at = 0;
@@ -137,7 +142,7 @@ static void find_runs(const shard_job *j, um_unit *u)
 static um_status stage_maps(const um_conveyor_turn *t)
 {
     um_status rc = UM_OK;
-    shard_job *j = t->job;
+    um_shard_job *j = t->job;
     um_unit *u = t->slot;
     find_runs(j, u);
     for (int i = 0; i < u->n_runs; i++)
@@ -149,7 +154,7 @@ done:
 static um_status stage_perturb(const um_conveyor_turn *t)
 {
     um_status rc = UM_OK;
-    shard_job *j = t->job;
+    um_shard_job *j = t->job;
     um_unit *u = t->slot;
     for (int i = 0; i < u->n_runs; i++) {
         UM_TRY(um_stop_check("the same command goes on with this shard"));
@@ -193,7 +198,7 @@ static inline __attribute__((always_inline)) int64_t round_values(const void *cl
 }
 
 /* The same with any scale. */
-static int64_t round_scaled(const shard_job *j, const void *clean, const float *change, int64_t n, void *released, void *delta)
+static int64_t round_scaled(const um_shard_job *j, const void *clean, const float *change, int64_t n, void *released, void *delta)
 {
     double scale = j->w->perturber->scale;
     bool wide = j->in->bits == 16;
@@ -208,7 +213,7 @@ static int64_t round_scaled(const shard_job *j, const void *clean, const float *
 }
 
 /* Pixels that are released, and what leads back; returns the sum of squared changes in [0,1] units. change NULL: as they are. */
-static double round_image(const shard_job *j, const void *clean, const float *change, int64_t n, void *released, void *delta)
+static double round_image(const um_shard_job *j, const void *clean, const float *change, int64_t n, void *released, void *delta)
 {
     int64_t squares = 0;
     double max = j->in->bits == 8 ? 255 : 65535;
@@ -225,7 +230,7 @@ static double round_image(const shard_job *j, const void *clean, const float *ch
     return (double)squares / (max * max);
 }
 
-static um_status measure(shard_job *j, const um_shard_row *r, const char *id, const void *clean, const void *released, double squares)
+static um_status measure(um_shard_job *j, const um_shard_row *r, const char *id, const void *clean, const void *released, double squares)
 {
     um_status rc = UM_OK;
     const um_metric_options *o = um_settings_get(j->w->job->settings, "metrics");
@@ -247,7 +252,7 @@ typedef struct place {
     int64_t from, to, mask_from, mask_to; /* values and mask pixels within the unit */
 } place;
 
-static um_status finish_row(shard_job *j, um_unit *u, int64_t row, place *p)
+static um_status finish_row(um_shard_job *j, um_unit *u, int64_t row, place *p)
 {
     um_status rc = UM_OK;
     const um_shard_row *r = &j->in->rows[row];
@@ -274,7 +279,7 @@ done:
 static um_status stage_finish(const um_conveyor_turn *t)
 {
     um_status rc = UM_OK;
-    shard_job *j = t->job;
+    um_shard_job *j = t->job;
     um_unit *u = t->slot;
     place p = {0};
     for (int64_t i = u->first; i < u->first + u->n; i++)
@@ -295,7 +300,7 @@ done:
 static um_status stage_pack(const um_conveyor_turn *t)
 {
     um_status rc = UM_OK;
-    shard_job *j = t->job;
+    um_shard_job *j = t->job;
     um_unit *u = t->slot;
     for (int64_t i = 0; i < u->n_chunks; i++)
         UM_TRY(um_h5_chunk_pack(&u->chunks[i], j->w->deflate[t->worker]));
@@ -315,7 +320,7 @@ done:
 static um_status stage_write(const um_conveyor_turn *t)
 {
     um_status rc = UM_OK;
-    shard_job *j = t->job;
+    um_shard_job *j = t->job;
     um_unit *u = t->slot;
     pthread_mutex_lock(&j->w->h5);
     rc = write_chunks(u);
@@ -346,7 +351,7 @@ static um_status file_facts(const char *path, int64_t *bytes, char sha256[UM_SHA
     return um_sha256_of_file(path, sha256);
 }
 
-static um_status print_refused(const shard_job *j, um_text *line)
+static um_status print_refused(const um_shard_job *j, um_text *line)
 {
     um_status rc = UM_OK;
     UM_TRY(um_json_open(line, "refused", '['));
@@ -357,10 +362,10 @@ done:
     return rc;
 }
 
-static um_status print_item(shard_job *j, const um_archive_paths *p, const char *clean_path, const char *settings_sha256,
-                            const char *sha256[2], double seconds, um_text *line)
+static um_status print_item(um_shard_job *j, const char *settings_sha256, um_text *line)
 {
     um_status rc = UM_OK;
+    const um_archive_paths *p = j->paths;
     char hash[UM_SHA256_HEX], host[UM_HOST_TEXT];
     int64_t bytes = 0;
     struct stat info;
@@ -377,14 +382,14 @@ static um_status print_item(shard_job *j, const um_archive_paths *p, const char 
     UM_TRY(file_facts(p->delta, &bytes, hash));
     UM_TRY(um_json_int(line, "bytes_delta", bytes));
     UM_TRY(um_json_text(line, "sha256_delta", hash));
-    UM_TRY(um_json_int(line, "bytes_in", stat(clean_path, &info) == 0 ? (int64_t)info.st_size : 0));
-    UM_TRY(um_json_text(line, "sha256_clean", sha256[0]));
-    UM_TRY(um_json_text(line, "sha256_released", sha256[1]));
+    UM_TRY(um_json_int(line, "bytes_in", stat(j->clean_path, &info) == 0 ? (int64_t)info.st_size : 0));
+    UM_TRY(um_json_text(line, "sha256_clean", j->sha256_clean));
+    UM_TRY(um_json_text(line, "sha256_released", j->sha256_released));
     UM_TRY(um_json_text(line, "settings_sha256", settings_sha256));
     UM_TRY(um_json_int(line, "bound_levels", j->limit));
     UM_TRY(um_archive_spread_print(&j->psnr, "psnr", line));
     UM_TRY(um_archive_spread_print(&j->ssim, "ssim", line));
-    UM_TRY(um_json_real(line, "seconds", seconds));
+    UM_TRY(um_json_real(line, "seconds", um_now() - j->begun));
     UM_TRY(um_json_text(line, "host", host));
     UM_TRY(print_refused(j, line));
     UM_TRY(um_json_open(line, "ids", '['));
@@ -396,45 +401,85 @@ done:
     return rc;
 }
 
-static um_status open_files(shard_job *j, const char *clean_path, const um_archive_paths *p)
+static um_status open_files(um_shard_job *j)
 {
     um_status rc = UM_OK;
-    UM_TRY(um_shard_open(&j->clean, clean_path));
+    int64_t values, masks;
+    UM_TRY(um_shard_open(&j->clean, j->clean_path));
     j->in = um_shard_get_index(j->clean);
     j->out = (um_shard_index){.uniform = j->in->uniform, .bits = j->in->bits};
     j->limit = um_perturber_limit(j->w->perturber, j->in->bits);
     if (!um_shard_is_clean(j->clean))
         UM_TRY(um_fail(UM_E_DATA, "%s: says nothing of where it comes from, as released files do; protecting a release once more would "
-                       "leave no way back to the clean images. Import or pack the originals", clean_path));
+                       "leave no way back to the clean images. Import or pack the originals", j->clean_path));
     UM_TRY(um_unit_starts(j->in, &j->starts, &j->n_units));
     UM_TRY(decide_all(j));
-    UM_TRY(um_shard_writer_open(&j->writer, p->released, &j->out));
-    UM_TRY(um_delta_writer_open(&j->delta, p->delta, j->in->bits));
+    um_shard_extent(&j->out, 0, j->out.n, &values, &masks);
+    UM_TRY(um_shard_writer_open(&j->writer, j->paths->released, &j->out));
+    UM_TRY(um_delta_writer_open(&j->delta, j->paths->delta, j->in->bits, values));
 done:
+    return rc;
+}
+
+static um_status close_files(um_shard_job *j)
+{
+    um_status rc = UM_OK;
+    um_sha256_hex(&j->sum_clean, j->sha256_clean);
+    um_sha256_hex(&j->sum_released, j->sha256_released);
+    UM_TRY(um_delta_writer_end(&j->delta, &j->out, j->limit, j->sha256_clean, j->sha256_released));
+    j->parts = true;
+    UM_TRY(um_shard_writer_end(&j->writer, &j->out, NULL, NULL));
+    um_shard_close(j->clean);
+    j->clean = NULL;
+done:
+    return rc;
+}
+
+um_status um_shard_job_run(um_shard_job **out, um_workshop *w, const char *clean_path, const um_archive_paths *paths)
+{
+    um_status rc = UM_OK;
+    um_shard_job *j = NULL;
+    UM_TRY(UM_NEW(j));
+    *j = (um_shard_job){.w = w, .clean_path = clean_path, .paths = paths, .begun = um_now()};
+    um_sha256_init(&j->sum_clean);
+    um_sha256_init(&j->sum_released);
+    UM_TRY(open_files(j));
+    UM_TRY(um_conveyor_run(w->stages, UM_ARCHIVE_STAGES, j->n_units, (void *const *)w->units, w->n_slots, j, &w->times));
+    UM_TRY(close_files(j));
+    *out = j;
+    j = NULL;
+done:
+    um_workshop_reset(w);
+    um_shard_job_free(j);
     return rc;
 }
 
 /* First the way back, then the release; the item says that both stand. */
-static um_status commit(shard_job *j, const um_archive_paths *p, const char *clean_path, const char *settings_sha256, double begun,
-                        um_text *item)
+um_status um_shard_job_commit(um_shard_job *j, bool (*still_ours)(const void *claim), const void *claim, const char *settings_sha256,
+                              um_text *item)
 {
     um_status rc = UM_OK;
-    char clean[UM_SHA256_HEX], released[UM_SHA256_HEX];
-    um_sha256_hex(&j->sum_clean, clean);
-    um_sha256_hex(&j->sum_released, released);
-    UM_TRY(um_delta_writer_commit(&j->delta, &j->out, j->limit, clean, released));
-    UM_TRY(um_shard_writer_commit(&j->writer, &j->out, NULL, NULL));
-    UM_TRY(print_item(j, p, clean_path, settings_sha256, (const char *[]){clean, released}, um_now() - begun, item));
-    UM_TRY(um_file_write(p->item, um_text_get(item), item->n));
+    if (!still_ours(claim))
+        return UM_OK;
+    UM_TRY(um_file_commit(j->paths->delta));
+    UM_TRY(um_file_commit(j->paths->released));
+    j->parts = false;
+    UM_TRY(print_item(j, settings_sha256, item));
+    UM_TRY(um_file_write(j->paths->item, um_text_get(item), item->n));
 done:
     return rc;
 }
 
-static void clear(shard_job *j)
+void um_shard_job_free(um_shard_job *j)
 {
-    um_workshop_reset(j->w);
+    if (!j)
+        return;
     um_shard_writer_abandon(&j->writer);
     um_delta_writer_abandon(&j->delta);
+    if (j->parts) {
+        um_file_discard(j->paths->delta);
+        um_file_discard(j->paths->released);
+    }
     um_shard_close(j->clean);
     um_shard_index_clear(&j->out);
     um_archive_refusals_clear(&j->refused);
@@ -442,21 +487,5 @@ static void clear(shard_job *j)
     um_free(j->starts);
     um_free(j->psnr.values);
     um_free(j->ssim.values);
-}
-
-um_status um_shard_job_run(um_workshop *w, const char *clean_path, const um_archive_paths *paths, bool (*still_ours)(const void *claim),
-                           const void *claim, const char *settings_sha256, um_text *item)
-{
-    um_status rc = UM_OK;
-    shard_job j = {.w = w};
-    double begun = um_now();
-    um_sha256_init(&j.sum_clean);
-    um_sha256_init(&j.sum_released);
-    UM_TRY(open_files(&j, clean_path, paths));
-    UM_TRY(um_conveyor_run(w->stages, UM_ARCHIVE_STAGES, j.n_units, (void *const *)w->units, w->n_slots, &j, &w->times));
-    if (still_ours(claim))
-        UM_TRY(commit(&j, paths, clean_path, settings_sha256, begun, item));
-done:
-    clear(&j);
-    return rc;
+    um_free(j);
 }

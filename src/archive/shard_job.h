@@ -67,10 +67,16 @@ um_status um_unit_add_chunk(um_unit *u, const um_h5_chunk *chunk); /* takes its 
 um_status um_unit_cut(um_unit *u, um_h5_stream *s, const void *data, size_t bytes);
 um_status um_unit_cut_rest(um_unit *u, um_h5_stream *s);
 
-/* Protects one shard: writes its delta, its release and its item, in this order. still_ours is asked before that; when somebody else
- * has taken over, nothing is written and `item` stays empty, else it receives the line. Errors: those of reading, perturbing and
- * writing; nothing is left behind but whole files. */
-um_status um_shard_job_run(um_workshop *w, const char *clean_path, const um_archive_paths *paths, bool (*still_ours)(const void *claim),
-                           const void *claim, const char *settings_sha256, um_text *item);
+typedef struct um_shard_job um_shard_job;
+
+/* Protects one shard: streams it through the stages into the parts of its delta and its release, which are then complete and closed. out:
+ * owned by the caller. Errors: those of reading, perturbing and writing; nothing is left behind. */
+um_status um_shard_job_run(um_shard_job **out, um_workshop *w, const char *clean_path, const um_archive_paths *paths);
+/* The second half, in any thread, while the workshop is at the next shard: disks are waited for here. Commits the delta, the release and the
+ * item, in this order. still_ours is asked before that; when somebody else has taken over, nothing is committed and `item` stays empty,
+ * else it receives the line. */
+um_status um_shard_job_commit(um_shard_job *j, bool (*still_ours)(const void *claim), const void *claim, const char *settings_sha256,
+                              um_text *item);
+void um_shard_job_free(um_shard_job *j); /* discards what was not committed; accepts NULL */
 
 #endif

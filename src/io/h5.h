@@ -50,6 +50,9 @@ um_status um_h5_create(um_h5 **out, const char *path, const char *format, const 
 um_status um_h5_open(um_h5 **out, const char *path, const char *format, const char *version);
 /* Takes *f, and sets it to NULL whatever happens: on success the file stands under its name, on failure nothing is left. */
 um_status um_h5_commit(um_h5 **f);
+/* The first half of that, which needs HDF5: PATH.part is complete and closed. The second half is um_file_commit(PATH), in any thread; or
+ * um_file_discard(PATH). */
+um_status um_h5_end(um_h5 **f);
 /* Closes a file opened for reading; abandons one that was created and not committed (its part is removed). Accepts NULL. */
 void um_h5_free(um_h5 *f);
 

@@ -77,12 +77,14 @@ typedef struct um_shard_writer {
     um_h5_stream *pixels, *masks; /* masks NULL: no image has one */
 } um_shard_writer; /* initialise with {0} */
 
-/* index: what will be written; of an umed-archive only `bits` counts before the commit. The caller cuts pixels and masks into the
- * streams in row order. */
+/* index: what will be written; of an umed-archive it may be without rows before the end, arrays then grow. The caller cuts pixels and
+ * masks into the streams in row order. */
 um_status um_shard_writer_open(um_shard_writer *out, const char *path, const um_shard_index *index);
 /* Ends the streams, adds the index, and for clean data (provenance: "key=value" lines, else NULL) its hash and where it comes from.
  * Whole or not at all; the writer is closed whatever happens. */
 um_status um_shard_writer_commit(um_shard_writer *w, const um_shard_index *index, const char *sha256, const char *provenance);
+/* The same without the last step: PATH.part is complete, um_file_commit(PATH) is left to the caller. */
+um_status um_shard_writer_end(um_shard_writer *w, const um_shard_index *index, const char *sha256, const char *provenance);
 void um_shard_writer_abandon(um_shard_writer *w);
 
 #endif
