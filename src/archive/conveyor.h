@@ -16,6 +16,7 @@ typedef struct um_conveyor_turn {
     void *job, *slot;
     int64_t item;
     int worker; /* from 0 within the stage */
+    bool *no_more; /* the first stage sets it when there is neither this item nor a later one */
 } um_conveyor_turn;
 
 typedef struct um_conveyor_stage {
@@ -25,6 +26,7 @@ typedef struct um_conveyor_stage {
 } um_conveyor_stage;
 
 enum { UM_CONVEYOR_STAGES = 8 };
+#define UM_CONVEYOR_OPEN INT64_MAX /* number of items: until the first stage, which has one worker, says that there are no more */
 
 /* Where the time went, added up over runs. */
 typedef struct um_conveyor_times {

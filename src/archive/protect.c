@@ -4,6 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "archive/backlog.h"
 #include "archive/plan.h"
 #include "base/clock.h"
 #include "base/file.h"
@@ -12,9 +13,19 @@
 #include "base/signal.h"
 #include "mpi/lease.h"
 
-enum { WAIT_MS = 500, SPARE_BYTES = 96 << 20 /* code, threads, HDF5's own */, COMMITTERS = 3, VISITS = 5 };
+enum { WAIT_MS = 500, SPARE_BYTES = 96 << 20 /* code, threads, HDF5's own */, COMMITTERS = 3, UNCOMMITTED = 4 };
 
 typedef enum shard_state { OPEN, DONE, FAILED } shard_state;
+
+/* A shard that is claimed: through the stages, then committed by another thread. */
+typedef struct visit {
+    struct visit *next;
+    size_t k;
+    um_archive_paths paths;
+    um_lease *claim;
+    um_shard_job *job;
+    double begun;
+} visit;
 
 typedef struct protect_run {
     const um_archive_job *job;
@@ -22,22 +33,17 @@ typedef struct protect_run {
     um_archive_plan plan;
     um_perturber perturber;
     um_workshop shop;
-    shard_state *states; /* [plan.n_files]: FAILED means that it failed in this run */
-    size_t *open;        /* [plan.n_files]: shards of this pass, in its order */
+    size_t from, at;      /* this pass: the shard it begins with, and how many it has looked at */
+    um_backlog *commits;
     double begun;
-    pthread_mutex_t lock; /* of the two below, and for what is told when a shard ends */
+    pthread_mutex_t lock; /* of all that follows */
+    shard_state *states;  /* [plan.n_files]: FAILED means that it failed in this run */
+    visit *visits;        /* under way */
     int64_t own;          /* images that this rank has brought to the end */
     bool moved;           /* in this pass a shard was done, or found done */
+    um_status failed;     /* of a commit: ends the run */
+    um_text why;
 } protect_run;
-
-/* A shard on its way: protected in the calling thread, then committed by another, while this one is at the next. */
-typedef struct visit {
-    size_t k;
-    um_archive_paths paths;
-    um_lease *claim;
-    um_shard_job *job;
-    double begun;
-} visit;
 
 /* ---- progress: the run of this rank, which is the one that is seen ---- */
 
@@ -49,11 +55,12 @@ void um_workshop_tell(um_workshop *w, int64_t n)
     if (w->images_total == 0)
         return;
     double took = um_now() - w->begun, rate = (double)w->images_done / (took > 0 ? took : 1);
-    double left = (double)(w->images_total - w->images_before - w->images_done) / (rate > 0 ? rate : 1);
+    int64_t before = __atomic_load_n(&w->images_before, __ATOMIC_RELAXED);
+    double left = (double)(w->images_total - before - w->images_done) / (rate > 0 ? rate : 1);
     um_conveyor_times times = w->times; /* of finished shards: good enough to say what bounds */
     const char *bound = times.wall_s > 0 ? w->stages[um_conveyor_bounding(w->stages, UM_ARCHIVE_STAGES, &times)].name : "not known yet";
     snprintf(note, sizeof note, "%.1f images/s here, %.0f s left at this rate, bound by: %s", rate, left < 0 ? 0 : left, bound);
-    um_progress("protect archive, images", (long)(w->images_before + w->images_done), (long)w->images_total, note);
+    um_progress("protect archive, images", (long)(before + w->images_done), (long)w->images_total, note);
 }
 
 static double memory_now(void)
@@ -101,11 +108,6 @@ static bool still_ours(const void *claim)
     return um_lease_check(claim);
 }
 
-static bool ends_run(um_status rc)
-{
-    return rc == UM_E_STOPPED || rc == UM_E_IO || rc == UM_E_MEMORY || rc == UM_E_COMM || rc == UM_E_BUG || rc == UM_E_UNSUPPORTED;
-}
-
 static um_status record_failure(const um_archive_paths *p, const char *shard)
 {
     um_status rc = UM_OK;
@@ -118,104 +120,167 @@ done:
     return rc;
 }
 
-static void visit_clear(visit *v)
+static void set_state(protect_run *r, size_t k, shard_state state, int64_t images)
 {
+    pthread_mutex_lock(&r->lock);
+    r->states[k] = state;
+    r->own += images;
+    r->moved = true;
+    pthread_mutex_unlock(&r->lock);
+}
+
+static void visit_end(protect_run *r, visit *v)
+{
+    pthread_mutex_lock(&r->lock);
+    visit **at = &r->visits;
+    while (*at && *at != v)
+        at = &(*at)->next;
+    if (*at)
+        *at = v->next;
+    pthread_mutex_unlock(&r->lock);
     um_shard_job_free(v->job);
     um_lease_release(v->claim);
     um_archive_paths_clear(&v->paths);
-    *v = (visit){0};
+    um_free(v);
 }
 
 /* What a failure means: the end of the run, or of this shard alone. */
 static um_status outcome(protect_run *r, const visit *v, um_status rc)
 {
-    if (rc == UM_OK || ends_run(rc))
+    if (!um_shard_job_is_own(rc))
         return rc;
-    r->states[v->k] = FAILED;
+    set_state(r, v->k, FAILED, 0);
     return record_failure(&v->paths, v->paths.shard_name);
 }
 
-static um_status commit(protect_run *r, visit *v)
+static void commit(void *task, void *payload)
 {
-    um_status rc = UM_OK;
+    protect_run *r = payload;
+    visit *v = task;
     um_text item = {0};
     int64_t images = 0, left_out = 0;
-    rc = um_shard_job_commit(v->job, still_ours, v->claim, r->plan.settings_sha256, &item);
+    um_status rc = um_shard_job_commit(v->job, still_ours, v->claim, r->plan.settings_sha256, &item);
     if (rc == UM_OK && item.n > 0) {
         um_json_get_int(um_text_get(&item), "images", &images);
         um_json_get_int(um_text_get(&item), "left_out", &left_out);
         unlink(v->paths.failed);
-        pthread_mutex_lock(&r->lock);
-        r->states[v->k] = DONE;
-        r->own += images;
+        set_state(r, v->k, DONE, images);
         um_log(UM_LOG_INFO, "%s: %lld images in %.1f s%s", v->paths.shard_name, (long long)images, um_now() - v->begun,
                left_out ? "; some are left out, see its item" : "");
-        pthread_mutex_unlock(&r->lock);
     }
     rc = outcome(r, v, rc);
+    pthread_mutex_lock(&r->lock);
+    if (rc != UM_OK && r->failed == UM_OK) {
+        r->failed = rc;
+        um_text_add(&r->why, "%s", um_error_text());
+    }
+    pthread_mutex_unlock(&r->lock);
     um_text_free(&item);
-    visit_clear(v);
+    visit_end(r, v);
+}
+
+static um_status shard_done(void *payload, um_shard_job *job)
+{
+    um_status rc = UM_OK;
+    protect_run *r = payload;
+    visit *v = um_shard_job_owner(job);
+    rc = um_shard_job_outcome(job);
+    if (rc == UM_OK) {
+        um_backlog_put(r->commits, v);
+        return UM_OK;
+    }
+    rc = outcome(r, v, rc);
+    pthread_mutex_lock(&r->shop.h5);
+    visit_end(r, v);
+    pthread_mutex_unlock(&r->shop.h5);
     return rc;
 }
 
-static um_status stage_commit(const um_conveyor_turn *t)
-{
-    visit *v = t->slot;
-    return v->job ? commit(t->job, v) : UM_OK;
-}
-
-static um_status look_at(protect_run *r, visit *v)
+/* Claims and opens shard k; *out stays NULL when it is done, held by others, or cannot be opened. */
+static um_status look_at(protect_run *r, size_t k, um_shard_job **out)
 {
     um_status rc = UM_OK;
-    UM_TRY(um_archive_paths_of(&v->paths, r->job->released, r->job->private_dir, (int)v->k, (int)r->plan.n_files));
+    visit *v = NULL;
+    UM_TRY(UM_NEW(v));
+    *v = (visit){.k = k, .begun = um_now()};
+    UM_TRY(um_archive_paths_of(&v->paths, r->job->released, r->job->private_dir, (int)k, (int)r->plan.n_files));
+    if (!um_file_exists(v->paths.item)) {
+        UM_TRY(um_lease_take(&v->claim, v->paths.claim, r->o->lease_s));
+        if (!v->claim)
+            goto done;
+    }
     if (um_file_exists(v->paths.item)) {
-        r->states[v->k] = DONE;
-        r->shop.images_before += r->plan.images[v->k];
-        r->moved = true;
+        set_state(r, k, DONE, 0);
+        __atomic_add_fetch(&r->shop.images_before, r->plan.images[k], __ATOMIC_RELAXED);
         goto done;
     }
-    UM_TRY(um_lease_take(&v->claim, v->paths.claim, r->o->lease_s));
-    if (!v->claim)
+    rc = um_shard_job_open(&v->job, &r->shop, r->plan.files[k], &v->paths, v);
+    UM_TRY(outcome(r, v, rc));
+    if (!v->job)
         goto done;
-    r->moved = true;
-    if (!um_file_exists(v->paths.item))
-        UM_TRY(outcome(r, v, um_shard_job_run(&v->job, &r->shop, r->plan.files[v->k], &v->paths)));
+    *out = v->job;
+    pthread_mutex_lock(&r->lock);
+    v->next = r->visits;
+    r->visits = v;
+    pthread_mutex_unlock(&r->lock);
+    v = NULL;
 done:
+    if (v)
+        visit_end(r, v);
     return rc;
 }
 
-static um_status stage_protect(const um_conveyor_turn *t)
+static shard_state state_of(protect_run *r, size_t k)
+{
+    pthread_mutex_lock(&r->lock);
+    shard_state state = r->states[k];
+    pthread_mutex_unlock(&r->lock);
+    return state;
+}
+
+static um_status commit_failure(protect_run *r)
+{
+    pthread_mutex_lock(&r->lock);
+    um_status rc = r->failed == UM_OK ? UM_OK : um_fail(r->failed, "%s", um_text_get(&r->why));
+    pthread_mutex_unlock(&r->lock);
+    return rc;
+}
+
+static um_status next_shard(void *payload, um_shard_job **out)
 {
     um_status rc = UM_OK;
-    protect_run *r = t->job;
-    visit *v = t->slot;
-    *v = (visit){.k = r->open[t->item], .begun = um_now()};
-    if (um_comm_given_up(r->job->comm))
-        UM_TRY(um_fail(UM_E_STOPPED, "stopped between shards, since another rank gave up; the same command goes on from here"));
-    UM_TRY(um_stop_check("the same command goes on from here"));
-    UM_TRY(look_at(r, v));
+    protect_run *r = payload;
+    size_t n = r->plan.n_files;
+    *out = NULL;
+    while (r->at < n && !*out) {
+        size_t k = (r->from + r->at++) % n;
+        if (state_of(r, k) != OPEN)
+            continue;
+        UM_TRY(commit_failure(r));
+        if (um_comm_given_up(r->job->comm))
+            UM_TRY(um_fail(UM_E_STOPPED, "stopped between shards, since another rank gave up; the same command goes on from here"));
+        UM_TRY(um_stop_check("the same command goes on from here"));
+        UM_TRY(look_at(r, k, out));
+    }
 done:
-    if (!v->job)
-        visit_clear(v);
     return rc;
 }
 
-/* Once over the shards that are open. Who is stopped commits those that have come so far. */
-static um_status pass(protect_run *r, int64_t n)
+/* Once over the shards that are open. What was ready is committed, whatever happens. */
+static um_status pass(protect_run *r)
 {
-    static const um_conveyor_stage stages[] = {{"protect", 0, stage_protect}, {"commit", COMMITTERS, stage_commit}};
-    visit visits[VISITS] = {{.k = 0}};
-    void *slots[VISITS];
-    um_conveyor_times times = {.wall_s = 0};
-    for (int i = 0; i < VISITS; i++)
-        slots[i] = &visits[i];
-    um_status rc = um_conveyor_run(stages, 2, n, slots, VISITS, r, &times);
-    for (int i = 0; i < VISITS; i++) {
-        if (rc == UM_E_STOPPED && visits[i].job)
-            commit(r, &visits[i]);
-        visit_clear(&visits[i]);
-    }
-    return rc;
+    um_status rc = UM_OK;
+    const um_shard_traffic traffic = {next_shard, shard_done, r};
+    r->at = 0;
+    r->moved = false;
+    UM_TRY(um_backlog_open(&r->commits, COMMITTERS, UNCOMMITTED, commit, r));
+    rc = um_workshop_run(&r->shop, &traffic);
+done:
+    um_backlog_close(r->commits);
+    r->commits = NULL;
+    while (r->visits)
+        visit_end(r, r->visits);
+    return rc == UM_OK ? commit_failure(r) : rc;
 }
 
 static size_t n_open(const protect_run *r)
@@ -231,15 +296,10 @@ static size_t n_open(const protect_run *r)
 static um_status passes(protect_run *r)
 {
     um_status rc = UM_OK;
-    size_t n = r->plan.n_files, from = n * (size_t)um_comm_rank(r->job->comm) / (size_t)um_comm_size(r->job->comm);
     bool told = false;
+    r->from = r->plan.n_files * (size_t)um_comm_rank(r->job->comm) / (size_t)um_comm_size(r->job->comm);
     while (n_open(r) > 0) {
-        int64_t to_do = 0;
-        for (size_t i = 0; i < n; i++)
-            if (r->states[(from + i) % n] == OPEN)
-                r->open[to_do++] = (from + i) % n;
-        r->moved = false;
-        UM_TRY(pass(r, to_do));
+        UM_TRY(pass(r));
         if (r->moved || n_open(r) == 0)
             continue;
         if (!told)
@@ -383,8 +443,6 @@ static um_status open_all(protect_run *r)
     if (rc == UM_OK)
         rc = UM_NEW_ARRAY(r->states, r->plan.n_files);
     if (rc == UM_OK)
-        rc = UM_NEW_ARRAY(r->open, r->plan.n_files);
-    if (rc == UM_OK)
         rc = announce(r);
     UM_TRY(um_comm_agree(job->comm, rc));
     r->begun = r->shop.begun = um_now();
@@ -415,6 +473,6 @@ done:
     um_perturber_close(&r.perturber);
     um_archive_plan_clear(&r.plan);
     um_free(r.states);
-    um_free(r.open);
+    um_text_free(&r.why);
     return rc;
 }

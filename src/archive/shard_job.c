@@ -18,14 +18,17 @@ typedef enum fate { PROTECT, COPY, REFUSE } fate;
 struct um_shard_job {
     um_workshop *w;
     const um_archive_paths *paths; /* borrowed, like w */
+    void *owner;
     const char *clean_path;
     double begun;
+    um_status failed; /* this and its text: under the workshop's lock */
+    um_text why;
     um_shard *clean;
     const um_shard_index *in;
     um_shard_index out;      /* what is released */
     uint8_t *fates;          /* [in->n] */
     um_archive_refusals refused;
-    int64_t *starts, n_units, n_copied;
+    int64_t *starts, n_units, next_unit, n_copied;
     um_shard_writer writer;
     um_delta_writer delta;
     int64_t limit, next_out; /* row of the release that the finish stage comes to */
@@ -83,12 +86,15 @@ done:
 static um_status decide_all(um_shard_job *j)
 {
     um_status rc = UM_OK;
-    uint8_t *masks = j->w->units[0]->masks;
+    uint8_t *masks = j->w->masks;
     UM_TRY(UM_NEW_ARRAY(j->fates, j->in->n));
     for (int64_t u = 0; u < j->n_units; u++) {
         int64_t first = j->starts[u], n = j->starts[u + 1] - first;
         UM_TRY(um_stop_check("the same command goes on from here"));
-        UM_TRY(um_shard_read(j->clean, first, n, NULL, masks));
+        pthread_mutex_lock(&j->w->h5);
+        rc = um_shard_read(j->clean, first, n, NULL, masks);
+        pthread_mutex_unlock(&j->w->h5);
+        UM_TRY(rc);
         UM_TRY(decide(j, first, n, masks));
     }
     if (j->out.n == 0)
@@ -100,17 +106,78 @@ done:
 
 /* ---- stages ---- */
 
-static um_status stage_read(const um_conveyor_turn *t)
+bool um_shard_job_is_own(um_status rc)
+{
+    return rc != UM_OK && rc != UM_E_STOPPED && rc != UM_E_IO && rc != UM_E_MEMORY && rc != UM_E_COMM && rc != UM_E_BUG &&
+           rc != UM_E_UNSUPPORTED;
+}
+
+static bool has_failed(const um_shard_job *j)
+{
+    pthread_mutex_lock(&j->w->lock);
+    bool failed = j->failed != UM_OK;
+    pthread_mutex_unlock(&j->w->lock);
+    return failed;
+}
+
+/* The first error of a shard stays with it, and its other units pass through untouched. What is left to return ends the run. */
+static um_status keep_failure(um_shard_job *j, um_status rc)
+{
+    if (!um_shard_job_is_own(rc))
+        return rc;
+    pthread_mutex_lock(&j->w->lock);
+    if (j->failed == UM_OK) {
+        j->failed = rc;
+        rc = um_text_add(&j->why, "%s", um_error_text());
+    } else {
+        rc = UM_OK;
+    }
+    pthread_mutex_unlock(&j->w->lock);
+    return rc;
+}
+
+um_status um_shard_job_outcome(const um_shard_job *j)
+{
+    return j->failed == UM_OK ? UM_OK : um_fail(j->failed, "%s", um_text_get(&j->why));
+}
+
+static um_status step(const um_conveyor_turn *t, um_status (*run)(um_shard_job *j, um_unit *u, int worker))
+{
+    um_unit *u = t->slot;
+    return has_failed(u->job) ? UM_OK : keep_failure(u->job, run(u->job, u, t->worker));
+}
+
+static um_status read_unit(um_shard_job *j, um_unit *u, int worker)
 {
     um_status rc = UM_OK;
-    um_shard_job *j = t->job;
-    um_unit *u = t->slot;
-    UM_TRY(um_stop_check("the same command goes on with this shard"));
-    u->first = j->starts[t->item];
-    u->n = j->starts[t->item + 1] - u->first;
+    int64_t k = j->next_unit++;
+    (void)worker;
+    u->first = j->starts[k];
+    u->n = j->starts[k + 1] - u->first;
+    u->last = j->next_unit == j->n_units;
     pthread_mutex_lock(&j->w->h5);
     rc = um_shard_read(j->clean, u->first, u->n, u->clean, u->masks);
     pthread_mutex_unlock(&j->w->h5);
+    return rc;
+}
+
+static um_status stage_read(const um_conveyor_turn *t)
+{
+    um_status rc = UM_OK;
+    um_workshop *w = t->job;
+    um_unit *u = t->slot;
+    um_unit_reset(u, w->perturber);
+    UM_TRY(um_stop_check("the same command goes on from here"));
+    if (!w->at)
+        UM_TRY(w->traffic.next(w->traffic.payload, &w->at));
+    *t->no_more = !w->at;
+    if (!w->at)
+        goto done;
+    u->job = w->at;
+    UM_TRY(step(t, read_unit));
+    u->last = u->last || has_failed(u->job);
+    if (u->last)
+        w->at = NULL;
 done:
     return rc;
 }
@@ -139,11 +206,10 @@ static void find_runs(const um_shard_job *j, um_unit *u)
     }
 }
 
-static um_status stage_maps(const um_conveyor_turn *t)
+static um_status prepare_unit(um_shard_job *j, um_unit *u, int worker)
 {
     um_status rc = UM_OK;
-    um_shard_job *j = t->job;
-    um_unit *u = t->slot;
+    (void)worker;
     find_runs(j, u);
     for (int i = 0; i < u->n_runs; i++)
         UM_TRY(um_perturbation_prepare(&u->runs[i], j->w->perturber, &u->views[i]));
@@ -151,11 +217,10 @@ done:
     return rc;
 }
 
-static um_status stage_perturb(const um_conveyor_turn *t)
+static um_status perturb_unit(um_shard_job *j, um_unit *u, int worker)
 {
     um_status rc = UM_OK;
-    um_shard_job *j = t->job;
-    um_unit *u = t->slot;
+    (void)worker;
     for (int i = 0; i < u->n_runs; i++) {
         UM_TRY(um_stop_check("the same command goes on with this shard"));
         UM_TRY(um_perturbation_run(&u->runs[i], j->w->perturber, &u->views[i], u->change + u->view_at[i]));
@@ -276,11 +341,10 @@ done:
     return rc;
 }
 
-static um_status stage_finish(const um_conveyor_turn *t)
+static um_status finish_unit(um_shard_job *j, um_unit *u, int worker)
 {
     um_status rc = UM_OK;
-    um_shard_job *j = t->job;
-    um_unit *u = t->slot;
+    (void)worker;
     place p = {0};
     for (int64_t i = u->first; i < u->first + u->n; i++)
         UM_TRY(finish_row(j, u, i, &p));
@@ -288,7 +352,7 @@ static um_status stage_finish(const um_conveyor_turn *t)
     UM_TRY(um_unit_cut(u, j->writer.pixels, u->released, bytes));
     UM_TRY(um_unit_cut(u, j->delta.delta, u->delta, bytes));
     UM_TRY(um_unit_cut(u, j->writer.masks, u->masks, (size_t)p.mask_to));
-    if (t->item + 1 < j->n_units)
+    if (!u->last)
         goto done;
     UM_TRY(um_unit_cut_rest(u, j->writer.pixels));
     UM_TRY(um_unit_cut_rest(u, j->delta.delta));
@@ -297,13 +361,11 @@ done:
     return rc;
 }
 
-static um_status stage_pack(const um_conveyor_turn *t)
+static um_status pack_unit(um_shard_job *j, um_unit *u, int worker)
 {
     um_status rc = UM_OK;
-    um_shard_job *j = t->job;
-    um_unit *u = t->slot;
     for (int64_t i = 0; i < u->n_chunks; i++)
-        UM_TRY(um_h5_chunk_pack(&u->chunks[i], j->w->deflate[t->worker]));
+        UM_TRY(um_h5_chunk_pack(&u->chunks[i], j->w->deflate[worker]));
 done:
     return rc;
 }
@@ -317,21 +379,51 @@ done:
     return rc;
 }
 
-static um_status stage_write(const um_conveyor_turn *t)
+/* The parts are complete: nothing of HDF5 is left to do. */
+static um_status close_files(um_shard_job *j)
 {
     um_status rc = UM_OK;
-    um_shard_job *j = t->job;
-    um_unit *u = t->slot;
+    um_sha256_hex(&j->sum_clean, j->sha256_clean);
+    um_sha256_hex(&j->sum_released, j->sha256_released);
+    UM_TRY(um_delta_writer_end(&j->delta, &j->out, j->limit, j->sha256_clean, j->sha256_released));
+    j->parts = true;
+    UM_TRY(um_shard_writer_end(&j->writer, &j->out, NULL, NULL));
+    um_shard_close(j->clean);
+    j->clean = NULL;
+done:
+    return rc;
+}
+
+static um_status write_unit(um_shard_job *j, um_unit *u, int worker)
+{
+    um_status rc = UM_OK;
+    (void)worker;
     pthread_mutex_lock(&j->w->h5);
     rc = write_chunks(u);
+    if (rc == UM_OK && u->last)
+        rc = close_files(j);
     pthread_mutex_unlock(&j->w->h5);
-    for (int64_t i = 0; i < u->n_chunks; i++)
-        um_h5_chunk_clear(&u->chunks[i]);
-    u->n_chunks = 0;
     if (rc == UM_OK)
         um_workshop_tell(j->w, u->n);
     return rc;
 }
+
+static um_status stage_write(const um_conveyor_turn *t)
+{
+    um_status rc = UM_OK;
+    um_workshop *w = t->job;
+    um_unit *u = t->slot;
+    rc = step(t, write_unit);
+    um_unit_reset(u, w->perturber);
+    if (rc == UM_OK && u->last)
+        rc = w->traffic.done(w->traffic.payload, u->job);
+    return rc;
+}
+
+static um_status stage_maps(const um_conveyor_turn *t) { return step(t, prepare_unit); }
+static um_status stage_perturb(const um_conveyor_turn *t) { return step(t, perturb_unit); }
+static um_status stage_finish(const um_conveyor_turn *t) { return step(t, finish_unit); }
+static um_status stage_pack(const um_conveyor_turn *t) { return step(t, pack_unit); }
 
 void um_shard_job_stages(um_conveyor_stage stages[UM_ARCHIVE_STAGES], const um_archive_options *o)
 {
@@ -401,10 +493,9 @@ done:
     return rc;
 }
 
-static um_status open_files(um_shard_job *j)
+static um_status open_clean(um_shard_job *j)
 {
     um_status rc = UM_OK;
-    int64_t values, masks;
     UM_TRY(um_shard_open(&j->clean, j->clean_path));
     j->in = um_shard_get_index(j->clean);
     j->out = (um_shard_index){.uniform = j->in->uniform, .bits = j->in->bits};
@@ -413,7 +504,14 @@ static um_status open_files(um_shard_job *j)
         UM_TRY(um_fail(UM_E_DATA, "%s: says nothing of where it comes from, as released files do; protecting a release once more would "
                        "leave no way back to the clean images. Import or pack the originals", j->clean_path));
     UM_TRY(um_unit_starts(j->in, &j->starts, &j->n_units));
-    UM_TRY(decide_all(j));
+done:
+    return rc;
+}
+
+static um_status begin_files(um_shard_job *j)
+{
+    um_status rc = UM_OK;
+    int64_t values, masks;
     um_shard_extent(&j->out, 0, j->out.n, &values, &masks);
     UM_TRY(um_shard_writer_open(&j->writer, j->paths->released, &j->out));
     UM_TRY(um_delta_writer_open(&j->delta, j->paths->delta, j->in->bits, values));
@@ -421,36 +519,48 @@ done:
     return rc;
 }
 
-static um_status close_files(um_shard_job *j)
+/* Calls of HDF5 under its lock. */
+static um_status locked(um_shard_job *j, um_status (*run)(um_shard_job *j))
 {
-    um_status rc = UM_OK;
-    um_sha256_hex(&j->sum_clean, j->sha256_clean);
-    um_sha256_hex(&j->sum_released, j->sha256_released);
-    UM_TRY(um_delta_writer_end(&j->delta, &j->out, j->limit, j->sha256_clean, j->sha256_released));
-    j->parts = true;
-    UM_TRY(um_shard_writer_end(&j->writer, &j->out, NULL, NULL));
-    um_shard_close(j->clean);
-    j->clean = NULL;
-done:
+    pthread_mutex_lock(&j->w->h5);
+    um_status rc = run(j);
+    pthread_mutex_unlock(&j->w->h5);
     return rc;
 }
 
-um_status um_shard_job_run(um_shard_job **out, um_workshop *w, const char *clean_path, const um_archive_paths *paths)
+um_status um_shard_job_open(um_shard_job **out, um_workshop *w, const char *clean_path, const um_archive_paths *paths, void *owner)
 {
     um_status rc = UM_OK;
     um_shard_job *j = NULL;
     UM_TRY(UM_NEW(j));
-    *j = (um_shard_job){.w = w, .clean_path = clean_path, .paths = paths, .begun = um_now()};
+    *j = (um_shard_job){.w = w, .clean_path = clean_path, .paths = paths, .owner = owner, .begun = um_now()};
     um_sha256_init(&j->sum_clean);
     um_sha256_init(&j->sum_released);
-    UM_TRY(open_files(j));
-    UM_TRY(um_conveyor_run(w->stages, UM_ARCHIVE_STAGES, j->n_units, (void *const *)w->units, w->n_slots, j, &w->times));
-    UM_TRY(close_files(j));
+    UM_TRY(locked(j, open_clean));
+    UM_TRY(decide_all(j));
+    UM_TRY(locked(j, begin_files));
     *out = j;
     j = NULL;
 done:
-    um_workshop_reset(w);
+    pthread_mutex_lock(&w->h5);
     um_shard_job_free(j);
+    pthread_mutex_unlock(&w->h5);
+    return rc;
+}
+
+void *um_shard_job_owner(const um_shard_job *j)
+{
+    return j->owner;
+}
+
+um_status um_workshop_run(um_workshop *w, const um_shard_traffic *traffic)
+{
+    um_status rc = UM_OK;
+    w->traffic = *traffic;
+    rc = um_conveyor_run(w->stages, UM_ARCHIVE_STAGES, UM_CONVEYOR_OPEN, (void *const *)w->units, w->n_slots, w, &w->times);
+    w->at = NULL;
+    for (int i = 0; i < w->n_slots; i++)
+        um_unit_reset(w->units[i], w->perturber);
     return rc;
 }
 
@@ -487,5 +597,6 @@ void um_shard_job_free(um_shard_job *j)
     um_free(j->starts);
     um_free(j->psnr.values);
     um_free(j->ssim.values);
+    um_text_free(&j->why);
     um_free(j);
 }
