@@ -355,8 +355,9 @@ static um_status count(const protect_run *r, um_archive_tally *out)
         t.failed += !found && um_file_exists(p.failed);
         if (!found)
             continue;
-        UM_REQUIRE(um_json_get_int(um_text_get(&line), "images", &images) && um_json_get_int(um_text_get(&line), "copied", &copied) &&
-                   um_json_get_int(um_text_get(&line), "left_out", &refused));
+        if (!um_json_get_int(um_text_get(&line), "images", &images) || !um_json_get_int(um_text_get(&line), "copied", &copied) ||
+            !um_json_get_int(um_text_get(&line), "left_out", &refused))
+            UM_TRY(um_fail(UM_E_DATA, "%s: lacks \"images\", \"copied\" or \"left_out\": the file was changed", p.item));
         t.images += images, t.copied += copied, t.refused += refused;
     }
     *out = t;
