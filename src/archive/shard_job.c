@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "archive/round.h"
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/host.h"
@@ -231,70 +232,6 @@ done:
     return rc;
 }
 
-/* Value i of the release, and what leads back modulo 2^bits. */
-static inline void put_value(bool wide, int64_t i, int was, int is, void *released, void *delta)
-{
-    if (wide) {
-        ((uint16_t *)released)[i] = (uint16_t)is;
-        ((uint16_t *)delta)[i] = (uint16_t)(is - was);
-    } else {
-        ((uint8_t *)released)[i] = (uint8_t)is;
-        ((uint8_t *)delta)[i] = (uint8_t)(is - was);
-    }
-}
-
-/* What um_released_value gives, in a form that compilers turn into vector instructions: with scale 1 the product of a float and the
- * largest pixel is exact, and so is the sum with a half. wide: a constant where this is inlined. */
-static inline __attribute__((always_inline)) int64_t round_values(const void *clean, const float *change, int64_t n, bool wide, int limit,
-                                                                  void *released, void *delta)
-{
-    const int max = wide ? 65535 : 255;
-    int64_t squares = 0;
-    for (int64_t i = 0; i < n; i++) {
-        double v = (double)max * (double)change[i];
-        v = v > limit ? limit : v < -limit ? -limit : v;
-        int was = wide ? ((const uint16_t *)clean)[i] : ((const uint8_t *)clean)[i];
-        int is = was + (int)(v + (v < 0 ? -0.5 : 0.5));
-        is = is < 0 ? 0 : is > max ? max : is;
-        squares += (int64_t)(is - was) * (is - was);
-        put_value(wide, i, was, is, released, delta);
-    }
-    return squares;
-}
-
-/* The same with any scale. */
-static int64_t round_scaled(const um_shard_job *j, const void *clean, const float *change, int64_t n, void *released, void *delta)
-{
-    double scale = j->w->perturber->scale;
-    bool wide = j->in->bits == 16;
-    int64_t max = wide ? 65535 : 255, squares = 0;
-    for (int64_t i = 0; i < n; i++) {
-        int64_t was = wide ? ((const uint16_t *)clean)[i] : ((const uint8_t *)clean)[i];
-        int64_t is = um_released_value(was, scale * (double)change[i], j->limit, max);
-        squares += (is - was) * (is - was);
-        put_value(wide, i, (int)was, (int)is, released, delta);
-    }
-    return squares;
-}
-
-/* Pixels that are released, and what leads back; returns the sum of squared changes in [0,1] units. change NULL: as they are. */
-static double round_image(const um_shard_job *j, const void *clean, const float *change, int64_t n, void *released, void *delta)
-{
-    int64_t squares = 0;
-    double max = j->in->bits == 8 ? 255 : 65535;
-    if (!change) {
-        memcpy(released, clean, (size_t)n * (size_t)(j->in->bits / 8));
-        memset(delta, 0, (size_t)n * (size_t)(j->in->bits / 8));
-    } else if (j->w->perturber->scale != 1) {
-        squares = round_scaled(j, clean, change, n, released, delta);
-    } else if (j->in->bits == 8) {
-        squares = round_values(clean, change, n, false, (int)j->limit, released, delta);
-    } else {
-        squares = round_values(clean, change, n, true, (int)j->limit, released, delta);
-    }
-    return (double)squares / (max * max);
-}
-
 static um_status measure(um_shard_job *j, const um_shard_row *r, const char *id, const void *clean, const void *released, double squares)
 {
     um_status rc = UM_OK;
@@ -324,8 +261,9 @@ static um_status finish_row(um_shard_job *j, um_unit *u, int64_t row, place *p)
     int64_t values = um_shard_values(r), masks = um_shard_mask_pixels(r), wide = j->in->bits / 8;
     if (j->fates[row] != REFUSE) {
         uint8_t *clean = u->clean + p->from * wide, *released = u->released + p->to * wide, *mask = u->masks + p->mask_to;
-        double squares = round_image(j, clean, j->fates[row] == PROTECT ? u->change + p->from : NULL, values, released,
-                                     u->delta + p->to * wide);
+        const um_rounding rounding = {j->in->bits, j->limit, j->w->perturber->scale};
+        double squares = um_round_image(&rounding, clean, j->fates[row] == PROTECT ? u->change + p->from : NULL, values, released,
+                                        u->delta + p->to * wide);
         memmove(mask, u->masks + p->mask_from, (size_t)masks);
         um_shard_hash_add(&j->sum_clean, &j->out, j->next_out, clean, mask);
         um_shard_hash_add(&j->sum_released, &j->out, j->next_out, released, mask);

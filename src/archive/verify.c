@@ -356,7 +356,7 @@ static um_status check_manifests(verifier *v)
         if (!found)
             continue; /* told with its shard */
         if (!um_json_get_text(um_text_get(&line), "settings_sha256", &settings) || strcmp(um_text_get(&settings), sha256) != 0)
-            UM_TRY(um_fail(UM_E_DATA, "%s: was made under other settings than job.json says", p.item));
+            UM_TRY(um_fail(UM_E_DATA, "%s: was made under other settings than %s says", p.item, path));
         UM_TRY(um_text_add(&all, "%s", um_text_get(&line)));
         UM_TRY(um_archive_public_line(&open, um_text_get(&line), p.item));
     }
