@@ -39,9 +39,9 @@ static bool take(conveyor *c, int stage, int64_t *item, slot_state **slot)
         return false;
     *item = c->next[stage]++;
     *slot = &c->slots[*item % c->n_slots];
-    while (c->failed == UM_OK && ((*slot)->item != *item || (*slot)->stage != stage))
+    while (c->failed == UM_OK && *item < c->n_items && ((*slot)->item != *item || (*slot)->stage != stage))
         pthread_cond_wait(&c->moved, &c->lock);
-    return c->failed == UM_OK;
+    return c->failed == UM_OK && *item < c->n_items;
 }
 
 static void pass_on(conveyor *c, slot_state *slot)
@@ -70,14 +70,17 @@ static void *work(void *payload)
     while (take(c, w->stage, &item, &slot)) {
         pthread_mutex_unlock(&c->lock);
         double begun = um_now();
-        um_status rc = c->stages[w->stage].run(c->job, w->number, item, slot->slot);
+        bool no_more = false;
+        um_status rc = c->stages[w->stage].run(&(um_conveyor_turn){c->job, slot->slot, item, w->number, &no_more});
         double took = um_now() - begun;
         pthread_mutex_lock(&c->lock);
         c->times->busy_s[w->stage] += took;
-        if (rc == UM_OK)
-            pass_on(c, slot);
-        else
+        if (rc != UM_OK)
             fail(c, rc);
+        else if (no_more)
+            c->n_items = item;
+        else
+            pass_on(c, slot);
         pthread_cond_broadcast(&c->moved);
     }
     pthread_mutex_unlock(&c->lock);

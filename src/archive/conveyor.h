@@ -11,13 +11,22 @@
 
 #include "base/status.h"
 
+/* One item before one worker of a stage. */
+typedef struct um_conveyor_turn {
+    void *job, *slot;
+    int64_t item;
+    int worker; /* from 0 within the stage */
+    bool *no_more; /* the first stage sets it when there is neither this item nor a later one */
+} um_conveyor_turn;
+
 typedef struct um_conveyor_stage {
     const char *name;
     int workers;   /* threads; 0: the calling thread, for at most one stage (its OpenMP threads then last) */
-    um_status (*run)(void *job, int worker, int64_t item, void *slot);
+    um_status (*run)(const um_conveyor_turn *turn);
 } um_conveyor_stage;
 
 enum { UM_CONVEYOR_STAGES = 8 };
+#define UM_CONVEYOR_OPEN INT64_MAX /* number of items: until the first stage, which has one worker, says that there are no more */
 
 /* Where the time went, added up over runs. */
 typedef struct um_conveyor_times {

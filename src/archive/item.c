@@ -73,6 +73,17 @@ void um_archive_refusals_clear(um_archive_refusals *r)
     *r = (um_archive_refusals){0};
 }
 
+um_status um_archive_refusal_print(um_text *out, const char *id, const char *reason)
+{
+    um_status rc = UM_OK;
+    UM_TRY(um_json_open(out, NULL, '{'));
+    UM_TRY(um_json_text(out, "id", id));
+    UM_TRY(um_json_text(out, "reason", reason));
+    UM_TRY(um_json_close(out, '}'));
+done:
+    return rc;
+}
+
 /* ---- places ---- */
 
 static um_status below(char **out, const char *dir, const char *sub, const char *stem, int k, int n, const char *ending)
@@ -135,13 +146,14 @@ done:
 
 /* ---- manifests ---- */
 
-um_status um_archive_public_line(um_text *out, const char *item)
+um_status um_archive_public_line(um_text *out, const char *item, const char *where)
 {
     um_status rc = UM_OK;
     um_text shard = {0}, sha256 = {0};
     int64_t images = 0, bytes = 0;
-    UM_REQUIRE(um_json_get_text(item, "shard", &shard) && um_json_get_text(item, "sha256_file", &sha256) &&
-               um_json_get_int(item, "images", &images) && um_json_get_int(item, "bytes", &bytes));
+    if (!um_json_get_text(item, "shard", &shard) || !um_json_get_text(item, "sha256_file", &sha256) ||
+        !um_json_get_int(item, "images", &images) || !um_json_get_int(item, "bytes", &bytes))
+        UM_TRY(um_fail(UM_E_DATA, "%s: lacks \"shard\", \"sha256_file\", \"images\" or \"bytes\": the file was changed", where));
     UM_TRY(um_text_add(out, "{"));
     UM_TRY(um_json_text(out, "shard", um_text_get(&shard)));
     UM_TRY(um_json_int(out, "images", images));
@@ -180,7 +192,7 @@ um_status um_archive_manifests_write(const char *released_dir, const char *priva
         if (!found)
             goto done; /* others are still at work */
         UM_TRY(um_text_add(&all, "%s", um_text_get(&line)));
-        UM_TRY(um_archive_public_line(&open, um_text_get(&line)));
+        UM_TRY(um_archive_public_line(&open, um_text_get(&line), p.item));
     }
     UM_TRY(write_manifest(private_dir, &all));
     UM_TRY(write_manifest(released_dir, &open));

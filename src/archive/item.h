@@ -33,6 +33,7 @@ typedef struct um_archive_refusals {
 } um_archive_refusals; /* release with um_archive_refusals_clear */
 um_status um_archive_refusals_add(um_archive_refusals *r, const char *id, const char *reason);
 void um_archive_refusals_clear(um_archive_refusals *r);
+um_status um_archive_refusal_print(um_text *out, const char *id, const char *reason); /* {"id":...,"reason":...} */
 
 /* Where things of a job lie. Owned; release with um_archive_paths_clear. */
 typedef struct um_archive_paths {
@@ -48,7 +49,7 @@ um_status um_archive_line_read(um_text *out, const char *path, bool *found);
 
 /* When every shard has its item: PRIVATE/manifest.jsonl and the public RELEASED/manifest.jsonl, in the order of the shards. */
 um_status um_archive_manifests_write(const char *released_dir, const char *private_dir, int n_shards);
-/* One line of the public manifest from an item. */
-um_status um_archive_public_line(um_text *out, const char *item);
+/* One line of the public manifest from an item, which was read from `where` (UM_E_DATA naming it when it lacks something). */
+um_status um_archive_public_line(um_text *out, const char *item, const char *where);
 
 #endif

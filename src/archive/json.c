@@ -130,21 +130,33 @@ bool um_json_get_int(const char *line, const char *key, int64_t *out)
     return true;
 }
 
+/* The byte behind \u00; -1 for other escapes, which we do not write. */
+static int unescape(const char *at)
+{
+    int code = 0;
+    for (int i = 0; i < 4; i++) {
+        const char *digit = at[i] ? strchr("0123456789abcdef", at[i]) : NULL;
+        if (!digit)
+            return -1;
+        code = 16 * code + (int)(digit - "0123456789abcdef");
+    }
+    return code > 0 && code < 0x20 ? code : -1;
+}
+
 bool um_json_get_text(const char *line, const char *key, um_text *out)
 {
     const char *at = find(line, key);
     if (!at || *at != '"')
         return false;
     for (at++; *at != '"'; at++) {
-        unsigned code = 0;
-        if (!*at || *at == '\n')
-            return false;
-        bool escaped = *at == '\\';
-        if (escaped && at[1] == 'u' && sscanf(at + 2, "%4x", &code) == 1 && strnlen(at, 6) == 6)
-            at += 5;
-        else
-            code = (unsigned char)*(at += escaped);
-        if (um_text_add(out, "%c", (char)code) != UM_OK)
+        int code = (unsigned char)*at;
+        if (code == '\\' && at[1] == 'u') {
+            code = unescape(at + 2);
+            at += code > 0 ? 5 : 0;
+        } else if (code == '\\') {
+            code = (unsigned char)*++at;
+        }
+        if (code <= 0 || *at == '\n' || um_text_add(out, "%c", (char)code) != UM_OK)
             return false;
     }
     return true;

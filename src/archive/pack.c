@@ -56,18 +56,18 @@ static void picture_clear(picture *p)
 
 /* ---- stages ---- */
 
-static um_status stage_decode(void *payload, int worker, int64_t item, void *slot)
+static um_status stage_decode(const um_conveyor_turn *t)
 {
     um_status rc = UM_OK;
-    pack_job *j = payload;
-    picture *p = slot;
-    (void)worker;
+    pack_job *j = t->job;
+    picture *p = t->slot;
+    int64_t item = j->first + t->item;
     UM_TRY(um_stop_check("the same command goes on with this shard"));
     picture_clear(p);
-    rc = um_pictures_load(j->run->pictures, j->first + item, &p->image, &p->mask);
+    rc = um_pictures_load(j->run->pictures, item, &p->image, &p->mask);
     if (rc == UM_OK && p->image.bits != j->run->bits)
         rc = um_fail(UM_E_DATA, "%s: %d bits, the first picture has %d; pack pictures of each depth by themselves",
-                     um_pictures_path(j->run->pictures, j->first + item), p->image.bits, j->run->bits);
+                     um_pictures_path(j->run->pictures, item), p->image.bits, j->run->bits);
     if (rc == UM_E_DATA || rc == UM_E_IO) { /* this picture's own trouble; a disk that fails stops us where we write */
         picture_clear(p);
         rc = um_text_add(&p->why, "%s", um_error_text());
@@ -76,31 +76,21 @@ done:
     return rc;
 }
 
-static um_status list_broken(pack_job *j, const char *id, const char *why)
+static um_status stage_put(const um_conveyor_turn *t)
 {
     um_status rc = UM_OK;
-    UM_TRY(um_text_add(&j->broken, "{"));
-    UM_TRY(um_json_text(&j->broken, "id", id));
-    UM_TRY(um_json_text(&j->broken, "reason", why));
-    UM_TRY(um_text_add(&j->broken, "}\n"));
-done:
-    return rc;
-}
-
-static um_status stage_put(void *payload, int worker, int64_t item, void *slot)
-{
-    um_status rc = UM_OK;
-    pack_job *j = payload;
-    picture *p = slot;
-    const char *id = um_pictures_id(j->run->pictures, j->first + item);
-    (void)worker;
+    pack_job *j = t->job;
+    picture *p = t->slot;
+    int64_t item = j->first + t->item;
+    const char *id = um_pictures_id(j->run->pictures, item);
     if (p->why.n > 0) {
-        UM_TRY(list_broken(j, id, um_text_get(&p->why)));
+        UM_TRY(um_archive_refusal_print(&j->broken, id, um_text_get(&p->why)));
+        UM_TRY(um_text_add(&j->broken, "\n"));
         goto done;
     }
     int64_t row = j->index.n, pixels = p->image.h * p->image.w;
     UM_TRY(um_shard_index_add(&j->index, id, p->image.h, p->image.w, p->image.c, p->mask != NULL,
-                              um_pictures_split(j->run->pictures, j->first + item)));
+                              um_pictures_split(j->run->pictures, item)));
     um_shard_hash_add(&j->sum, &j->index, row, p->image.data, p->mask);
     UM_TRY(um_h5_stream_put(j->writer.pixels, p->image.data, (size_t)(pixels * p->image.c * (p->image.bits / 8)), j->deflate));
     if (p->mask)
@@ -240,7 +230,8 @@ static um_status settle(const pack_run *r)
 {
     um_status rc = UM_OK;
     char *dir = NULL, *path = NULL, sha256[UM_SHA256_HEX];
-    um_text line = {0};
+    um_text line = {0}, was = {0};
+    static const um_archive_member members[] = {{"shards", "--shards"}, {"pictures", "number of pictures"}, {"sha256_names", "pictures"}};
     UM_TRY(um_path_join(&dir, r->out, "pack"));
     UM_TRY(um_dir_make(dir, 0777));
     UM_TRY(um_path_join(&path, dir, "job.json"));
@@ -250,8 +241,9 @@ static um_status settle(const pack_run *r)
     UM_TRY(um_json_int(&line, "pictures", um_pictures_count(r->pictures)));
     UM_TRY(um_json_text(&line, "sha256_names", sha256));
     UM_TRY(um_json_seal(&line));
-    UM_TRY(um_archive_agree_on_disk(path, &line));
+    UM_TRY(um_archive_agree_on_disk(path, &line, members, UM_COUNT(members), &was));
 done:
+    um_text_free(&was);
     um_text_free(&line);
     um_free(path);
     um_free(dir);

@@ -14,7 +14,7 @@
 #include "base/signal.h"
 #include "mpi/lease.h"
 
-enum { WAIT_US = 50000, JOB_BYTES = 1 << 16 };
+enum { WAIT_US = 50000 };
 
 /* ---- folders that are in each other ---- */
 
@@ -82,6 +82,7 @@ static um_status look_at(um_archive_plan *p, size_t k)
             p->values_most = um_shard_values(r), p->h_most = r->h, p->w_most = r->w;
     }
     UM_TRY(um_unit_room_add(&p->room, x));
+    UM_TRY(um_shard_mark(s, p->marks[k]));
 done:
     um_shard_close(s);
     return rc;
@@ -114,6 +115,8 @@ um_status um_archive_plan_make(um_archive_plan *out, const um_archive_job *job)
     rc = um_shard_files(job->source, &p.files, &p.n_files);
     if (rc == UM_OK)
         rc = UM_NEW_ARRAY(p.images, p.n_files);
+    if (rc == UM_OK)
+        rc = UM_NEW_ARRAY(p.marks, p.n_files);
     if (rc == UM_OK && um_comm_leads(job->comm))
         rc = look(&p, job);
     UM_TRY(um_comm_agree(job->comm, rc));
@@ -135,52 +138,83 @@ void um_archive_plan_clear(um_archive_plan *p)
     if (p->files)
         um_names_free(p->files, p->n_files);
     um_free(p->images);
+    um_free(p->marks);
     *p = (um_archive_plan){0};
 }
 
 /* ---- what all runs must agree on ---- */
 
+static const um_archive_member members[] = {
+    {"protector", "protector"}, {"state_sha256", "state"}, {"unmasked", "--unmasked"}, {"settings", "settings"}, {"shards", "number of shards"},
+};
+
+/* The members, and "source": the marks of all shards, "-" for one that cannot be read. */
 static um_status describe(const um_archive_plan *p, const um_archive_job *job, um_text *line)
 {
     um_status rc = UM_OK;
-    um_text groups = {0}, changes = {0};
+    um_text groups = {0}, changes = {0}, marks = {0};
     char state[UM_SHA256_HEX];
     const um_protector_def *def = NULL;
     UM_TRY(um_protector_find(&def, job->protector));
     UM_TRY(um_text_add(&groups, "%s export archive", def->groups ? def->groups : ""));
     UM_TRY(um_settings_changes(job->settings, um_text_get(&groups), &changes));
     UM_TRY(um_sha256_of_file(job->state, state));
+    for (size_t k = 0; k < p->n_files; k++)
+        UM_TRY(um_text_add(&marks, "%s%s", k ? " " : "", p->marks[k][0] ? p->marks[k] : "-"));
     UM_TRY(um_text_add(line, "{"));
     UM_TRY(um_json_text(line, "protector", def->name));
     UM_TRY(um_json_text(line, "state_sha256", state));
     UM_TRY(um_json_text(line, "unmasked", job->copy_unmasked ? "copy" : "refuse"));
     UM_TRY(um_json_int(line, "shards", (int64_t)p->n_files));
     UM_TRY(um_json_text(line, "settings", um_text_get(&changes)));
+    UM_TRY(um_json_text(line, "source", um_text_get(&marks)));
     UM_TRY(um_json_seal(line));
 done:
     um_text_free(&groups);
     um_text_free(&changes);
+    um_text_free(&marks);
     return rc;
 }
 
-static um_status compare(const char *path, const um_text *line)
+/* A text or an integer as text; empty when there is none. */
+static um_status member_text(const char *line, const char *key, um_text *out)
+{
+    int64_t value;
+    um_text_free(out);
+    *out = (um_text){0};
+    if (um_json_get_int(line, key, &value))
+        return um_text_add(out, "%lld", (long long)value);
+    um_json_get_text(line, key, out);
+    return UM_OK;
+}
+
+static um_status compare(const char *path, const um_text *line, const um_archive_member *list, size_t n, const um_text *was)
 {
     um_status rc = UM_OK;
-    um_text was = {0};
-    UM_TRY(um_file_read(&was, path, JOB_BYTES));
-    if (strcmp(um_text_get(&was), um_text_get(line)) != 0)
-        rc = um_fail(UM_E_USAGE, "%s: this folder belongs to a job with another protector, state, setting or source; give other folders, or "
-                     "what the job was started with:\n%s", path, um_text_get(&was));
+    um_text there = {0}, here = {0}, names = {0};
+    for (size_t i = 0; i < n; i++) {
+        UM_TRY(member_text(um_text_get(was), list[i].key, &there));
+        UM_TRY(member_text(um_text_get(line), list[i].key, &here));
+        if (strcmp(um_text_get(&there), um_text_get(&here)) != 0)
+            UM_TRY(um_text_add(&names, "%s%s ('%s' there, '%s' here)", names.n ? ", " : "", list[i].name, um_text_get(&there),
+                               um_text_get(&here)));
+    }
+    if (names.n > 0)
+        rc = um_fail(UM_E_USAGE, "%s: this folder belongs to a job with another %s; give other folders, or what the job was started with",
+                     path, um_text_get(&names));
 done:
-    um_text_free(&was);
+    um_text_free(&there);
+    um_text_free(&here);
+    um_text_free(&names);
     return rc;
 }
 
-um_status um_archive_agree_on_disk(const char *path, const um_text *line)
+um_status um_archive_agree_on_disk(const char *path, const um_text *line, const um_archive_member *list, size_t n, um_text *was)
 {
     um_status rc = UM_OK;
     um_text prefix = {0};
     um_lease *claim = NULL;
+    bool found = false;
     UM_TRY(um_text_add(&prefix, "%s.lease", path));
     while (!um_file_exists(path)) {
         UM_TRY(um_stop_check("nothing was begun"));
@@ -191,10 +225,31 @@ um_status um_archive_agree_on_disk(const char *path, const um_text *line)
         claim = NULL;
         usleep(WAIT_US);
     }
-    UM_TRY(compare(path, line));
+    UM_TRY(um_archive_line_read(was, path, &found));
+    UM_TRY(compare(path, line, list, n, was));
 done:
     um_lease_release(claim);
     um_text_free(&prefix);
+    return rc;
+}
+
+/* was: of job.json, with as many shards. */
+static um_status compare_sources(const um_archive_plan *p, const char *path, const um_text *was)
+{
+    um_status rc = UM_OK;
+    um_text marks = {0};
+    char *rest = NULL;
+    if (!um_json_get_text(um_text_get(was), "source", &marks) || marks.n == 0)
+        UM_TRY(um_fail(UM_E_USAGE, "%s: does not say which images the job was started with; give other folders", path));
+    const char *mark = strtok_r(marks.data, " ", &rest);
+    for (size_t k = 0; k < p->n_files; k++, mark = strtok_r(NULL, " ", &rest)) {
+        bool known = p->marks[k][0] && mark && strcmp(mark, "-") != 0;
+        if (!mark || (known && strcmp(mark, p->marks[k]) != 0))
+            UM_TRY(um_fail(UM_E_USAGE, "%s: this folder belongs to a job with another source: %s holds other images than when the job was "
+                           "started; give other folders, or put that shard back", path, p->files[k]));
+    }
+done:
+    um_text_free(&marks);
     return rc;
 }
 
@@ -217,16 +272,18 @@ done:
 um_status um_archive_plan_settle(um_archive_plan *p, const um_archive_job *job)
 {
     um_status rc = UM_OK;
-    um_text line = {0};
+    um_text line = {0}, was = {0};
     char *path = NULL;
     UM_TRY(describe(p, job, &line));
     UM_TRY(make_private(job->private_dir));
     UM_TRY(um_dir_make(job->released, 0777));
     UM_TRY(um_path_join(&path, job->private_dir, "job.json"));
-    UM_TRY(um_archive_agree_on_disk(path, &line));
-    um_sha256_of(um_text_get(&line), line.n, p->settings_sha256);
+    UM_TRY(um_archive_agree_on_disk(path, &line, members, UM_COUNT(members), &was));
+    UM_TRY(compare_sources(p, path, &was));
+    um_sha256_of(um_text_get(&was), was.n, p->settings_sha256);
 done:
     um_free(path);
+    um_text_free(&was);
     um_text_free(&line);
     return rc;
 }

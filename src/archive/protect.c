@@ -1,8 +1,10 @@
 /* A run of a job: which shards, in which order, and what is said meanwhile. */
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "archive/backlog.h"
 #include "archive/plan.h"
 #include "base/clock.h"
 #include "base/file.h"
@@ -11,9 +13,19 @@
 #include "base/signal.h"
 #include "mpi/lease.h"
 
-enum { WAIT_MS = 500, SPARE_BYTES = 96 << 20 /* code, threads, HDF5's own */ };
+enum { WAIT_MS = 500, SPARE_BYTES = 96 << 20 /* code, threads, HDF5's own */, COMMITTERS = 3, UNCOMMITTED = 4 };
 
 typedef enum shard_state { OPEN, DONE, FAILED } shard_state;
+
+/* A shard that is claimed: through the stages, then committed by another thread. */
+typedef struct visit {
+    struct visit *next;
+    size_t k;
+    um_archive_paths paths;
+    um_lease *claim;
+    um_shard_job *job;
+    double begun;
+} visit;
 
 typedef struct protect_run {
     const um_archive_job *job;
@@ -21,9 +33,16 @@ typedef struct protect_run {
     um_archive_plan plan;
     um_perturber perturber;
     um_workshop shop;
-    shard_state *states; /* [plan.n_files]: FAILED means that it failed in this run */
+    size_t from, at;      /* this pass: the shard it begins with, and how many it has looked at */
+    um_backlog *commits;
     double begun;
-    int64_t own;         /* images that this rank has brought to the end */
+    pthread_mutex_t lock; /* of all that follows */
+    shard_state *states;  /* [plan.n_files]: FAILED means that it failed in this run */
+    visit *visits;        /* under way */
+    int64_t own;          /* images that this rank has brought to the end */
+    bool moved;           /* in this pass a shard was done, or found done */
+    um_status failed;     /* of a commit: ends the run */
+    um_text why;
 } protect_run;
 
 /* ---- progress: the run of this rank, which is the one that is seen ---- */
@@ -36,11 +55,12 @@ void um_workshop_tell(um_workshop *w, int64_t n)
     if (w->images_total == 0)
         return;
     double took = um_now() - w->begun, rate = (double)w->images_done / (took > 0 ? took : 1);
-    double left = (double)(w->images_total - w->images_before - w->images_done) / (rate > 0 ? rate : 1);
-    um_conveyor_times times = w->times; /* of finished shards: good enough to say what bounds */
-    const char *bound = times.wall_s > 0 ? w->stages[um_conveyor_bounding(w->stages, UM_ARCHIVE_STAGES, &times)].name : "not known yet";
+    int64_t before = __atomic_load_n(&w->images_before, __ATOMIC_RELAXED);
+    double left = (double)(w->images_total - before - w->images_done) / (rate > 0 ? rate : 1);
+    um_conveyor_times times = w->times; /* while others add to them: good enough to say what bounds */
+    const char *bound = times.busy_s[UM_ARCHIVE_STAGES - 1] > 0 ? w->stages[um_conveyor_bounding(w->stages, UM_ARCHIVE_STAGES, &times)].name : "not known yet";
     snprintf(note, sizeof note, "%.1f images/s here, %.0f s left at this rate, bound by: %s", rate, left < 0 ? 0 : left, bound);
-    um_progress("protect archive, images", (long)(w->images_before + w->images_done), (long)w->images_total, note);
+    um_progress("protect archive, images", (long)(before + w->images_done), (long)w->images_total, note);
 }
 
 static double memory_now(void)
@@ -88,11 +108,6 @@ static bool still_ours(const void *claim)
     return um_lease_check(claim);
 }
 
-static bool ends_run(um_status rc)
-{
-    return rc == UM_E_STOPPED || rc == UM_E_IO || rc == UM_E_MEMORY || rc == UM_E_COMM || rc == UM_E_BUG || rc == UM_E_UNSUPPORTED;
-}
-
 static um_status record_failure(const um_archive_paths *p, const char *shard)
 {
     um_status rc = UM_OK;
@@ -105,52 +120,167 @@ done:
     return rc;
 }
 
-static um_status attempt(protect_run *r, size_t k, const um_archive_paths *p, const um_lease *claim)
+static void set_state(protect_run *r, size_t k, shard_state state, int64_t images)
 {
-    um_status rc = UM_OK;
+    pthread_mutex_lock(&r->lock);
+    r->states[k] = state;
+    r->own += images;
+    r->moved = true;
+    pthread_mutex_unlock(&r->lock);
+}
+
+static void visit_end(protect_run *r, visit *v)
+{
+    pthread_mutex_lock(&r->lock);
+    visit **at = &r->visits;
+    while (*at && *at != v)
+        at = &(*at)->next;
+    if (*at)
+        *at = v->next;
+    pthread_mutex_unlock(&r->lock);
+    um_shard_job_free(v->job);
+    um_lease_release(v->claim);
+    um_archive_paths_clear(&v->paths);
+    um_free(v);
+}
+
+/* What a failure means: the end of the run, or of this shard alone. */
+static um_status outcome(protect_run *r, const visit *v, um_status rc)
+{
+    if (!um_shard_job_is_own(rc))
+        return rc;
+    set_state(r, v->k, FAILED, 0);
+    return record_failure(&v->paths, v->paths.shard_name);
+}
+
+static void commit(void *task, void *payload)
+{
+    protect_run *r = payload;
+    visit *v = task;
     um_text item = {0};
-    double begun = um_now();
     int64_t images = 0, left_out = 0;
-    rc = um_shard_job_run(&r->shop, r->plan.files[k], p, still_ours, claim, r->plan.settings_sha256, &item);
+    um_status rc = um_shard_job_commit(v->job, still_ours, v->claim, r->plan.settings_sha256, &item);
     if (rc == UM_OK && item.n > 0) {
         um_json_get_int(um_text_get(&item), "images", &images);
         um_json_get_int(um_text_get(&item), "left_out", &left_out);
-        unlink(p->failed);
-        r->states[k] = DONE;
-        r->own += images;
-        um_log(UM_LOG_INFO, "%s: %lld images in %.1f s%s", p->shard_name, (long long)images, um_now() - begun,
+        unlink(v->paths.failed);
+        set_state(r, v->k, DONE, images);
+        um_log(UM_LOG_INFO, "%s: %lld images in %.1f s%s", v->paths.shard_name, (long long)images, um_now() - v->begun,
                left_out ? "; some are left out, see its item" : "");
-    } else if (rc != UM_OK && !ends_run(rc)) {
-        r->states[k] = FAILED;
-        UM_TRY(record_failure(p, p->shard_name));
     }
-done:
+    rc = outcome(r, v, rc);
+    pthread_mutex_lock(&r->lock);
+    if (rc != UM_OK && r->failed == UM_OK) {
+        r->failed = rc;
+        um_text_add(&r->why, "%s", um_error_text());
+    }
+    pthread_mutex_unlock(&r->lock);
     um_text_free(&item);
+    visit_end(r, v);
+}
+
+static um_status shard_done(void *payload, um_shard_job *job)
+{
+    um_status rc = UM_OK;
+    protect_run *r = payload;
+    visit *v = um_shard_job_owner(job);
+    rc = um_shard_job_outcome(job);
+    if (rc == UM_OK) {
+        um_backlog_put(r->commits, v);
+        return UM_OK;
+    }
+    rc = outcome(r, v, rc);
+    pthread_mutex_lock(&r->shop.h5);
+    visit_end(r, v);
+    pthread_mutex_unlock(&r->shop.h5);
     return rc;
 }
 
-static um_status look_at(protect_run *r, size_t k, bool *moved)
+/* Claims and opens shard k; *out stays NULL when it is done, held by others, or cannot be opened. */
+static um_status look_at(protect_run *r, size_t k, um_shard_job **out)
 {
     um_status rc = UM_OK;
-    um_archive_paths p = {0};
-    um_lease *claim = NULL;
-    UM_TRY(um_archive_paths_of(&p, r->job->released, r->job->private_dir, (int)k, (int)r->plan.n_files));
-    if (um_file_exists(p.item)) {
-        r->states[k] = DONE;
-        r->shop.images_before += r->plan.images[k];
-        *moved = true;
+    visit *v = NULL;
+    UM_TRY(UM_NEW(v));
+    *v = (visit){.k = k, .begun = um_now()};
+    UM_TRY(um_archive_paths_of(&v->paths, r->job->released, r->job->private_dir, (int)k, (int)r->plan.n_files));
+    if (!um_file_exists(v->paths.item)) {
+        UM_TRY(um_lease_take(&v->claim, v->paths.claim, r->o->lease_s));
+        if (!v->claim)
+            goto done;
+    }
+    if (um_file_exists(v->paths.item)) {
+        set_state(r, k, DONE, 0);
+        __atomic_add_fetch(&r->shop.images_before, r->plan.images[k], __ATOMIC_RELAXED);
         goto done;
     }
-    UM_TRY(um_lease_take(&claim, p.claim, r->o->lease_s));
-    if (!claim)
+    rc = um_shard_job_open(&v->job, &r->shop, r->plan.files[k], &v->paths, v);
+    UM_TRY(outcome(r, v, rc));
+    if (!v->job)
         goto done;
-    *moved = true;
-    if (!um_file_exists(p.item))
-        UM_TRY(attempt(r, k, &p, claim));
+    *out = v->job;
+    pthread_mutex_lock(&r->lock);
+    v->next = r->visits;
+    r->visits = v;
+    pthread_mutex_unlock(&r->lock);
+    v = NULL;
 done:
-    um_lease_release(claim);
-    um_archive_paths_clear(&p);
+    if (v)
+        visit_end(r, v);
     return rc;
+}
+
+static shard_state state_of(protect_run *r, size_t k)
+{
+    pthread_mutex_lock(&r->lock);
+    shard_state state = r->states[k];
+    pthread_mutex_unlock(&r->lock);
+    return state;
+}
+
+static um_status commit_failure(protect_run *r)
+{
+    pthread_mutex_lock(&r->lock);
+    um_status rc = r->failed == UM_OK ? UM_OK : um_fail(r->failed, "%s", um_text_get(&r->why));
+    pthread_mutex_unlock(&r->lock);
+    return rc;
+}
+
+static um_status next_shard(void *payload, um_shard_job **out)
+{
+    um_status rc = UM_OK;
+    protect_run *r = payload;
+    size_t n = r->plan.n_files;
+    *out = NULL;
+    while (r->at < n && !*out) {
+        size_t k = (r->from + r->at++) % n;
+        if (state_of(r, k) != OPEN)
+            continue;
+        UM_TRY(commit_failure(r));
+        if (um_comm_given_up(r->job->comm))
+            UM_TRY(um_fail(UM_E_STOPPED, "stopped between shards, since another rank gave up; the same command goes on from here"));
+        UM_TRY(um_stop_check("the same command goes on from here"));
+        UM_TRY(look_at(r, k, out));
+    }
+done:
+    return rc;
+}
+
+/* Once over the shards that are open. What was ready is committed, whatever happens. */
+static um_status pass(protect_run *r)
+{
+    um_status rc = UM_OK;
+    const um_shard_traffic traffic = {next_shard, shard_done, r};
+    r->at = 0;
+    r->moved = false;
+    UM_TRY(um_backlog_open(&r->commits, COMMITTERS, UNCOMMITTED, commit, r));
+    rc = um_workshop_run(&r->shop, &traffic);
+done:
+    um_backlog_close(r->commits);
+    r->commits = NULL;
+    while (r->visits)
+        visit_end(r, r->visits);
+    return rc == UM_OK ? commit_failure(r) : rc;
 }
 
 static size_t n_open(const protect_run *r)
@@ -166,20 +296,11 @@ static size_t n_open(const protect_run *r)
 static um_status passes(protect_run *r)
 {
     um_status rc = UM_OK;
-    size_t n = r->plan.n_files, from = n * (size_t)um_comm_rank(r->job->comm) / (size_t)um_comm_size(r->job->comm);
     bool told = false;
+    r->from = r->plan.n_files * (size_t)um_comm_rank(r->job->comm) / (size_t)um_comm_size(r->job->comm);
     while (n_open(r) > 0) {
-        bool moved = false;
-        for (size_t i = 0; i < n; i++) {
-            size_t k = (from + i) % n;
-            if (r->states[k] != OPEN)
-                continue;
-            if (um_comm_given_up(r->job->comm))
-                UM_TRY(um_fail(UM_E_STOPPED, "stopped between shards, since another rank gave up; the same command goes on from here"));
-            UM_TRY(um_stop_check("the same command goes on from here"));
-            UM_TRY(look_at(r, k, &moved));
-        }
-        if (moved || n_open(r) == 0)
+        UM_TRY(pass(r));
+        if (r->moved || n_open(r) == 0)
             continue;
         if (!told)
             um_log(UM_LOG_INFO, "waiting for %zu shards that others hold", n_open(r));
@@ -234,8 +355,9 @@ static um_status count(const protect_run *r, um_archive_tally *out)
         t.failed += !found && um_file_exists(p.failed);
         if (!found)
             continue;
-        UM_REQUIRE(um_json_get_int(um_text_get(&line), "images", &images) && um_json_get_int(um_text_get(&line), "copied", &copied) &&
-                   um_json_get_int(um_text_get(&line), "left_out", &refused));
+        if (!um_json_get_int(um_text_get(&line), "images", &images) || !um_json_get_int(um_text_get(&line), "copied", &copied) ||
+            !um_json_get_int(um_text_get(&line), "left_out", &refused))
+            UM_TRY(um_fail(UM_E_DATA, "%s: lacks \"images\", \"copied\" or \"left_out\": the file was changed", p.item));
         t.images += images, t.copied += copied, t.refused += refused;
     }
     *out = t;
@@ -333,7 +455,7 @@ done:
 um_status um_archive_protect(const um_archive_job *job, um_archive_tally *tally)
 {
     um_status rc = UM_OK;
-    protect_run r = {.job = job, .o = um_settings_get(job->settings, "archive")};
+    protect_run r = {.job = job, .o = um_settings_get(job->settings, "archive"), .lock = PTHREAD_MUTEX_INITIALIZER};
     *tally = (um_archive_tally){0};
     UM_TRY(open_all(&r));
     um_comm_set_deadline(job->comm, 0); /* ranks come to their ends at very different times */
@@ -352,5 +474,6 @@ done:
     um_perturber_close(&r.perturber);
     um_archive_plan_clear(&r.plan);
     um_free(r.states);
+    um_text_free(&r.why);
     return rc;
 }

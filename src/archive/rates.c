@@ -102,7 +102,7 @@ static um_status measure_write(sample *s, const char *scratch, int rank, double 
         way_back[i] = (int8_t)(255 * s->change[i]);
     UM_TRY(um_deflate_create(&deflate, 1));
     UM_TRY(um_shard_writer_open(&w, pixels, &mixed));
-    UM_TRY(um_delta_writer_open(&d, delta, x->bits));
+    UM_TRY(um_delta_writer_open(&d, delta, x->bits, -1));
     double begun = um_now();
     while (n == 0 || um_now() - begun < seconds) {
         UM_TRY(um_stop_check("nothing was measured"));

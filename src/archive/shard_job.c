@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "archive/round.h"
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/host.h"
@@ -15,20 +16,28 @@
 
 typedef enum fate { PROTECT, COPY, REFUSE } fate;
 
-typedef struct shard_job {
+struct um_shard_job {
     um_workshop *w;
+    const um_archive_paths *paths; /* borrowed, like w */
+    void *owner;
+    const char *clean_path;
+    double begun;
+    um_status failed; /* this and its text: under the workshop's lock */
+    um_text why;
     um_shard *clean;
     const um_shard_index *in;
     um_shard_index out;      /* what is released */
     uint8_t *fates;          /* [in->n] */
     um_archive_refusals refused;
-    int64_t *starts, n_units, n_copied;
+    int64_t *starts, n_units, next_unit, n_copied;
     um_shard_writer writer;
     um_delta_writer delta;
     int64_t limit, next_out; /* row of the release that the finish stage comes to */
     um_sha256 sum_clean, sum_released;
     um_archive_spread psnr, ssim;
-} shard_job;
+    char sha256_clean[UM_SHA256_HEX], sha256_released[UM_SHA256_HEX];
+    bool parts; /* both files are complete, and not committed */
+};
 
 /* ---- what becomes of each image ---- */
 
@@ -38,7 +47,7 @@ static bool any(const uint8_t *mask, int64_t n)
 }
 
 /* Why an image cannot be protected; "" when it can. bare: for want of a mask. */
-static void judge(const shard_job *j, int64_t row, const uint8_t *mask, char why[160], bool *bare)
+static void judge(const um_shard_job *j, int64_t row, const uint8_t *mask, char why[160], bool *bare)
 {
     const um_shard_row *r = &j->in->rows[row];
     int64_t c = j->w->perturber->c;
@@ -53,7 +62,7 @@ static void judge(const shard_job *j, int64_t row, const uint8_t *mask, char why
         snprintf(why, 160, "it has %lldx%lld pixels, networks need 16x16", (long long)r->h, (long long)r->w);
 }
 
-static um_status decide(shard_job *j, int64_t first, int64_t n, const uint8_t *masks)
+static um_status decide(um_shard_job *j, int64_t first, int64_t n, const uint8_t *masks)
 {
     um_status rc = UM_OK;
     const um_shard_index *x = j->in;
@@ -75,15 +84,18 @@ done:
 }
 
 /* Before anything is written: the masks alone, a unit at a time. */
-static um_status decide_all(shard_job *j)
+static um_status decide_all(um_shard_job *j)
 {
     um_status rc = UM_OK;
-    uint8_t *masks = j->w->units[0]->masks;
+    uint8_t *masks = j->w->masks;
     UM_TRY(UM_NEW_ARRAY(j->fates, j->in->n));
     for (int64_t u = 0; u < j->n_units; u++) {
         int64_t first = j->starts[u], n = j->starts[u + 1] - first;
         UM_TRY(um_stop_check("the same command goes on from here"));
-        UM_TRY(um_shard_read(j->clean, first, n, NULL, masks));
+        pthread_mutex_lock(&j->w->h5);
+        rc = um_shard_read(j->clean, first, n, NULL, masks);
+        pthread_mutex_unlock(&j->w->h5);
+        UM_TRY(rc);
         UM_TRY(decide(j, first, n, masks));
     }
     if (j->out.n == 0)
@@ -95,24 +107,84 @@ done:
 
 /* ---- stages ---- */
 
-static um_status stage_read(void *job, int worker, int64_t item, void *slot)
+bool um_shard_job_is_own(um_status rc)
+{
+    return rc != UM_OK && rc != UM_E_STOPPED && rc != UM_E_IO && rc != UM_E_MEMORY && rc != UM_E_COMM && rc != UM_E_BUG &&
+           rc != UM_E_UNSUPPORTED;
+}
+
+static bool has_failed(const um_shard_job *j)
+{
+    pthread_mutex_lock(&j->w->lock);
+    bool failed = j->failed != UM_OK;
+    pthread_mutex_unlock(&j->w->lock);
+    return failed;
+}
+
+/* The first error of a shard stays with it, and its other units pass through untouched. What is left to return ends the run. */
+static um_status keep_failure(um_shard_job *j, um_status rc)
+{
+    if (!um_shard_job_is_own(rc))
+        return rc;
+    pthread_mutex_lock(&j->w->lock);
+    if (j->failed == UM_OK) {
+        j->failed = rc;
+        rc = um_text_add(&j->why, "%s", um_error_text());
+    } else {
+        rc = UM_OK;
+    }
+    pthread_mutex_unlock(&j->w->lock);
+    return rc;
+}
+
+um_status um_shard_job_outcome(const um_shard_job *j)
+{
+    return j->failed == UM_OK ? UM_OK : um_fail(j->failed, "%s", um_text_get(&j->why));
+}
+
+static um_status step(const um_conveyor_turn *t, um_status (*run)(um_shard_job *j, um_unit *u, int worker))
+{
+    um_unit *u = t->slot;
+    return has_failed(u->job) ? UM_OK : keep_failure(u->job, run(u->job, u, t->worker));
+}
+
+static um_status read_unit(um_shard_job *j, um_unit *u, int worker)
 {
     um_status rc = UM_OK;
-    shard_job *j = job;
-    um_unit *u = slot;
+    int64_t k = j->next_unit++;
     (void)worker;
-    UM_TRY(um_stop_check("the same command goes on with this shard"));
-    u->first = j->starts[item];
-    u->n = j->starts[item + 1] - u->first;
+    u->first = j->starts[k];
+    u->n = j->starts[k + 1] - u->first;
+    u->last = j->next_unit == j->n_units;
     pthread_mutex_lock(&j->w->h5);
     rc = um_shard_read(j->clean, u->first, u->n, u->clean, u->masks);
     pthread_mutex_unlock(&j->w->h5);
+    return rc;
+}
+
+static um_status stage_read(const um_conveyor_turn *t)
+{
+    um_status rc = UM_OK;
+    um_workshop *w = t->job;
+    um_unit *u = t->slot;
+    um_unit_reset(u, w->perturber);
+    UM_TRY(um_stop_check("the same command goes on from here"));
+    if (!w->at)
+        UM_TRY(w->traffic.next(w->traffic.payload, &w->at));
+    *t->no_more = !w->at;
+    if (!w->at)
+        goto done;
+    u->job = w->at;
+    UM_TRY(step(t, read_unit));
+    u->last = u->last || has_failed(u->job);
+    if (u->last)
+        w->at = NULL;
 done:
     return rc;
 }
 
 /* Images that are protected alike: neighbours of one size. */
-static void find_runs(const shard_job *j, um_unit *u)
+static void find_runs(const um_shard_job *j, um_unit *u)
 {
     const um_shard_index *x = j->in;
     int64_t at = 0, mask_at = 0;
@@ -135,12 +207,10 @@ static void find_runs(const shard_job *j, um_unit *u)
     }
 }
 
-static um_status stage_maps(void *job, int worker, int64_t item, void *slot)
+static um_status prepare_unit(um_shard_job *j, um_unit *u, int worker)
 {
     um_status rc = UM_OK;
-    shard_job *j = job;
-    um_unit *u = slot;
-    (void)worker, (void)item;
+    (void)worker;
     find_runs(j, u);
     for (int i = 0; i < u->n_runs; i++)
         UM_TRY(um_perturbation_prepare(&u->runs[i], j->w->perturber, &u->views[i]));
@@ -148,12 +218,10 @@ done:
     return rc;
 }
 
-static um_status stage_perturb(void *job, int worker, int64_t item, void *slot)
+static um_status perturb_unit(um_shard_job *j, um_unit *u, int worker)
 {
     um_status rc = UM_OK;
-    shard_job *j = job;
-    um_unit *u = slot;
-    (void)worker, (void)item;
+    (void)worker;
     for (int i = 0; i < u->n_runs; i++) {
         UM_TRY(um_stop_check("the same command goes on with this shard"));
         UM_TRY(um_perturbation_run(&u->runs[i], j->w->perturber, &u->views[i], u->change + u->view_at[i]));
@@ -164,71 +232,7 @@ done:
     return rc;
 }
 
-/* Value i of the release, and what leads back modulo 2^bits. */
-static inline void put_value(bool wide, int64_t i, int was, int is, void *released, void *delta)
-{
-    if (wide) {
-        ((uint16_t *)released)[i] = (uint16_t)is;
-        ((uint16_t *)delta)[i] = (uint16_t)(is - was);
-    } else {
-        ((uint8_t *)released)[i] = (uint8_t)is;
-        ((uint8_t *)delta)[i] = (uint8_t)(is - was);
-    }
-}
-
-/* What um_released_value gives, in a form that compilers turn into vector instructions: with scale 1 the product of a float and the
- * largest pixel is exact, and so is the sum with a half. wide: a constant where this is inlined. */
-static inline __attribute__((always_inline)) int64_t round_values(const void *clean, const float *change, int64_t n, bool wide, int limit,
-                                                                  void *released, void *delta)
-{
-    const int max = wide ? 65535 : 255;
-    int64_t squares = 0;
-    for (int64_t i = 0; i < n; i++) {
-        double v = (double)max * (double)change[i];
-        v = v > limit ? limit : v < -limit ? -limit : v;
-        int was = wide ? ((const uint16_t *)clean)[i] : ((const uint8_t *)clean)[i];
-        int is = was + (int)(v + (v < 0 ? -0.5 : 0.5));
-        is = is < 0 ? 0 : is > max ? max : is;
-        squares += (int64_t)(is - was) * (is - was);
-        put_value(wide, i, was, is, released, delta);
-    }
-    return squares;
-}
-
-/* The same with any scale. */
-static int64_t round_scaled(const shard_job *j, const void *clean, const float *change, int64_t n, void *released, void *delta)
-{
-    double scale = j->w->perturber->scale;
-    bool wide = j->in->bits == 16;
-    int64_t max = wide ? 65535 : 255, squares = 0;
-    for (int64_t i = 0; i < n; i++) {
-        int64_t was = wide ? ((const uint16_t *)clean)[i] : ((const uint8_t *)clean)[i];
-        int64_t is = um_released_value(was, scale * (double)change[i], j->limit, max);
-        squares += (is - was) * (is - was);
-        put_value(wide, i, (int)was, (int)is, released, delta);
-    }
-    return squares;
-}
-
-/* Pixels that are released, and what leads back; returns the sum of squared changes in [0,1] units. change NULL: as they are. */
-static double round_image(const shard_job *j, const void *clean, const float *change, int64_t n, void *released, void *delta)
-{
-    int64_t squares = 0;
-    double max = j->in->bits == 8 ? 255 : 65535;
-    if (!change) {
-        memcpy(released, clean, (size_t)n * (size_t)(j->in->bits / 8));
-        memset(delta, 0, (size_t)n * (size_t)(j->in->bits / 8));
-    } else if (j->w->perturber->scale != 1) {
-        squares = round_scaled(j, clean, change, n, released, delta);
-    } else if (j->in->bits == 8) {
-        squares = round_values(clean, change, n, false, (int)j->limit, released, delta);
-    } else {
-        squares = round_values(clean, change, n, true, (int)j->limit, released, delta);
-    }
-    return (double)squares / (max * max);
-}
-
-static um_status measure(shard_job *j, const um_shard_row *r, const char *id, const void *clean, const void *released, double squares)
+static um_status measure(um_shard_job *j, const um_shard_row *r, const char *id, const void *clean, const void *released, double squares)
 {
     um_status rc = UM_OK;
     const um_metric_options *o = um_settings_get(j->w->job->settings, "metrics");
@@ -250,15 +254,16 @@ typedef struct place {
     int64_t from, to, mask_from, mask_to; /* values and mask pixels within the unit */
 } place;
 
-static um_status finish_row(shard_job *j, um_unit *u, int64_t row, place *p)
+static um_status finish_row(um_shard_job *j, um_unit *u, int64_t row, place *p)
 {
     um_status rc = UM_OK;
     const um_shard_row *r = &j->in->rows[row];
     int64_t values = um_shard_values(r), masks = um_shard_mask_pixels(r), wide = j->in->bits / 8;
     if (j->fates[row] != REFUSE) {
         uint8_t *clean = u->clean + p->from * wide, *released = u->released + p->to * wide, *mask = u->masks + p->mask_to;
-        double squares = round_image(j, clean, j->fates[row] == PROTECT ? u->change + p->from : NULL, values, released,
-                                     u->delta + p->to * wide);
+        const um_rounding rounding = {j->in->bits, j->limit, j->w->perturber->scale};
+        double squares = um_round_image(&rounding, clean, j->fates[row] == PROTECT ? u->change + p->from : NULL, values, released,
+                                        u->delta + p->to * wide);
         memmove(mask, u->masks + p->mask_from, (size_t)masks);
         um_shard_hash_add(&j->sum_clean, &j->out, j->next_out, clean, mask);
         um_shard_hash_add(&j->sum_released, &j->out, j->next_out, released, mask);
@@ -274,20 +279,18 @@ done:
     return rc;
 }
 
-static um_status stage_finish(void *job, int worker, int64_t item, void *slot)
+static um_status finish_unit(um_shard_job *j, um_unit *u, int worker)
 {
     um_status rc = UM_OK;
-    shard_job *j = job;
-    um_unit *u = slot;
-    place p = {0};
     (void)worker;
+    place p = {0};
     for (int64_t i = u->first; i < u->first + u->n; i++)
         UM_TRY(finish_row(j, u, i, &p));
     size_t bytes = (size_t)p.to * (size_t)(j->in->bits / 8);
     UM_TRY(um_unit_cut(u, j->writer.pixels, u->released, bytes));
     UM_TRY(um_unit_cut(u, j->delta.delta, u->delta, bytes));
     UM_TRY(um_unit_cut(u, j->writer.masks, u->masks, (size_t)p.mask_to));
-    if (item + 1 < j->n_units)
+    if (!u->last)
         goto done;
     UM_TRY(um_unit_cut_rest(u, j->writer.pixels));
     UM_TRY(um_unit_cut_rest(u, j->delta.delta));
@@ -296,12 +299,9 @@ done:
     return rc;
 }
 
-static um_status stage_pack(void *job, int worker, int64_t item, void *slot)
+static um_status pack_unit(um_shard_job *j, um_unit *u, int worker)
 {
     um_status rc = UM_OK;
-    shard_job *j = job;
-    um_unit *u = slot;
-    (void)item;
     for (int64_t i = 0; i < u->n_chunks; i++)
         UM_TRY(um_h5_chunk_pack(&u->chunks[i], j->w->deflate[worker]));
 done:
@@ -317,22 +317,51 @@ done:
     return rc;
 }
 
-static um_status stage_write(void *job, int worker, int64_t item, void *slot)
+/* The parts are complete: nothing of HDF5 is left to do. */
+static um_status close_files(um_shard_job *j)
 {
     um_status rc = UM_OK;
-    shard_job *j = job;
-    um_unit *u = slot;
-    (void)worker, (void)item;
+    um_sha256_hex(&j->sum_clean, j->sha256_clean);
+    um_sha256_hex(&j->sum_released, j->sha256_released);
+    UM_TRY(um_delta_writer_end(&j->delta, &j->out, j->limit, j->sha256_clean, j->sha256_released));
+    j->parts = true;
+    UM_TRY(um_shard_writer_end(&j->writer, &j->out, NULL, NULL));
+    um_shard_close(j->clean);
+    j->clean = NULL;
+done:
+    return rc;
+}
+
+static um_status write_unit(um_shard_job *j, um_unit *u, int worker)
+{
+    um_status rc = UM_OK;
+    (void)worker;
     pthread_mutex_lock(&j->w->h5);
     rc = write_chunks(u);
+    if (rc == UM_OK && u->last)
+        rc = close_files(j);
     pthread_mutex_unlock(&j->w->h5);
-    for (int64_t i = 0; i < u->n_chunks; i++)
-        um_h5_chunk_clear(&u->chunks[i]);
-    u->n_chunks = 0;
     if (rc == UM_OK)
         um_workshop_tell(j->w, u->n);
     return rc;
 }
+
+static um_status stage_write(const um_conveyor_turn *t)
+{
+    um_status rc = UM_OK;
+    um_workshop *w = t->job;
+    um_unit *u = t->slot;
+    rc = step(t, write_unit);
+    um_unit_reset(u, w->perturber);
+    if (rc == UM_OK && u->last)
+        rc = w->traffic.done(w->traffic.payload, u->job);
+    return rc;
+}
+
+static um_status stage_maps(const um_conveyor_turn *t) { return step(t, prepare_unit); }
+static um_status stage_perturb(const um_conveyor_turn *t) { return step(t, perturb_unit); }
+static um_status stage_finish(const um_conveyor_turn *t) { return step(t, finish_unit); }
+static um_status stage_pack(const um_conveyor_turn *t) { return step(t, pack_unit); }
 
 void um_shard_job_stages(um_conveyor_stage stages[UM_ARCHIVE_STAGES], const um_archive_options *o)
 {
@@ -352,25 +381,21 @@ static um_status file_facts(const char *path, int64_t *bytes, char sha256[UM_SHA
     return um_sha256_of_file(path, sha256);
 }
 
-static um_status print_refused(const shard_job *j, um_text *line)
+static um_status print_refused(const um_shard_job *j, um_text *line)
 {
     um_status rc = UM_OK;
     UM_TRY(um_json_open(line, "refused", '['));
-    for (int64_t i = 0; i < j->refused.n; i++) {
-        UM_TRY(um_json_open(line, NULL, '{'));
-        UM_TRY(um_json_text(line, "id", j->refused.list[i].id));
-        UM_TRY(um_json_text(line, "reason", j->refused.list[i].reason));
-        UM_TRY(um_json_close(line, '}'));
-    }
+    for (int64_t i = 0; i < j->refused.n; i++)
+        UM_TRY(um_archive_refusal_print(line, j->refused.list[i].id, j->refused.list[i].reason));
     UM_TRY(um_json_close(line, ']'));
 done:
     return rc;
 }
 
-static um_status print_item(shard_job *j, const um_archive_paths *p, const char *clean_path, const char *settings_sha256,
-                            const char *sha256[2], double seconds, um_text *line)
+static um_status print_item(um_shard_job *j, const char *settings_sha256, um_text *line)
 {
     um_status rc = UM_OK;
+    const um_archive_paths *p = j->paths;
     char hash[UM_SHA256_HEX], host[UM_HOST_TEXT];
     int64_t bytes = 0;
     struct stat info;
@@ -387,14 +412,14 @@ static um_status print_item(shard_job *j, const um_archive_paths *p, const char 
     UM_TRY(file_facts(p->delta, &bytes, hash));
     UM_TRY(um_json_int(line, "bytes_delta", bytes));
     UM_TRY(um_json_text(line, "sha256_delta", hash));
-    UM_TRY(um_json_int(line, "bytes_in", stat(clean_path, &info) == 0 ? (int64_t)info.st_size : 0));
-    UM_TRY(um_json_text(line, "sha256_clean", sha256[0]));
-    UM_TRY(um_json_text(line, "sha256_released", sha256[1]));
+    UM_TRY(um_json_int(line, "bytes_in", stat(j->clean_path, &info) == 0 ? (int64_t)info.st_size : 0));
+    UM_TRY(um_json_text(line, "sha256_clean", j->sha256_clean));
+    UM_TRY(um_json_text(line, "sha256_released", j->sha256_released));
     UM_TRY(um_json_text(line, "settings_sha256", settings_sha256));
     UM_TRY(um_json_int(line, "bound_levels", j->limit));
     UM_TRY(um_archive_spread_print(&j->psnr, "psnr", line));
     UM_TRY(um_archive_spread_print(&j->ssim, "ssim", line));
-    UM_TRY(um_json_real(line, "seconds", seconds));
+    UM_TRY(um_json_real(line, "seconds", um_now() - j->begun));
     UM_TRY(um_json_text(line, "host", host));
     UM_TRY(print_refused(j, line));
     UM_TRY(um_json_open(line, "ids", '['));
@@ -406,45 +431,103 @@ done:
     return rc;
 }
 
-static um_status open_files(shard_job *j, const char *clean_path, const um_archive_paths *p)
+static um_status open_clean(um_shard_job *j)
 {
     um_status rc = UM_OK;
-    UM_TRY(um_shard_open(&j->clean, clean_path));
+    UM_TRY(um_shard_open(&j->clean, j->clean_path));
     j->in = um_shard_get_index(j->clean);
     j->out = (um_shard_index){.uniform = j->in->uniform, .bits = j->in->bits};
     j->limit = um_perturber_limit(j->w->perturber, j->in->bits);
     if (!um_shard_is_clean(j->clean))
         UM_TRY(um_fail(UM_E_DATA, "%s: says nothing of where it comes from, as released files do; protecting a release once more would "
-                       "leave no way back to the clean images. Import or pack the originals", clean_path));
+                       "leave no way back to the clean images. Import or pack the originals", j->clean_path));
     UM_TRY(um_unit_starts(j->in, &j->starts, &j->n_units));
-    UM_TRY(decide_all(j));
-    UM_TRY(um_shard_writer_open(&j->writer, p->released, &j->out));
-    UM_TRY(um_delta_writer_open(&j->delta, p->delta, j->in->bits));
 done:
+    return rc;
+}
+
+static um_status begin_files(um_shard_job *j)
+{
+    um_status rc = UM_OK;
+    int64_t values, masks;
+    um_shard_extent(&j->out, 0, j->out.n, &values, &masks);
+    UM_TRY(um_shard_writer_open(&j->writer, j->paths->released, &j->out));
+    UM_TRY(um_delta_writer_open(&j->delta, j->paths->delta, j->in->bits, values));
+done:
+    return rc;
+}
+
+/* Calls of HDF5 under its lock. */
+static um_status locked(um_shard_job *j, um_status (*run)(um_shard_job *j))
+{
+    pthread_mutex_lock(&j->w->h5);
+    um_status rc = run(j);
+    pthread_mutex_unlock(&j->w->h5);
+    return rc;
+}
+
+um_status um_shard_job_open(um_shard_job **out, um_workshop *w, const char *clean_path, const um_archive_paths *paths, void *owner)
+{
+    um_status rc = UM_OK;
+    um_shard_job *j = NULL;
+    UM_TRY(UM_NEW(j));
+    *j = (um_shard_job){.w = w, .clean_path = clean_path, .paths = paths, .owner = owner, .begun = um_now()};
+    um_sha256_init(&j->sum_clean);
+    um_sha256_init(&j->sum_released);
+    UM_TRY(locked(j, open_clean));
+    UM_TRY(decide_all(j));
+    UM_TRY(locked(j, begin_files));
+    *out = j;
+    j = NULL;
+done:
+    pthread_mutex_lock(&w->h5);
+    um_shard_job_free(j);
+    pthread_mutex_unlock(&w->h5);
+    return rc;
+}
+
+void *um_shard_job_owner(const um_shard_job *j)
+{
+    return j->owner;
+}
+
+um_status um_workshop_run(um_workshop *w, const um_shard_traffic *traffic)
+{
+    um_status rc = UM_OK;
+    w->traffic = *traffic;
+    rc = um_conveyor_run(w->stages, UM_ARCHIVE_STAGES, UM_CONVEYOR_OPEN, (void *const *)w->units, w->n_slots, w, &w->times);
+    w->at = NULL;
+    for (int i = 0; i < w->n_slots; i++)
+        um_unit_reset(w->units[i], w->perturber);
     return rc;
 }
 
 /* First the way back, then the release; the item says that both stand. */
-static um_status commit(shard_job *j, const um_archive_paths *p, const char *clean_path, const char *settings_sha256, double begun,
-                        um_text *item)
+um_status um_shard_job_commit(um_shard_job *j, bool (*still_ours)(const void *claim), const void *claim, const char *settings_sha256,
+                              um_text *item)
 {
     um_status rc = UM_OK;
-    char clean[UM_SHA256_HEX], released[UM_SHA256_HEX];
-    um_sha256_hex(&j->sum_clean, clean);
-    um_sha256_hex(&j->sum_released, released);
-    UM_TRY(um_delta_writer_commit(&j->delta, &j->out, j->limit, clean, released));
-    UM_TRY(um_shard_writer_commit(&j->writer, &j->out, NULL, NULL));
-    UM_TRY(print_item(j, p, clean_path, settings_sha256, (const char *[]){clean, released}, um_now() - begun, item));
-    UM_TRY(um_file_write(p->item, um_text_get(item), item->n));
+    if (!still_ours(claim))
+        return UM_OK;
+    UM_TRY(um_file_commit(j->paths->delta));
+    UM_TRY(um_file_commit(j->paths->released));
+    j->parts = false;
+    UM_TRY(print_item(j, settings_sha256, item));
+    UM_TRY(um_file_write(j->paths->item, um_text_get(item), item->n));
 done:
     return rc;
 }
 
-static void clear(shard_job *j)
+void um_shard_job_free(um_shard_job *j)
 {
-    um_workshop_reset(j->w);
+    if (!j)
+        return;
     um_shard_writer_abandon(&j->writer);
     um_delta_writer_abandon(&j->delta);
+    if (j->parts) {
+        um_file_discard(j->paths->delta);
+        um_file_discard(j->paths->released);
+    }
     um_shard_close(j->clean);
     um_shard_index_clear(&j->out);
     um_archive_refusals_clear(&j->refused);
@@ -452,21 +535,6 @@ static void clear(shard_job *j)
     um_free(j->starts);
     um_free(j->psnr.values);
     um_free(j->ssim.values);
-}
-
-um_status um_shard_job_run(um_workshop *w, const char *clean_path, const um_archive_paths *paths, bool (*still_ours)(const void *claim),
-                           const void *claim, const char *settings_sha256, um_text *item)
-{
-    um_status rc = UM_OK;
-    shard_job j = {.w = w};
-    double begun = um_now();
-    um_sha256_init(&j.sum_clean);
-    um_sha256_init(&j.sum_released);
-    UM_TRY(open_files(&j, clean_path, paths));
-    UM_TRY(um_conveyor_run(w->stages, UM_ARCHIVE_STAGES, j.n_units, (void *const *)w->units, w->n_slots, &j, &w->times));
-    if (still_ours(claim))
-        UM_TRY(commit(&j, paths, clean_path, settings_sha256, begun, item));
-done:
-    clear(&j);
-    return rc;
+    um_text_free(&j->why);
+    um_free(j);
 }

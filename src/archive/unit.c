@@ -57,10 +57,10 @@ double um_workshop_bytes(const um_unit_room *room, const um_archive_options *o)
 {
     double unit = 3.0 * (double)room->bytes + 4.0 * (double)room->values + 13.0 * (double)room->masks;
     double chunks = 2 * (2.0 * (double)room->bytes + (double)room->masks), held = (3 * 2.0 + 2 * 4.0) * (2 << 20); /* streams; chunks that the reader keeps */
-    return (double)o->slots * (unit + chunks) + held + (double)o->pack_workers * (double)(5 << 20);
+    return (double)o->slots * (unit + chunks) + (double)room->masks + held + (double)o->pack_workers * (double)(5 << 20);
 }
 
-static void unit_reset(um_unit *u, const um_perturber *p)
+void um_unit_reset(um_unit *u, const um_perturber *p)
 {
     for (int i = 0; i < u->n_runs; i++)
         um_perturbation_clear(&u->runs[i], p);
@@ -74,7 +74,7 @@ static void unit_free(um_unit *u, const um_perturber *p)
 {
     if (!u)
         return;
-    unit_reset(u, p);
+    um_unit_reset(u, p);
     um_free(u->clean);
     um_free(u->masks);
     um_free(u->released);
@@ -112,8 +112,9 @@ um_status um_workshop_open(um_workshop *out, const um_archive_job *job, um_pertu
 {
     um_status rc = UM_OK;
     um_workshop w = {.job = job, .o = um_settings_get(job->settings, "archive"), .perturber = perturber, .room = *room,
-                     .h5 = PTHREAD_MUTEX_INITIALIZER};
+                     .h5 = PTHREAD_MUTEX_INITIALIZER, .lock = PTHREAD_MUTEX_INITIALIZER};
     w.n_slots = (int)w.o->slots;
+    UM_TRY(UM_NEW_ARRAY(w.masks, room->masks));
     UM_TRY(UM_NEW_ARRAY(w.units, w.n_slots));
     UM_TRY(UM_NEW_ARRAY(w.deflate, w.o->pack_workers));
     for (int i = 0; i < w.n_slots; i++)
@@ -128,12 +129,6 @@ done:
     return rc;
 }
 
-void um_workshop_reset(um_workshop *w)
-{
-    for (int i = 0; i < w->n_slots; i++)
-        unit_reset(w->units[i], w->perturber);
-}
-
 void um_workshop_close(um_workshop *w)
 {
     for (int i = 0; w->units && i < w->n_slots; i++)
@@ -141,6 +136,7 @@ void um_workshop_close(um_workshop *w)
     for (int64_t i = 0; w->deflate && i < w->o->pack_workers; i++)
         um_deflate_free(w->deflate[i]);
     um_free(w->units);
+    um_free(w->masks);
     um_free(w->deflate);
     *w = (um_workshop){0};
 }

@@ -338,12 +338,13 @@ static um_status check_manifests(verifier *v)
     um_status rc = UM_OK;
     um_text job = {0}, all = {0}, was = {0}, open = {0}, line = {0}, settings = {0};
     um_archive_paths p = {0};
-    char sha256[UM_SHA256_HEX];
+    char sha256[UM_SHA256_HEX], *path = NULL;
     bool found = false;
     UM_TRY(read_text(v->private_dir, "job.json", &job));
-    UM_TRY(um_json_check(um_text_get(&job), "job.json"));
+    UM_TRY(um_path_join(&path, v->private_dir, "job.json"));
+    UM_TRY(um_json_check(um_text_get(&job), path));
     if (job.n == 0 || strcspn(um_text_get(&job), "\n") + 1 != job.n)
-        UM_TRY(um_fail(UM_E_DATA, "%s/job.json: not one line: the file was changed", v->private_dir));
+        UM_TRY(um_fail(UM_E_DATA, "%s: not one line: the file was changed", path));
     um_sha256_of(um_text_get(&job), job.n, sha256);
     for (int k = 0; k < v->n_shards; k++) {
         um_archive_paths_clear(&p);
@@ -355,9 +356,9 @@ static um_status check_manifests(verifier *v)
         if (!found)
             continue; /* told with its shard */
         if (!um_json_get_text(um_text_get(&line), "settings_sha256", &settings) || strcmp(um_text_get(&settings), sha256) != 0)
-            UM_TRY(um_fail(UM_E_DATA, "%s: was made under other settings than job.json says", p.item));
+            UM_TRY(um_fail(UM_E_DATA, "%s: was made under other settings than %s says", p.item, path));
         UM_TRY(um_text_add(&all, "%s", um_text_get(&line)));
-        UM_TRY(um_archive_public_line(&open, um_text_get(&line)));
+        UM_TRY(um_archive_public_line(&open, um_text_get(&line), p.item));
     }
     UM_TRY(read_text(v->private_dir, "manifest.jsonl", &was));
     if (strcmp(um_text_get(&was), um_text_get(&all)) != 0)
@@ -365,6 +366,7 @@ static um_status check_manifests(verifier *v)
     if (strcmp(um_text_get(&v->manifest), um_text_get(&open)) != 0)
         UM_TRY(um_fail(UM_E_DATA, "%s/manifest.jsonl: is not what the items say: the file was changed", v->released));
 done:
+    um_free(path);
     um_archive_paths_clear(&p);
     um_text_free(&job);
     um_text_free(&all);

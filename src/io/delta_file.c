@@ -6,11 +6,11 @@
 #include "base/file.h"
 #include "base/mem.h"
 
-um_status um_delta_writer_open(um_delta_writer *out, const char *path, int bits)
+um_status um_delta_writer_open(um_delta_writer *out, const char *path, int bits, int64_t n_values)
 {
     um_status rc = UM_OK;
     um_delta_writer w = {0};
-    const um_h5_array delta = {.name = "/delta", .type = bits == 8 ? UM_H5_I8 : UM_H5_I16, .ndim = 1, .shape = {-1}, .deflate = 1,
+    const um_h5_array delta = {.name = "/delta", .type = bits == 8 ? UM_H5_I8 : UM_H5_I16, .ndim = 1, .shape = {n_values}, .deflate = 1,
                                .description = "released image minus clean image modulo 2^bits, one image behind the other",
                                .axes = "value", .unit = "grey level"};
     UM_TRY(um_h5_create(&w.file, path, UM_DELTA_FORMAT, UM_DELTA_VERSION));
@@ -22,7 +22,7 @@ done:
     return rc;
 }
 
-um_status um_delta_writer_commit(um_delta_writer *w, const um_shard_index *index, int64_t bound_levels, const char *clean_sha256,
+um_status um_delta_writer_end(um_delta_writer *w, const um_shard_index *index, int64_t bound_levels, const char *clean_sha256,
                                  const char *released_sha256)
 {
     um_status rc = UM_OK;
@@ -33,7 +33,7 @@ um_status um_delta_writer_commit(um_delta_writer *w, const um_shard_index *index
     UM_TRY(um_h5_set_text(w->file, "/", "clean_sha256", clean_sha256));
     UM_TRY(um_h5_set_text(w->file, "/", "released_sha256", released_sha256));
     UM_TRY(um_h5_set_int(w->file, "/", "bound_levels", bound_levels));
-    UM_TRY(um_h5_commit(&w->file));
+    UM_TRY(um_h5_end(&w->file));
 done:
     um_delta_writer_abandon(w);
     return rc;

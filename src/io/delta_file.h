@@ -20,8 +20,10 @@ typedef struct um_delta_writer {
     um_h5_stream *delta;
 } um_delta_writer; /* initialise with {0} */
 
-um_status um_delta_writer_open(um_delta_writer *out, const char *path, int bits);
-um_status um_delta_writer_commit(um_delta_writer *w, const um_shard_index *index, int64_t bound_levels, const char *clean_sha256,
+/* n_values: of all images together; -1: not known yet. */
+um_status um_delta_writer_open(um_delta_writer *out, const char *path, int bits, int64_t n_values);
+/* Completes PATH.part (um_h5_end): um_file_commit(PATH) is left to the caller. The writer is closed whatever happens. */
+um_status um_delta_writer_end(um_delta_writer *w, const um_shard_index *index, int64_t bound_levels, const char *clean_sha256,
                                  const char *released_sha256);
 void um_delta_writer_abandon(um_delta_writer *w);
 

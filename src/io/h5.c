@@ -187,7 +187,7 @@ done:
     return rc;
 }
 
-um_status um_h5_commit(um_h5 **file)
+um_status um_h5_end(um_h5 **file)
 {
     um_status rc = UM_OK;
     um_h5 *f = *file;
@@ -198,10 +198,25 @@ um_status um_h5_commit(um_h5 **file)
     still_open = f->file;
     f->file = -1; /* closed once, whatever comes of it */
     UM_TRY_H5(f, "close", "", H5Fclose(still_open));
-    UM_TRY(um_file_commit(f->path));
     f->writing = false;
 done:
     um_h5_free(f);
+    return rc;
+}
+
+um_status um_h5_commit(um_h5 **file)
+{
+    um_status rc = UM_OK;
+    char *path = NULL;
+    UM_TRY(um_strdup(&path, (*file)->path));
+    UM_TRY(um_h5_end(file));
+    UM_TRY(um_file_commit(path));
+done:
+    if (rc != UM_OK && path)
+        um_file_discard(path);
+    um_h5_free(*file);
+    *file = NULL;
+    um_free(path);
     return rc;
 }
 

@@ -19,6 +19,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/sha256.h"
 #include "base/status.h"
 #include "base/text.h"
 
@@ -49,6 +50,9 @@ um_status um_h5_create(um_h5 **out, const char *path, const char *format, const 
 um_status um_h5_open(um_h5 **out, const char *path, const char *format, const char *version);
 /* Takes *f, and sets it to NULL whatever happens: on success the file stands under its name, on failure nothing is left. */
 um_status um_h5_commit(um_h5 **f);
+/* The first half of that, which needs HDF5: PATH.part is complete and closed. The second half is um_file_commit(PATH), in any thread; or
+ * um_file_discard(PATH). */
+um_status um_h5_end(um_h5 **f);
 /* Closes a file opened for reading; abandons one that was created and not committed (its part is removed). Accepts NULL. */
 void um_h5_free(um_h5 *f);
 
@@ -133,5 +137,9 @@ um_status um_h5_read_text(um_h5 *f, const char *name, um_text *out);
 /* Reads every attribute and, in pieces, every dataset of the file, so that every checksum is looked at. UM_E_DATA names the first bad
  * object. */
 um_status um_h5_verify(um_h5 *f);
+
+/* Adds to `sum` what a dataset holds without reading it: the checksum of every chunk as it is stored, in order. Where the file keeps none,
+ * the content. Equal for copies of a file; not for the same content packed in another way. Errors: UM_E_DATA. */
+um_status um_h5_sum(um_h5 *f, const char *name, um_sha256 *sum);
 
 #endif

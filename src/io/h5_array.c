@@ -73,16 +73,17 @@ static bool type_of(hid_t type, um_h5_type *out)
     return false;
 }
 
-/* Items of the first axis in one chunk. */
+/* Items of the first axis in one chunk: as many chunks as CHUNK_BYTES ask for, of equal length but for what division leaves, since the
+ * last one is stored whole. */
 static hsize_t chunk_items(int ndim, const hsize_t *shape, size_t element)
 {
     hsize_t bytes = element;
     for (int i = 1; i < ndim; i++)
         bytes *= shape[i];
     hsize_t items = bytes ? CHUNK_BYTES / bytes : 1;
-    if (items > shape[0])
-        items = shape[0];
-    return items ? items : 1;
+    items = items ? items : 1;
+    hsize_t chunks = (shape[0] + items - 1) / items;
+    return chunks ? (shape[0] + chunks - 1) / chunks : 1;
 }
 
 int64_t um_h5_chunk_items(const um_h5_array *a)

@@ -55,7 +55,7 @@ void um_shard_extent(const um_shard_index *x, int64_t first, int64_t n, int64_t 
     }
 }
 
-void um_shard_hash_add(um_sha256 *s, const um_shard_index *x, int64_t row, const void *pixels, const uint8_t *mask)
+static void hash_head(um_sha256 *s, const um_shard_index *x, int64_t row)
 {
     const um_shard_row *r = &x->rows[row];
     char head[160];
@@ -63,6 +63,12 @@ void um_shard_hash_add(um_sha256 *s, const um_shard_index *x, int64_t row, const
                      r->mask_at >= 0, x->split[row]);
     um_sha256_add(s, x->ids[row], strlen(x->ids[row]));
     um_sha256_add(s, head, (size_t)n);
+}
+
+void um_shard_hash_add(um_sha256 *s, const um_shard_index *x, int64_t row, const void *pixels, const uint8_t *mask)
+{
+    const um_shard_row *r = &x->rows[row];
+    hash_head(s, x, row);
     um_sha256_add(s, pixels, (size_t)um_shard_values(r) * (size_t)(x->bits / 8));
     if (r->mask_at >= 0)
         um_sha256_add(s, mask, (size_t)(r->h * r->w));
@@ -225,6 +231,22 @@ const um_shard_index *um_shard_get_index(const um_shard *s)
 um_h5 *um_shard_file(um_shard *s)
 {
     return s->file;
+}
+
+um_status um_shard_mark(um_shard *s, char out[UM_SHARD_MARK])
+{
+    um_status rc = UM_OK;
+    um_sha256 sum;
+    char hex[UM_SHA256_HEX];
+    um_sha256_init(&sum);
+    for (int64_t i = 0; i < s->index.n; i++)
+        hash_head(&sum, &s->index, i);
+    UM_TRY(um_h5_sum(s->file, s->index.uniform ? "/images" : "/pixels", &sum));
+    UM_TRY(um_h5_sum(s->file, s->index.uniform ? "/masks" : "/mask_pixels", &sum));
+    um_sha256_hex(&sum, hex);
+    snprintf(out, UM_SHARD_MARK, "%.*s", UM_SHARD_MARK - 1, hex);
+done:
+    return rc;
 }
 
 bool um_shard_is_clean(um_shard *s)

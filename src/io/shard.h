@@ -60,6 +60,9 @@ um_status um_shard_open(um_shard **out, const char *path);
 void um_shard_close(um_shard *s); /* accepts NULL */
 const um_shard_index *um_shard_get_index(const um_shard *s); /* borrowed */
 um_h5 *um_shard_file(um_shard *s);                           /* borrowed */
+/* Which images these are, without reading their pixels: names, sizes, split, and the checksums of what is stored (um_h5_sum). */
+enum { UM_SHARD_MARK = 17 };
+um_status um_shard_mark(um_shard *s, char out[UM_SHARD_MARK]); /* 16 hex digits */
 bool um_shard_is_clean(um_shard *s); /* has provenance, which a released file never has */
 /* Pixels and masks of rows [first, first + n), one behind the other; either may be NULL. Errors: UM_E_DATA naming the image whose mask
  * holds other values than 0 and 1. */
@@ -74,12 +77,14 @@ typedef struct um_shard_writer {
     um_h5_stream *pixels, *masks; /* masks NULL: no image has one */
 } um_shard_writer; /* initialise with {0} */
 
-/* index: what will be written; of an umed-archive only `bits` counts before the commit. The caller cuts pixels and masks into the
- * streams in row order. */
+/* index: what will be written; of an umed-archive it may be without rows before the end, arrays then grow. The caller cuts pixels and
+ * masks into the streams in row order. */
 um_status um_shard_writer_open(um_shard_writer *out, const char *path, const um_shard_index *index);
 /* Ends the streams, adds the index, and for clean data (provenance: "key=value" lines, else NULL) its hash and where it comes from.
  * Whole or not at all; the writer is closed whatever happens. */
 um_status um_shard_writer_commit(um_shard_writer *w, const um_shard_index *index, const char *sha256, const char *provenance);
+/* The same without the last step: PATH.part is complete, um_file_commit(PATH) is left to the caller. */
+um_status um_shard_writer_end(um_shard_writer *w, const um_shard_index *index, const char *sha256, const char *provenance);
 void um_shard_writer_abandon(um_shard_writer *w);
 
 #endif

@@ -1,5 +1,6 @@
 #include <string.h>
 
+#include "base/file.h"
 #include "base/mem.h"
 #include "io/dataset_internal.h"
 #include "io/provenance.h"
@@ -21,11 +22,15 @@ done:
 static um_status open_mixed(um_shard_writer *w, const um_shard_index *x)
 {
     um_status rc = UM_OK;
-    const um_h5_array pixels = {.name = "/pixels", .type = x->bits == 8 ? UM_H5_U8 : UM_H5_U16, .ndim = 1, .shape = {-1}, .deflate = 1,
-                                .description = "images, one behind the other, each [y,x,channel]", .axes = "value", .unit = "grey level"};
-    const um_h5_array masks = {.name = "/mask_pixels", .type = UM_H5_U8, .ndim = 1, .shape = {-1}, .deflate = 1,
-                               .description = "segmentation masks, one behind the other, each [y,x]: 1 inside, 0 outside",
-                               .axes = "value", .unit = ""};
+    int64_t n_values, n_masks;
+    um_h5_array pixels = {.name = "/pixels", .type = x->bits == 8 ? UM_H5_U8 : UM_H5_U16, .ndim = 1, .deflate = 1,
+                          .description = "images, one behind the other, each [y,x,channel]", .axes = "value", .unit = "grey level"};
+    um_h5_array masks = {.name = "/mask_pixels", .type = UM_H5_U8, .ndim = 1, .deflate = 1,
+                         .description = "segmentation masks, one behind the other, each [y,x]: 1 inside, 0 outside", .axes = "value",
+                         .unit = ""};
+    um_shard_extent(x, 0, x->n, &n_values, &n_masks);
+    pixels.shape[0] = x->n > 0 ? n_values : -1;
+    masks.shape[0] = n_masks > 0 ? n_masks : -1;
     UM_TRY(um_h5_stream_open(&w->pixels, w->file, &pixels));
     UM_TRY(um_h5_stream_open(&w->masks, w->file, &masks));
 done:
@@ -95,16 +100,31 @@ done:
     return rc;
 }
 
-um_status um_shard_writer_commit(um_shard_writer *w, const um_shard_index *index, const char *sha256, const char *provenance)
+um_status um_shard_writer_end(um_shard_writer *w, const um_shard_index *index, const char *sha256, const char *provenance)
 {
     um_status rc = UM_OK;
     UM_TRY(finish(w, index, sha256, provenance));
     um_h5_stream_free(w->pixels);
     um_h5_stream_free(w->masks);
     w->pixels = w->masks = NULL;
-    UM_TRY(um_h5_commit(&w->file));
+    UM_TRY(um_h5_end(&w->file));
 done:
     um_shard_writer_abandon(w);
+    return rc;
+}
+
+um_status um_shard_writer_commit(um_shard_writer *w, const um_shard_index *index, const char *sha256, const char *provenance)
+{
+    um_status rc = UM_OK;
+    char *path = NULL;
+    UM_TRY(um_strdup(&path, um_h5_path(w->file)));
+    UM_TRY(um_shard_writer_end(w, index, sha256, provenance));
+    rc = um_file_commit(path);
+    if (rc != UM_OK)
+        um_file_discard(path);
+done:
+    um_shard_writer_abandon(w);
+    um_free(path);
     return rc;
 }
 

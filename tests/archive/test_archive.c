@@ -72,13 +72,15 @@ static void make_state(const char *protector, const char *path)
     um_dataset_free(d);
 }
 
+static uint32_t salt; /* another one: other pixels of the same ids and sizes */
+
 /* Image i of the test archive: sizes differ, a third of the pixels is 0 or at the top. */
 static void draw(int i, int bits, int64_t *h, int64_t *w, uint16_t *pixels, uint8_t *mask)
 {
     *h = 20 + 7 * (i % 3), *w = 24 + 5 * (i % 4);
     int top = bits == 8 ? 255 : 65535;
     for (int64_t p = 0; p < *h * *w; p++) {
-        uint32_t v = (uint32_t)(p * 2654435761u + (uint32_t)i * 40503u) >> 16;
+        uint32_t v = (uint32_t)(p * 2654435761u + (uint32_t)i * 40503u + salt) >> 16;
         pixels[p] = (uint16_t)(v % 6 == 0 ? 0 : v % 6 == 1 ? top : (int)(v * 7919u % (uint32_t)top));
         mask[p] = p / *w > 5 && p / *w < 15 && p % *w > 4 && p % *w < 18;
     }
@@ -320,6 +322,33 @@ static void refusals(void **state)
     assert_false(um_dir_exists(in("twice/shard-00000-of-00001.h5")));
 }
 
+static void refused_with(const char *source, const char *text)
+{
+    protect_into("lsp", source, "a", UM_E_USAGE);
+    if (!strstr(um_error_text(), text))
+        fail_msg("\"%s\" does not say \"%s\"", um_error_text(), text);
+}
+
+/* As many shards are not the same images. */
+static void another_source(void **state)
+{
+    (void)state;
+    make_state("lsp", in("state.h5"));
+    write_source(in("src"), 3, 8, false);
+    protect_into("lsp", in("src"), "a", UM_OK);
+    write_source(in("copy"), 3, 8, false);
+    protect_into("lsp", in("copy"), "a", UM_OK);
+    salt = 1 << 20;
+    write_source(in("other"), 3, 8, false);
+    salt = 0;
+    refused_with(in("other"), "other/shard-00000-of-00003.h5 holds other images");
+    assert_int_equal(rename(in("other/shard-00002-of-00003.h5"), in("src/shard-00002-of-00003.h5")), 0);
+    refused_with(in("src"), "src/shard-00002-of-00003.h5 holds other images");
+    write_source(in("five"), 5, 8, false);
+    refused_with(in("five"), "number of shards ('3' there, '5' here)");
+    verify("a", UM_OK);
+}
+
 /* Reads, flips a byte, writes back. */
 static void flip(const char *path, size_t at)
 {
@@ -408,7 +437,7 @@ int main(void)
         ARCHIVE_TEST(umed_8),       ARCHIVE_TEST(umed_16),    ARCHIVE_TEST(lsp_16),       ARCHIVE_TEST(ar_8),
         ARCHIVE_TEST(tap_8),        ARCHIVE_TEST(sep_16),
         ARCHIVE_TEST(resampled),    ARCHIVE_TEST(any_units),  ARCHIVE_TEST(like_protect), ARCHIVE_TEST(without_masks),
-        ARCHIVE_TEST(refusals),     ARCHIVE_TEST(flipped_bytes), ARCHIVE_TEST(broken_inside),
+        ARCHIVE_TEST(refusals),     ARCHIVE_TEST(another_source), ARCHIVE_TEST(flipped_bytes), ARCHIVE_TEST(broken_inside),
         ARCHIVE_TEST(broken_at_its_head),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

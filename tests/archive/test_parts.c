@@ -4,6 +4,7 @@
 #include <math.h>
 #include <stdatomic.h>
 
+#include "archive/backlog.h"
 #include "archive/conveyor.h"
 #include "archive/item.h"
 #include "archive/perturb.h"
@@ -16,36 +17,40 @@ enum { ITEMS = 200, SLOTS = 3, STAGES = 3 };
 typedef struct belt {
     atomic_long next[STAGES]; /* the item that a stage with one worker must get next */
     atomic_int on_the_way, most, disorder, fail_at, after_failure;
+    int64_t ends_at; /* 0: after ITEMS */
 } belt;
 
-static um_status first_stage(void *job, int worker, int64_t item, void *slot)
+static um_status first_stage(const um_conveyor_turn *t)
 {
-    belt *b = job;
-    (void)worker;
+    belt *b = t->job;
+    int64_t item = t->item, *slot = t->slot;
+    *t->no_more = b->ends_at > 0 && item == b->ends_at;
+    if (*t->no_more)
+        return UM_OK;
     int now = atomic_fetch_add(&b->on_the_way, 1) + 1;
     if (now > atomic_load(&b->most))
         atomic_store(&b->most, now);
     b->disorder += atomic_fetch_add(&b->next[0], 1) != item;
-    *(int64_t *)slot = item;
+    *slot = item;
     return UM_OK;
 }
 
-static um_status middle_stage(void *job, int worker, int64_t item, void *slot)
+static um_status middle_stage(const um_conveyor_turn *t)
 {
-    belt *b = job;
-    (void)worker;
-    b->disorder += *(int64_t *)slot != item;
-    *(int64_t *)slot = item * item;
+    belt *b = t->job;
+    int64_t item = t->item, *slot = t->slot;
+    b->disorder += *slot != item;
+    *slot = item * item;
     if (item == atomic_load(&b->fail_at))
         return um_fail(UM_E_DATA, "item %lld is bad", (long long)item);
     return UM_OK;
 }
 
-static um_status last_stage(void *job, int worker, int64_t item, void *slot)
+static um_status last_stage(const um_conveyor_turn *t)
 {
-    belt *b = job;
-    (void)worker;
-    b->disorder += atomic_fetch_add(&b->next[2], 1) != item || *(int64_t *)slot != item * item;
+    belt *b = t->job;
+    int64_t item = t->item, *slot = t->slot;
+    b->disorder += atomic_fetch_add(&b->next[2], 1) != item || *slot != item * item;
     b->after_failure += item >= atomic_load(&b->fail_at) && b->fail_at >= 0;
     atomic_fetch_sub(&b->on_the_way, 1);
     return UM_OK;
@@ -58,7 +63,7 @@ static um_status run_belt(belt *b)
     int64_t values[SLOTS];
     void *slots[SLOTS] = {&values[0], &values[1], &values[2]};
     um_conveyor_times times = {.wall_s = 0};
-    return um_conveyor_run(stages, STAGES, ITEMS, slots, SLOTS, b, &times);
+    return um_conveyor_run(stages, STAGES, b->ends_at > 0 ? UM_CONVEYOR_OPEN : ITEMS, slots, SLOTS, b, &times);
 }
 
 static void in_order_and_bounded(void **state)
@@ -79,6 +84,42 @@ static void a_failure_ends_it(void **state)
     assert_string_equal(um_error_text(), "item 50 is bad");
     assert_int_equal(b.after_failure, 0);
     assert_in_range(b.next[2], 0, 50);
+}
+
+/* However many items the first stage finds. */
+static void until_there_are_no_more(void **state)
+{
+    (void)state;
+    static const int64_t ends[] = {1, 2, 3, 57};
+    for (size_t i = 0; i < UM_COUNT(ends); i++) {
+        belt b = {.fail_at = -1, .ends_at = ends[i]};
+        assert_int_equal(run_belt(&b), UM_OK);
+        assert_int_equal(b.disorder, 0);
+        assert_int_equal(b.next[2], ends[i]);
+        assert_int_equal(b.on_the_way, 0);
+    }
+}
+
+static void add_task(void *task, void *payload)
+{
+    usleep(100);
+    atomic_fetch_add((atomic_int *)payload, *(int *)task);
+}
+
+static void all_tasks_are_finished(void **state)
+{
+    (void)state;
+    int tasks[100];
+    atomic_int sum = 0;
+    um_backlog *b = NULL;
+    OK(um_backlog_open(&b, 3, 2, add_task, &sum));
+    for (int i = 0; i < 100; i++) {
+        tasks[i] = i;
+        um_backlog_put(b, &tasks[i]);
+    }
+    um_backlog_close(b);
+    assert_int_equal(sum, 4950);
+    um_backlog_close(NULL);
 }
 
 static void what_bounds(void **state)
@@ -243,7 +284,8 @@ static void stretching(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(in_order_and_bounded), cmocka_unit_test(a_failure_ends_it), cmocka_unit_test(what_bounds),
+        cmocka_unit_test(in_order_and_bounded), cmocka_unit_test(a_failure_ends_it), cmocka_unit_test(what_bounds), cmocka_unit_test(until_there_are_no_more),
+        cmocka_unit_test(all_tasks_are_finished),
         cmocka_unit_test(sealed_lines), cmocka_unit_test(spreads), FIXTURE_TEST(mixed_shards), cmocka_unit_test(undoing),
         cmocka_unit_test(stretching),
     };

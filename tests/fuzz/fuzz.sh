@@ -1,14 +1,15 @@
 #!/usr/bin/env bash
-# libFuzzer on every reader for FUZZ_S seconds each (default 60), starting from good files: fuzz.sh BUILD_DIR. Needs clang with its
+# libFuzzer on every reader for FUZZ_S seconds each (default 60), starting from good files: fuzz.sh BUILD_DIR. READERS names some. Needs clang with its
 # sanitizer libraries (Debian: clang libclang-rt-14-dev libomp-dev); exit code 77 without. What it finds lies in BUILD_DIR/found.
 set -u
 root=$(cd "$(dirname "$0")/../.." && pwd)
 : "${FUZZ_S:=60}" "${JOBS:=$(nproc)}"
 build=$1
 command -v clang >/dev/null || { echo "skipped: no clang here"; exit 77; }
-readers="png jpeg dataset checkpoint result private config"
+: "${READERS:=png jpeg dataset checkpoint result private config shard delta job item manifest public certificate sealed record key}"
+readers=$READERS
 {
-    cmake -S "$root" -B "$build" -DCMAKE_C_COMPILER=clang -DCMAKE_BUILD_TYPE=Debug -DUMED_MPI=OFF -DUMED_WERROR=OFF -DUMED_X86_ISAS= \
+    cmake -S "$root" -B "$build" -DCMAKE_C_COMPILER=clang -DCMAKE_BUILD_TYPE=Debug -DUMED_MPI=OFF -DUMED_CUDA=OFF -DUMED_WERROR=OFF -DUMED_X86_ISAS= \
         -DCMAKE_C_FLAGS_DEBUG="-O1 -g1 -fsanitize=fuzzer-no-link" -DUMED_SANITIZE=address,undefined -DUMED_FUZZERS=ON &&
         cmake --build "$build" -j"$JOBS" --target $(printf 'fuzz_%s ' $readers)
 } >"${TMPDIR:-/tmp}/fuzz-build.log" 2>&1 || { tail -n 20 "${TMPDIR:-/tmp}/fuzz-build.log"; exit 1; }

@@ -229,7 +229,7 @@ static void all_cases(const fuzz_reader *r, long count)
         one_case(r, (int)(i % n_kinds), i, &good[i % n_kinds], &t);
     if (n_open_files() != files)
         give_up("%s: %zu files are open, %zu were", r->name, n_open_files(), files);
-    printf("%-10s %6ld damaged files of %d kinds: %ld read, %ld refused, %.1f s\n", r->name, count, n_kinds, t.read, t.refused,
+    printf("%-11s %6ld damaged files of %d kinds: %ld read, %ld refused, %.1f s\n", r->name, count, n_kinds, t.read, t.refused,
            um_now() - begun);
     fflush(stdout);
     if (t.refused < count / 4)

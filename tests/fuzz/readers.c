@@ -9,6 +9,7 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "exploit/exploiter.h"
+#include "fuzz/archive_readers.h"
 #include "grid/plan.h"
 #include "grid/result.h"
 #include "io/check.h"
@@ -305,5 +306,15 @@ const fuzz_reader fuzz_readers[] = {
     {"result", ".h5", read_result, make_result},
     {"private", ".h5", read_private, make_private},
     {"config", ".cfg", read_config, make_config},
+    {"shard", ".h5", fuzz_read_shard, fuzz_make_shard},
+    {"delta", ".h5", fuzz_read_delta, fuzz_make_delta},
+    {"job", ".json", fuzz_read_job, fuzz_make_job},
+    {"item", ".json", fuzz_read_item, fuzz_make_item},
+    {"manifest", ".jsonl", fuzz_read_manifest, fuzz_make_manifest},
+    {"public", ".jsonl", fuzz_read_public, fuzz_make_public},
+    {"certificate", ".h5", fuzz_read_certificate, fuzz_make_certificate},
+    {"sealed", ".h5", fuzz_read_sealed, fuzz_make_sealed},
+    {"record", ".txt", fuzz_read_record, fuzz_make_record},
+    {"key", ".key", fuzz_read_key, fuzz_make_key},
 };
 const int fuzz_n_readers = UM_COUNT(fuzz_readers);

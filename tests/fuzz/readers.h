@@ -6,7 +6,7 @@
 #include "base/status.h"
 
 typedef struct fuzz_reader {
-    const char *name;                 /* png jpeg dataset checkpoint result private config */
+    const char *name;                 /* as in CMakeLists.txt, in its order */
     const char *extension;
     um_status (*read)(const char *path);
     um_status (*make)(const char *path, int kind); /* writes a good file; kinds 0, 1, ... differ; UM_E_USAGE past the last */

@@ -1,7 +1,7 @@
 /* Damage that umed check has to find.
  *
- *   flip bytes FILE...             flips one byte after the other (all with UMED_LONG=1, else some hundred: every kind of structure and
- *                                  an even stride). Each has to be found
+ *   flip bytes FILE...             flips one byte after the other (some hundred: every kind of structure and an even stride; with UMED_LONG=1
+ *                                  all of a small file, and of a larger one every place within every kind of structure). Each has to be found
  *   flip poke FILE DATASET I V     sets element I to V, renewing the checksums
  *   flip drop FILE ATTRIBUTE       removes a root attribute */
 #include <hdf5.h>
@@ -22,7 +22,7 @@ const char *__lsan_default_suppressions(void)
     return "leak:libhdf5";
 }
 
-enum { STRIDES = 150, PER_STRUCTURE = 3 };
+enum { STRIDES = 150, PER_STRUCTURE = 3, SMALL = 1 << 14, WHOLE = 2, WHOLE_BYTES = 4096, EDGE = 4, STEP = 61 };
 
 static size_t flipped; /* place of the byte that is flipped at the moment */
 
@@ -34,16 +34,43 @@ static void give_up(const char *what, const char *path)
 
 /* ---- one byte after the other ---- */
 
+static const char *const signatures[] = {"\211HDF", "OHDR", "OCHK", "FRHP", "FHDB", "FHIB", "BTHD", "BTLF", "BTIN",
+                                         "FAHD", "FADB", "FSHD", "FSSE", "EAHD", "SMTB"};
+
 /* Marks some bytes of every structure that has a signature: the first, one inside, and those of its checksum's neighbourhood. */
-static void mark_structures(const uint8_t *bytes, size_t n, uint8_t *marks)
+static void mark_some(const uint8_t *bytes, size_t n, uint8_t *marks)
 {
-    static const char *const signatures[] = {"\211HDF", "OHDR", "OCHK", "FRHP", "FHDB", "FHIB", "BTHD", "BTLF", "BTIN",
-                                             "FAHD", "FADB", "FSHD", "FSSE", "EAHD", "SMTB"};
+    for (size_t i = 0; i < n; i += n / STRIDES + 1)
+        marks[i] = 1;
     for (size_t k = 0; k < UM_COUNT(signatures); k++) {
         const uint8_t *p = bytes;
         for (int seen = 0; seen < 4 && (p = memmem(p, n - (size_t)(p - bytes), signatures[k], 4)) != NULL; p += 4, seen++)
             for (size_t i = 0; i < 40 && (size_t)(p - bytes) + i < n; i += 40 / PER_STRUCTURE)
                 marks[(size_t)(p - bytes) + i] = 1;
+    }
+}
+
+/* The kind of structure that begins at p, or -1. */
+static int kind_at(const uint8_t *p, size_t left)
+{
+    for (size_t k = 0; left >= 4 && k < UM_COUNT(signatures); k++)
+        if (memcmp(p, signatures[k], 4) == 0)
+            return (int)k;
+    return -1;
+}
+
+/* A structure reaches to the next one, with the data behind it. Of each kind the first ones are flipped byte by byte; of all others the
+ * edges and every STEP-th byte, beginning elsewhere in each: together every place within a kind, and every structure. */
+static void mark_classes(const uint8_t *bytes, size_t n, uint8_t *marks)
+{
+    size_t seen[UM_COUNT(signatures)] = {0};
+    for (size_t begin = 0, end; begin < n; begin = end) {
+        int kind = kind_at(bytes + begin, n - begin);
+        size_t s = kind < 0 ? 0 : seen[kind]++;
+        for (end = begin + 1; end < n && kind_at(bytes + end, n - end) < 0; end++)
+            ;
+        for (size_t i = begin; i < end; i++)
+            marks[i] = (s < WHOLE && i - begin < WHOLE_BYTES) || i - begin < EDGE || end - i <= EDGE || (i - begin + s) % STEP == 0;
     }
 }
 
@@ -64,10 +91,12 @@ static void flip_all(const char *path)
         give_up("not good to begin with", path);
     if (um_file_read(&text, path, 1 << 26) != UM_OK || UM_NEW_ARRAY(marks, text.n) != UM_OK)
         give_up("cannot be read", path);
-    size_t step = more && strcmp(more, "1") == 0 ? 1 : text.n / STRIDES + 1;
-    for (size_t i = 0; i < text.n; i += step)
-        marks[i] = 1;
-    mark_structures((const uint8_t *)text.data, text.n, marks);
+    if (!more || strcmp(more, "1") != 0)
+        mark_some((const uint8_t *)text.data, text.n, marks);
+    else if (text.n <= SMALL)
+        memset(marks, 1, text.n);
+    else
+        mark_classes((const uint8_t *)text.data, text.n, marks);
     for (size_t i = 0; i < text.n; i++) {
         if (!marks[i])
             continue;
@@ -84,6 +113,7 @@ static void flip_all(const char *path)
     }
     const char *name = strrchr(path, '/');
     printf("%-28s %6ld of %6zu bytes flipped, all found\n", name ? name + 1 : path, tried, text.n);
+    fflush(stdout);
     um_text_free(&text);
     um_free(marks);
 }
