@@ -1,5 +1,6 @@
 #include "medlocker/mark.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -103,6 +104,8 @@ static um_status search_image(um_mark *out, const marker *k, int64_t row)
         UM_TRY(um_blend(&image, &logo, &m.theta, (um_opacity_rule)k->o->rule));
         m.lesion_change = change_inside(d, row, &boxes, copy);
     }
+    if (job->targets->n == 0)
+        m.before = m.after = NAN;
     *out = m;
 done:
     um_free(copy);

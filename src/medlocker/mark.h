@@ -6,7 +6,7 @@
 #include "medlocker/search.h"
 
 /* Where the boxes of an image came from. */
-typedef enum um_lesion_source { UM_LESIONS_MASK, UM_LESIONS_CAM, UM_LESIONS_UNKNOWN } um_lesion_source;
+typedef enum um_lesion_source { UM_LESIONS_MASK, UM_LESIONS_CAM, UM_LESIONS_UNKNOWN, UM_LESIONS_NET, UM_LESIONS_COUNT } um_lesion_source;
 
 /* What became of one image; the numbers that a state file keeps. */
 typedef struct um_mark {
@@ -14,15 +14,21 @@ typedef struct um_mark {
     double ratio;           /* of image to logo */
     int state;              /* um_wsm_state; UM_WSM_NONE: not marked */
     int source;             /* um_lesion_source */
-    double before, after;   /* margin of the true class */
+    double before, after;   /* margin of the true class; NAN without a network */
     int64_t forwards;
     double lesion_change;   /* largest |I' - I| inside the boxes */
 } um_mark;
 
+/* The same as a row of numbers, for files: alpha, y, x, ratio, state, source, margin before and after, forward passes, change inside
+ * lesions. */
+enum { UM_MARK_COLUMNS = 10 };
+void um_mark_pack(double row[UM_MARK_COLUMNS], const um_mark *m);
+um_mark um_mark_unpack(const double row[UM_MARK_COLUMNS]);
+
 typedef struct um_mark_job {
     const um_settings *settings;
     um_backend *backend;
-    const um_targets *targets; /* the first one's name and weights stand in the certificates */
+    const um_targets *targets; /* the first one's name and weights stand in the certificates; none: marks at a random place */
     um_segmenter *cam;         /* classifier whose Grad-CAM shows lesions where no mask does; NULL: such images are free everywhere */
     const um_dataset *data;    /* 8 bit, with labels */
     const um_rows *rows;

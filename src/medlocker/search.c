@@ -18,7 +18,7 @@ static const um_opt rows[] = {
                     "use the whole budget (helps other networks err), or stop at the first error"),
     UM_OPT_BOOL_ROW(um_medlocker_options, wsm, "avoid_lesions", "true", "keep the logo off the lesions"),
     UM_OPT_INT_ROW(um_medlocker_options, alpha_low, "alpha.low", "51", 0, 255, "", "least opacity"),
-    UM_OPT_INT_ROW(um_medlocker_options, alpha_high, "alpha.high", "166", 1, 254, "",
+    UM_OPT_INT_ROW(um_medlocker_options, alpha_high, "alpha.high", "166", 0, 254, "",
                     "largest; up to 170 recovery is within one grey level"),
     UM_OPT_REAL_ROW(um_medlocker_options, ratio, "ratio", "4", 1, 64, "", "image side over logo side"),
     UM_OPT_REAL_ROW(um_medlocker_options, ratio_most, "ratio_most", "8", 1, 64, "",
@@ -354,6 +354,17 @@ done:
     return rc;
 }
 
+int64_t um_search_forwards(const um_medlocker_options *o, int64_t h, int64_t w)
+{
+    switch ((um_search_kind)o->search) {
+    case UM_SEARCH_GRAD: return um_search_gradient_forwards(o);
+    case UM_SEARCH_RANDOM: return o->budget ? o->budget : um_search_budget(o);
+    case UM_SEARCH_CENTRE: return o->alpha_high - o->alpha_low + 1;
+    case UM_SEARCH_GRID: return GRID_ALPHAS * ((h + GRID_STEP - 1) / GRID_STEP) * ((w + GRID_STEP - 1) / GRID_STEP);
+    default: return um_search_budget(o);
+    }
+}
+
 um_status um_search_run(um_search_result *out, const um_search_job *job)
 {
     um_status rc = UM_OK;
@@ -363,7 +374,9 @@ um_status um_search_run(um_search_result *out, const um_search_job *job)
     if (o->alpha_low > o->alpha_high)
         return um_fail(UM_E_CONFIG, "medlocker.alpha.low = %ld is above medlocker.alpha.high = %ld", (long)o->alpha_low,
                        (long)o->alpha_high);
-    UM_REQUIRE(job->places->n > 0 && job->targets->n > 0);
+    if (job->targets->n == 0 && o->search != UM_SEARCH_RANDOM)
+        return um_fail(UM_E_CONFIG, "medlocker.search: without a network to mislead there is only random");
+    UM_REQUIRE(job->places->n > 0);
     switch ((um_search_kind)o->search) {
     case UM_SEARCH_BHE: UM_TRY(evolve(&best, job, &forwards)); break;
     case UM_SEARCH_GRAD: UM_TRY(um_search_gradient(&best, job, &forwards)); break;

@@ -342,6 +342,27 @@ done:
     return rc;
 }
 
+um_status um_classify_cost(um_cost *out, double *predict, const um_classify_job *job)
+{
+    um_status rc = UM_OK;
+    const um_classify_options *o = um_settings_get(job->settings, "classifier");
+    um_segmenter_costs costs;
+    um_rows rows = {0};
+    int64_t n = job->train_rows->n;
+    UM_TRY(check(job));
+    um_segmenter_config config = configure(job);
+    if (o->balance) {
+        UM_TRY(balance(&rows, job->data, job->train_rows));
+        n = rows.n;
+    }
+    UM_TRY(um_segmenter_cost(&costs, job->backend, &config));
+    *out = (um_cost){costs.train * (double)n * (double)o->epochs, costs.bytes};
+    *predict = costs.predict;
+done:
+    um_rows_free(&rows);
+    return rc;
+}
+
 void um_classify_result_free(um_classify_result *r)
 {
     um_curves_free(&r->curves);
