@@ -4,7 +4,6 @@
 #include "base/mem.h"
 #include "grid/plan.h"
 #include "grid/tables.h"
-#include "medlocker/search.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -29,26 +28,12 @@ done:
     return rc;
 }
 
-/* Those of sweeps, and medlocker's, which sweeps do not know. */
-static const um_opt_table *const *all_tables(void)
-{
-    enum { MOST = 80 };
-    static const um_opt_table *list[MOST];
-    const um_opt_table *const *shared = um_option_tables();
-    size_t n = 0;
-    for (; shared[n] && n < MOST - 2; n++)
-        list[n] = shared[n];
-    list[n++] = &um_medlocker_table;
-    list[n] = NULL;
-    return list;
-}
-
 um_status um_cli_settings(um_cli *cli)
 {
     um_status rc = UM_OK;
     bool is_sweep = strcmp(cli->command->name, "grid") == 0;
     const char *config = is_sweep && cli->v.args.n ? cli->v.args.items[0] : cli->v.config;
-    UM_TRY(um_settings_create(&cli->settings, all_tables()));
+    UM_TRY(um_settings_create(&cli->settings, um_option_tables()));
     if (is_sweep && cli->v.args.n && cli->v.config)
         UM_TRY(um_config_load(cli->v.config, cli->settings, NULL));
     if (config && !cli->v.help)

@@ -161,8 +161,11 @@ static um_status get_kind(um_h5 *f, um_result_kind *out)
     um_status rc = UM_OK;
     um_text kind = {0};
     UM_TRY(um_h5_get_text(f, "/", "kind", &kind));
-    *out = !strcmp(um_text_get(&kind), "utility") ? UM_RESULT_UTILITY
-           : !strcmp(um_text_get(&kind), "protection") ? UM_RESULT_PROTECTION : UM_RESULT_CELL;
+    static const char *const names[] = {"cell", "protection", "utility"};
+    *out = UM_RESULT_OTHER;
+    for (int k = 0; k < UM_RESULT_OTHER; k++)
+        if (strcmp(um_text_get(&kind), names[k]) == 0)
+            *out = (um_result_kind)k;
 done:
     um_text_free(&kind);
     return rc;
@@ -175,8 +178,12 @@ um_status um_result_read_row(um_result_row *out, const char *path)
     um_result_row r = {0};
     um_text seed = {0};
     UM_TRY(um_h5_open(&f, path, UM_RESULT_FORMAT, UM_RESULT_VERSION));
-    UM_TRY(get_coordinates(f, &r));
     UM_TRY(get_kind(f, &r.kind));
+    if (r.kind == UM_RESULT_OTHER) {
+        *out = r;
+        goto done;
+    }
+    UM_TRY(get_coordinates(f, &r));
     UM_TRY(um_h5_get_text(f, "/", "seed", &seed));
     if (!um_text_parse_int(um_text_get(&seed), &r.seed)) {
         rc = um_fail(UM_E_DATA, "%s: attribute seed is no integer", path);
