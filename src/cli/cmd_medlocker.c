@@ -221,7 +221,7 @@ typedef struct marking {
     um_dataset *data, *out;
     um_rows rows;
     um_targets targets;
-    um_segmenter *cam;
+    um_segmenter *cam, *lesions;
     um_logo logo;
     um_secret key;
     um_mark *marks;
@@ -238,6 +238,7 @@ static void marking_clear(marking *m)
     um_logo_clear(&m->logo);
     um_targets_free(&m->targets);
     um_segmenter_free(m->cam);
+    um_segmenter_free(m->lesions);
     um_rows_free(&m->rows);
     um_dataset_free(m->data);
     um_dataset_free(m->out);
@@ -296,6 +297,8 @@ static um_status marking_load(marking *m, um_cli *cli)
     UM_TRY(um_targets_prepare(&m->targets, m->backend, o));
     if (cli->v.cam)
         UM_TRY(um_verb_load_net(&m->cam, m->backend, cli->v.cam, m->data, 1));
+    if (o->wsm)
+        UM_TRY(um_lesion_net_load(&m->lesions, m->backend, o, m->data));
     UM_TRY(um_logo_read(&m->logo, cli->v.logo ? cli->v.logo : ""));
     UM_TRY(UM_NEW_ARRAY(m->marks, m->rows.n));
     UM_TRY(dataset_name(&m->name, cli->v.data));
@@ -303,6 +306,7 @@ static um_status marking_load(marking *m, um_cli *cli)
                            .backend = m->backend,
                            .targets = &m->targets,
                            .cam = m->cam,
+                           .lesions = m->lesions,
                            .data = m->data,
                            .rows = &m->rows,
                            .logo = &m->logo,

@@ -127,6 +127,7 @@ static const char *net_key(const um_locker_plan *p, int net, bool with_seed)
 static um_status key_of_mark(char out[UM_KEY_BYTES], const um_sweep *s, const um_locker_mark *m, bool with_seed)
 {
     um_status rc = UM_OK;
+    const um_medlocker_options *o = um_settings_get(m->settings, "medlocker");
     um_text text = {0};
     UM_TRY(begin_key(&text, "marks", s, m->data, m->settings, m->seed, with_seed));
     UM_TRY(um_text_add(&text, "split=%d\n", m->split));
@@ -134,6 +135,8 @@ static um_status key_of_mark(char out[UM_KEY_BYTES], const um_sweep *s, const um
         UM_TRY(um_text_add(&text, "target=%s\n", net_key(s->locker, m->net[i], with_seed)));
     if (m->cam >= 0)
         UM_TRY(um_text_add(&text, "cam=%s\n", net_key(s->locker, m->cam, with_seed)));
+    if (o->wsm)
+        UM_TRY(um_lesion_net_describe(o, &text));
     UM_TRY(um_settings_changes(m->settings, "medlocker run conv", &text));
     key_of_text(out, &text);
 done:
@@ -236,7 +239,7 @@ static um_status need_marks(um_sweep *s, const um_locker_choice *c, const place 
     snprintf(m.target, sizeof m.target, "%s", at->target->name);
     for (int i = 0; i < m.n_nets; i++)
         m.net[i] = nets[at->target->backbone[i]];
-    if (o->wsm && c->cam >= 0)
+    if (o->wsm && !o->lesion_model[0] && c->cam >= 0)
         m.cam = nets[c->cam];
     return add_mark(s, m, out);
 }

@@ -189,6 +189,9 @@ static um_status marking_load_nets(marking *m, const um_task_context *c, const u
     if (mark->cam >= 0)
         UM_TRY(load_net(&m->cam, c, mark->cam, 1));
     m->job.cam = m->cam;
+    if (o->wsm)
+        UM_TRY(um_lesion_net_load(&m->lesions, c->run->backend, o, c->cache->clean));
+    m->job.lesions = m->lesions;
 done:
     return rc;
 }

@@ -30,6 +30,10 @@ static um_status fingerprint(const um_mark_job *job, char out[UM_SHA256_HEX])
         UM_TRY(um_params_sha256(job->cam->params, hex));
         UM_TRY(um_text_add(&text, "\ncam %s", hex));
     }
+    if (job->lesions) {
+        UM_TRY(um_params_sha256(job->lesions->params, hex));
+        UM_TRY(um_text_add(&text, "lesions %s\n", hex));
+    }
     um_logo_sha256(job->logo, hex);
     UM_TRY(um_text_add(&text, "\nlogo %s seed %llu\n", hex, (unsigned long long)job->seed));
     UM_TRY(um_settings_changes(job->settings, "medlocker conv", &text));

@@ -27,6 +27,8 @@ static const um_opt rows[] = {
     UM_OPT_INT_ROW(um_medlocker_options, dilate, "wsm.dilate", "2", 0, 1000, "pixels", "added to every side of a lesion's box"),
     UM_OPT_INT_ROW(um_medlocker_options, cam_threshold, "wsm.cam_threshold", "150", 1, 255, "",
                     "Grad-CAM at or above this is lesion, of 255; higher leaves more room"),
+    {"wsm.model", UM_OPT_T_TEXT, offsetof(um_medlocker_options, lesion_model), "", 0, 0, NULL, "",
+     "model file of a segmenter that shows lesions where no mask does (`umed exploit --save-model`), before Grad-CAM", true},
     UM_OPT_INT_ROW(um_medlocker_options, population, "bhe.population", "50", 2, 100000, "", "individuals"),
     UM_OPT_INT_ROW(um_medlocker_options, generations, "bhe.generations", "3", 0, 10000, "", "generations"),
     UM_OPT_INT_ROW(um_medlocker_options, hops, "bhe.hops", "3", 1, 1000, "", "hops of an individual in a generation"),

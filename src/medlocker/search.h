@@ -38,6 +38,7 @@ typedef struct um_medlocker_options {
     int64_t alpha_low, alpha_high, population, generations, hops, budget, restarts, steps;
     int64_t cam_threshold, min_area, dilate;
     double ratio, ratio_most, crossover, temperature, shrink, elite;
+    char lesion_model[UM_OPT_TEXT]; /* model file of a segmenter that knows lesions; "": none */
     int64_t time; /* of the certificates, unix seconds; 0: now */
 } um_medlocker_options;
 extern const um_opt_table um_medlocker_table;

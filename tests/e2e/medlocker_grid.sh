@@ -83,6 +83,38 @@ same "$("$probe" attr "once/cells/$key/result.h5" networks)" "*resnet18 resnet18
 grep -q "$("$probe" attr "once/cells/$key/result.h5" weights_sha256)" <(for f in once/networks/*.result.h5; do "$probe" attr "$f" weights_sha256; done) &&
     fail "the network trained on marked images is the one trained on clean ones"
 
+# Lesions from a network instead: its weights are in the key, its path is not, and without the file nothing starts.
+expect 0 "$umed" exploit --data r.h5 --test r.h5 --model unet --set model.base_width=4 --set exploiter.epochs=4 --set exploiter.batch=8 \
+    --set exploiter.adam_lr=3e-3 --save-model lesions.h5 -o lesions.result.h5
+cp lesions.h5 renamed.h5
+# The same photographs, one with its mask.
+expect 0 "$umed" export r.h5 -q -o folder
+awk 'BEGIN { for (i = 0; i < 60; i++) printf "retina-%05d,%d,%s\n", i, i % 2, i % 5 ? "train" : "test" }' >folder/labels.csv
+find folder/masks -type f ! -name retina-00005.png -delete
+expect 0 "$umed" import folder --layout graded --size 32 -q -o bare.h5
+locker_sweep '"resnet18"' '"bhe", "net"' | sed 's/"r.h5"/"bare.h5"/; s/variants = (/variants = ( { name = "net"; base = "bhe"; set = ["medlocker.wsm.model=lesions.h5"]; },/' >bare.cfg
+config=bare.cfg
+key=$(key_of search=net)
+expect 0 "$umed" grid bare.cfg -o bare
+same "$(metric bare "$key" marks_from_mask)/$(metric bare "$key" marks_from_net)/$(metric bare "$key" marks_from_cam)" 1/11/0 "sources with a lesion network"
+same "$(metric bare "$(key_of search=bhe)" marks_from_net)" 0 "sources without one"
+sed -i 's/=lesions.h5/=renamed.h5/' bare.cfg
+same "$(key_of search=net)" "$key" "key after a change of the path"
+expect 0 "$umed" exploit --data r.h5 --test r.h5 --model unet --set model.base_width=4 --set exploiter.epochs=1 --save-model other.h5 -o other.result.h5
+sed -i 's/=renamed.h5/=other.h5/' bare.cfg
+[ "$(key_of search=net)" != "$key" ] || fail "another network has the same key"
+sed -i 's/=other.h5/=missing.h5/' bare.cfg
+expect 74 "$umed" grid bare.cfg -o bare
+holds err "medlocker.wsm.model: there is no missing.h5"
+expect 0 "$umed" medlocker key -o key
+expect 0 "$umed" medlocker train --data bare.h5 --model resnet18 --set model.base_width=4 --set classifier.epochs=1 -o target.h5
+expect 74 "$umed" medlocker mark --data bare.h5 --key key --set medlocker.wsm.model=missing.h5 -o no.h5 target.h5
+holds err "there is no missing.h5"
+expect 65 "$umed" medlocker mark --data bare.h5 --key key --set medlocker.wsm.model=target.h5 -o no.h5 target.h5
+holds err "expected a segmenter"
+expect 0 "$umed" medlocker mark --data bare.h5 --rows test --key key --set medlocker.wsm.model=lesions.h5 --set medlocker.bhe.population=4 -o net.h5 target.h5
+holds out "from a lesion network 11"
+
 # Reported: the tables, the csv, the merged view.
 expect 0 "$umed" report once
 holds out "attack success rate in percent, target against search"
