@@ -226,7 +226,8 @@ typedef struct marking {
     um_secret key;
     um_mark *marks;
     um_certificate list;
-    char *private_dir, *certificate, *state, *table;
+    um_cli_side side;
+    char *table;
     um_text name;
     um_mark_job job;
 } marking;
@@ -244,9 +245,7 @@ static void marking_clear(marking *m)
     um_dataset_free(m->out);
     um_backend_free(m->backend);
     um_free(m->marks);
-    um_free(m->private_dir);
-    um_free(m->certificate);
-    um_free(m->state);
+    um_cli_side_clear(&m->side);
     um_free(m->table);
     um_text_free(&m->name);
 }
@@ -262,27 +261,16 @@ static um_status marking_paths(marking *m, um_cli *cli)
 {
     um_status rc = UM_OK;
     const um_cli_values *v = &cli->v;
-    um_text dir = {0};
     UM_TRY(um_cli_need(v->data, "--data DATA.h5", cli->command));
     UM_TRY(um_cli_need(v->key, "--key KEY", cli->command));
     UM_TRY(um_cli_need(v->output, "-o OUT.h5", cli->command));
     UM_TRY(um_cli_check_output(v->output));
-    if (v->private_dir)
-        UM_TRY(um_text_add(&dir, "%s", v->private_dir));
-    else
-        UM_TRY(
-            um_text_add(&dir, "%.*s.private", (int)(strlen(v->output) - (um_text_ends_with(v->output, ".h5") ? 3 : 0)), v->output));
-    UM_TRY(um_strdup(&m->private_dir, um_text_get(&dir)));
-    UM_TRY(um_path_join(&m->certificate, m->private_dir, "certificate.h5"));
-    UM_TRY(um_path_join(&m->state, m->private_dir, "marks.ckpt.h5"));
-    UM_TRY(um_path_join(&m->table, m->private_dir, "marks.csv"));
-    if (um_file_exists(m->certificate) && !um_file_exists(m->state)) /* with one, we may have been killed before the release stood */
-        UM_TRY(um_fail(UM_E_USAGE, "%s exists: it removes the marks of another release; give another --private folder",
-                       m->certificate));
+    UM_TRY(um_cli_side_open(&m->side, v, "certificate.h5", "marks.ckpt.h5"));
+    UM_TRY(um_path_join(&m->table, m->side.dir, "marks.csv"));
+    UM_TRY(um_cli_side_check(&m->side, "it removes the marks of another release"));
     UM_TRY(um_secret_read(&m->key, v->key));
     UM_TRY(um_cli_backend(cli, &m->backend));
 done:
-    um_text_free(&dir);
     return rc;
 }
 
@@ -313,7 +301,7 @@ static um_status marking_load(marking *m, um_cli *cli)
                            .key = &m->key,
                            .seed = (uint64_t)(cli->v.seed >= 0 ? cli->v.seed : 1),
                            .dataset_name = um_text_get(&m->name),
-                           .checkpoint = m->state,
+                           .checkpoint = m->side.state,
                            .label = "mark",
                            .comm = cli->comm};
 done:
@@ -344,14 +332,14 @@ done:
 static um_status marking_commit(marking *m, const um_cli *cli)
 {
     um_status rc = UM_OK;
-    if (um_file_exists(m->certificate))
-        unlink(m->certificate); /* of this marking, killed before the release stood */
+    if (um_file_exists(m->side.held))
+        unlink(m->side.held); /* of this marking, killed before the release stood */
     UM_TRY(um_mark_apply(&m->out, &m->job, m->marks));
     UM_TRY(um_mark_certify(&m->list, &m->job, m->marks, m->out));
-    UM_TRY(um_certificate_write(&m->list, m->certificate));
+    UM_TRY(um_certificate_write(&m->list, m->side.held));
     UM_TRY(write_table(m));
     UM_TRY(um_dataset_write(m->out, cli->v.output, &(um_dataset_write_options){.released = true}));
-    unlink(m->state);
+    unlink(m->side.state);
 done:
     return rc;
 }
@@ -392,7 +380,7 @@ um_status um_verb_mark(um_cli *cli)
     if (rc == UM_OK)
         rc = marking_load(&m, cli);
     if (rc == UM_OK && um_comm_leads(cli->comm))
-        rc = um_dir_make(m.private_dir, 0700);
+        rc = um_dir_make(m.side.dir, 0700);
     UM_TRY(um_comm_agree(cli->comm, rc));
     UM_TRY(um_mark_search(m.marks, &m.job));
     if (um_comm_leads(cli->comm)) {
@@ -402,7 +390,7 @@ um_status um_verb_mark(um_cli *cli)
     }
     UM_TRY(um_comm_agree(cli->comm, rc));
     if (um_comm_leads(cli->comm))
-        um_log(UM_LOG_INFO, "%s written; keep %s to yourself, it removes the marks", cli->v.output, m.private_dir);
+        um_log(UM_LOG_INFO, "%s written; keep %s to yourself, it removes the marks", cli->v.output, m.side.dir);
 done:
     marking_clear(&m);
     return rc;

@@ -4,6 +4,7 @@
 #include "base/mem.h"
 #include "grid/plan.h"
 #include "grid/tables.h"
+#include "io/private.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -93,4 +94,33 @@ um_status um_cli_check_outputs(const char *output, const char *side, const char 
         UM_TRY(um_cli_check_output(side));
 done:
     return rc;
+}
+
+um_status um_cli_side_open(um_cli_side *out, const um_cli_values *v, const char *held, const char *state)
+{
+    um_status rc = UM_OK;
+    um_cli_side s = {NULL, NULL, NULL};
+    UM_TRY(v->private_dir ? um_strdup(&s.dir, v->private_dir) : um_private_folder(&s.dir, v->output));
+    UM_TRY(um_path_join(&s.held, s.dir, held));
+    UM_TRY(um_path_join(&s.state, s.dir, state));
+    *out = s;
+    s = (um_cli_side){NULL, NULL, NULL};
+done:
+    um_cli_side_clear(&s);
+    return rc;
+}
+
+um_status um_cli_side_check(const um_cli_side *s, const char *does)
+{
+    if (!um_file_exists(s->held) || um_file_exists(s->state))
+        return UM_OK;
+    return um_fail(UM_E_USAGE, "%s exists: %s; give another --private folder", s->held, does);
+}
+
+void um_cli_side_clear(um_cli_side *s)
+{
+    um_free(s->dir);
+    um_free(s->held);
+    um_free(s->state);
+    *s = (um_cli_side){NULL, NULL, NULL};
 }
