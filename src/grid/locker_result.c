@@ -1,7 +1,7 @@
 #include "grid/locker_result.h"
 
 #include "base/mem.h"
-#include "io/provenance.h"
+#include "grid/result_internal.h"
 #include "io/store.h"
 
 #include <math.h>
@@ -40,18 +40,14 @@ um_locker_summary um_locker_sum(const um_mark *marks, int64_t n)
 static um_status put_meta(um_h5 *f, const um_locker_meta *m)
 {
     um_status rc = UM_OK;
-    um_text settings = {0};
     const struct {
         const char *name, *value;
     } texts[] = {{"kind", m->kind}, {"key", m->key}, {"group_key", m->group}, {"dataset", m->dataset},
                  {"dataset_sha256", m->dataset_sha256}, {"search", m->search}, {"target", m->target}, {"network", m->network}};
     for (size_t i = 0; i < UM_COUNT(texts); i++)
         UM_TRY(um_h5_set_text(f, "/", texts[i].name, texts[i].value ? texts[i].value : ""));
-    UM_TRY(um_settings_print(m->settings, &settings));
-    UM_TRY(um_provenance_write(f, &(um_provenance){.command = m->command, .seed = &m->seed, .settings = um_text_get(&settings),
-                                                   .inputs = m->inputs}));
+    UM_TRY(um_result_put_origin(f, m->settings, m->command, m->inputs, m->seed));
 done:
-    um_text_free(&settings);
     return rc;
 }
 
@@ -286,19 +282,6 @@ done:
     return rc;
 }
 
-static um_status get_text(um_h5 *f, const char *name, char *out, size_t bytes)
-{
-    um_status rc = UM_OK;
-    um_text text = {0};
-    UM_TRY(um_h5_get_text(f, "/", name, &text));
-    if (text.n >= bytes)
-        UM_TRY(um_fail(UM_E_DATA, "%s: attribute %s is longer than %zu bytes", um_h5_path(f), name, bytes - 1));
-    snprintf(out, bytes, "%s", um_text_get(&text));
-done:
-    um_text_free(&text);
-    return rc;
-}
-
 typedef struct field {
     const char *name;
     size_t offset;
@@ -327,24 +310,20 @@ done:
 static um_status get_cell(um_h5 *f, um_locker_line *l)
 {
     um_status rc = UM_OK;
-    um_text seed = {0};
     char network[UM_RESULT_TEXT];
-    UM_TRY(get_text(f, "key", l->key, sizeof l->key));
-    UM_TRY(get_text(f, "group_key", l->group, sizeof l->group));
-    UM_TRY(get_text(f, "dataset", l->dataset, sizeof l->dataset));
-    UM_TRY(get_text(f, "search", l->search, sizeof l->search));
-    UM_TRY(get_text(f, "target", l->target, sizeof l->target));
-    UM_TRY(get_text(f, "network", network, sizeof network));
-    UM_TRY(get_text(f, "science_sha256", l->science, sizeof l->science));
+    UM_TRY(um_result_get_text(f, "key", l->key, sizeof l->key));
+    UM_TRY(um_result_get_text(f, "group_key", l->group, sizeof l->group));
+    UM_TRY(um_result_get_text(f, "dataset", l->dataset, sizeof l->dataset));
+    UM_TRY(um_result_get_text(f, "search", l->search, sizeof l->search));
+    UM_TRY(um_result_get_text(f, "target", l->target, sizeof l->target));
+    UM_TRY(um_result_get_text(f, "network", network, sizeof network));
+    UM_TRY(um_result_get_text(f, "science_sha256", l->science, sizeof l->science));
     l->retrained = network[0] != 0;
-    UM_TRY(um_h5_get_text(f, "/", "seed", &seed));
-    if (!um_text_parse_int(um_text_get(&seed), &l->seed))
-        UM_TRY(um_fail(UM_E_DATA, "%s: attribute seed is no integer", um_h5_path(f)));
+    UM_TRY(um_result_get_seed(f, &l->seed));
     UM_TRY(get_fields(f, "marks", of_marks, UM_COUNT(of_marks), l));
     UM_TRY(get_fields(f, "", of_cell, UM_COUNT(of_cell), l));
     UM_TRY(um_store_get_timing(f, "seconds", &l->seconds));
 done:
-    um_text_free(&seed);
     return rc;
 }
 

@@ -129,38 +129,18 @@ config=small.cfg
 expect 0 "$umed" grid small.cfg -o few
 science few >few.txt
 for moment in "start  train" "start  mark" "start  judge" "start  retrain"; do
-    rc=0
-    for _ in $(seq 20); do
-        rm -rf killed
-        "$umed" grid small.cfg -o killed --set run.checkpoint_s=0 >out 2>err &
-        pid=$!
-        for _ in $(seq 4000); do grep -q "$moment" err && break; sleep 0.002; done
-        kill -KILL $pid 2>/dev/null
-        wait $pid 2>/dev/null
-        rc=$?
-        [ $rc = 137 ] && break
-    done
-    same $rc 137 "killed in the middle"
+    killed_at "$moment" killed "$umed" grid small.cfg -o killed --set run.checkpoint_s=0
     expect 0 timeout 60 "$umed" grid small.cfg -o killed
     same "$(science killed)" "$(cat few.txt)" "killed after $moment"
     find killed -name '*ckpt*' -o -name '*lease*' | grep -q . && fail "something was left behind"
 done
 
-# Stopped as often as it takes.
-rc=75 runs=0
-while [ $rc = 75 ] && [ $runs -lt 20 ]; do
-    "$umed" grid small.cfg -o limited --limit-s "$(awk "BEGIN { print 0.25 * 1.4 ^ $runs }")" >out 2>err
-    rc=$?
-    runs=$((runs + 1))
-done
-same $rc 0 "limited runs"
+# Stopped by a time limit.
+limited limited small.cfg
 same "$(science limited)" "$(cat few.txt)" "$runs limited runs"
 
 # Two runs on one folder, and ranks: one cell each, then together.
-"$umed" grid small.cfg -o shared >out1 2>err1 &
-pid=$!
-"$umed" grid small.cfg -o shared >out2 2>err2 || fail "the second of two runs failed"
-wait $pid || fail "the first of two runs failed"
+shared shared small.cfg
 same "$(science shared)" "$(cat few.txt)" "shared by two runs"
 if command -v mpirun >/dev/null && mpirun --allow-run-as-root --oversubscribe -np 2 true 2>/dev/null; then
     for each in 1 2; do

@@ -9,9 +9,6 @@
 #include "grid/report.h"
 #include "grid/run_internal.h"
 
-static um_backend *backend;
-static um_grid_config *config;
-
 static const char head[] = "model: { base_width = 2; };\n"
                            "grid: { datasets = ( { name = \"a\"; path = \"a.h5\"; }, { name = \"b\"; path = \"b.h5\"; } );\n"
                            "variants = ( { name = \"free\"; base = \"bhe\"; set = [ \"medlocker.avoid_lesions=false\" ]; },\n"
@@ -30,18 +27,15 @@ static void make_retinas(const char *path, uint64_t seed)
 static um_status expand(um_sweep **out, const char *blocks, const char *const *only, size_t n_only)
 {
     um_text text = {0};
-    um_sweep_filter filter = {only, n_only};
-    um_grid_config_free(config);
-    config = NULL;
+    um_status rc;
     if (!um_file_exists(at("a.h5"))) {
         make_retinas(at("a.h5"), 1);
         make_retinas(at("b.h5"), 2);
     }
     OK(um_text_add(&text, "%sblocks = ( %s ); seeds = [1,2]; };", head, blocks));
-    OK(um_file_write(at("sweep.cfg"), um_text_get(&text), text.n));
+    rc = expand_text(out, um_text_get(&text), only, n_only);
     um_text_free(&text);
-    OK(um_config_load(at("sweep.cfg"), settings, &config));
-    return um_sweep_create(out, config, settings, &filter, backend, "sweep.cfg");
+    return rc;
 }
 
 #define BLOCK(text) "{ kind = \"medlocker\"; backbones = [\"resnet18\", \"vgg16_bn\"]; " text " }"
@@ -244,20 +238,6 @@ static void marks_files(void **state)
     assert_true(sum.alpha == 65 && sum.lesion_change == 0 && isnan(sum.margin_after)); /* relaxed marks may touch lesions */
     um_rows_free(&rows);
     um_dataset_free(d);
-}
-
-static int open_backend(void **state)
-{
-    (void)state;
-    return um_backend_create(&backend, "cpu", UM_F32) == UM_OK ? 0 : -1;
-}
-
-static int close_backend(void **state)
-{
-    (void)state;
-    um_grid_config_free(config);
-    um_backend_free(backend);
-    return 0;
 }
 
 int main(void)
