@@ -10,7 +10,7 @@ classifier: { epochs = 3; lr = 0.03; };
 medlocker: { bhe: { population = 8; generations = 1; }; grad: { restarts = 2; steps = 2; }; budget = 12; };
 run: { threads = 1; };
 grid: { datasets = ( { name = "retina"; path = "r.h5"; } );
-  variants = ( { name = "free"; base = "bhe"; set = [ "medlocker.avoid_lesions=false" ]; },
+  variants = ( { name = "lost"; base = "random"; set = [ "classifier.shuffle_labels=true" ]; }, { name = "free"; base = "bhe"; set = [ "medlocker.avoid_lesions=false" ]; },
                { name = "still"; base = "random"; set = [ "medlocker.alpha.low=0", "medlocker.alpha.high=0" ]; } );
   blocks = ( { kind = "medlocker"; backbones = ["resnet18", "vgg16_bn"]; targets = [$1]; searches = [$2]; } ${3:-} ); seeds = [1]; };
 EOF
@@ -26,30 +26,31 @@ key_of() {
 
 expect 0 "$umed" synth --scene retina --n 60 --size 32 -q -o r.h5
 again='{ kind = "medlocker"; backbones = ["resnet18", "vgg16_bn"]; targets = ["resnet18"]; searches = ["random"]; retrain = ["resnet18"]; }'
-locker_sweep '"resnet18", "resnet18+vgg16_bn", "random"' '"bhe", "random", "free", "still"' ", $again" >g.cfg
+lost='{ kind = "medlocker"; backbones = ["resnet18"]; searches = ["lost"]; }'
+locker_sweep '"resnet18", "resnet18+vgg16_bn", "random"' '"bhe", "random", "free", "still"' ", $again, $lost" >g.cfg
 locker_sweep '"resnet18", "random"' '"bhe", "random"' ", $again" >small.cfg
 config=g.cfg
 
-# Listed with costs: 4 searches against 2 targets, 2 random ones against no network, one retraining; the block that repeats a cell adds
-# none.
+# Listed with costs: 4 searches against 2 targets, 2 random ones against no network, one retraining, one of shuffled labels; the
+# block that repeats a cell adds none.
 expect 0 "$umed" grid g.cfg --dry-run --format csv -q
 same "$(head -n 1 out)" "key,dataset,search,target,networks,retrained,seed,flops,needs_flops,bytes,state" "columns"
-same "$(tail -n +2 out | wc -l)" 11 "cells"
+same "$(tail -n +2 out | wc -l)" 12 "cells"
 same "$(tail -n +2 out | awk -F, '$8 <= 0 || $9 <= 0 || $10 <= 0' | wc -l)" 0 "cells without cost"
 expect 0 "$umed" grid g.cfg --dry-run
-holds out "11 cells"
-holds out "2 networks"
+holds out "12 cells"
+holds out "3 networks"
 
 expect 0 "$umed" grid g.cfg -o once
 science once >once.txt
-same "$(wc -l <once.txt)" 11 "results"
+same "$(wc -l <once.txt)" 12 "results"
 expect 0 "$umed" check once
 before=$(find once -type f -printf '%p %T@\n' | sort)
 expect 0 "$umed" grid g.cfg -o once;  lacks err "start"
 same "$(find once -type f -printf '%p %T@\n' | sort)" "$before" "a second run changed files"
 expect 0 "$umed" grid g.cfg -o once --status
-holds out "done 11"
-holds out "networks 2 of 2"
+holds out "done 12"
+holds out "networks 3 of 3"
 find once -name '*ckpt*' -o -name '*lease*' -o -name '*.part' | grep -q . && fail "something was left behind"
 
 # What the numbers must be, whatever the networks learned.
@@ -77,6 +78,8 @@ same "$(metric once "$key" marks_none)" 0 "left unmarked"
 # The ensemble's margin is the mean of its networks', so both are white box.
 key=$(key_of search=bhe target=resnet18+vgg16_bn)
 same "$("$probe" attr "once/cells/$key/result.h5" networks)" "*resnet18 *vgg16_bn" "networks of an ensemble"
+# Three networks, all of other weights: two backbones, and one that learned shuffled labels.
+same "$(for f in once/networks/*.result.h5; do "$probe" attr "$f" weights_sha256; done | sort -u | wc -l)" 3 "networks"
 # Trained anew on marked images: other weights than on clean ones.
 key=$(key_of retrained=resnet18)
 same "$("$probe" attr "once/cells/$key/result.h5" networks)" "*resnet18 resnet18_retrained" "networks of a retraining"
