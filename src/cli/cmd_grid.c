@@ -241,9 +241,14 @@ done:
 }
 
 const um_command um_command_grid = {
-    .name = "grid", .summary = "a sweep of protectors, exploiters, defenses, watermarks and seeds; the same command resumes it",
+    .name = "grid",
+    .summary = "a sweep of protectors, exploiters, defenses, watermarks and seeds; the same command resumes it",
     .usage = "CONFIG -o DIR [--dry-run [--format text|csv]] [--status] [--only KEY=VALUE]...",
     .options = "output dry-run format status only",
-    .groups = "grid data protectors export exploiter defenses medlocker classifier model networks loss metrics run conv", .min_args = 1, .max_args = 1,
-    .computes = true, .spreads = true, .run = run,
+    .groups = "grid data protectors export exploiter defenses medlocker classifier model networks loss metrics run conv",
+    .min_args = 1,
+    .max_args = 1,
+    .computes = true,
+    .spreads = true,
+    .run = run,
 };

@@ -313,7 +313,8 @@ static um_status write_table(const marking *m)
 {
     um_status rc = UM_OK;
     um_text t = {0};
-    static const char *const states[] = {"strict", "relaxed", "none"}, *const sources[UM_LESIONS_COUNT] = {"mask", "cam", "unknown", "net"};
+    static const char *const states[] = {"strict", "relaxed", "none"}, *const sources[UM_LESIONS_COUNT] = {"mask", "cam", "unknown",
+                                                                                                           "net"};
     UM_TRY(um_text_add(&t, "image,label,alpha,y,x,ratio,wsm,lesions,margin_before,margin_after,forwards,lesion_change\n"));
     for (int64_t i = 0; i < m->rows.n; i++) {
         const um_mark *q = &m->marks[i];
@@ -360,9 +361,10 @@ static um_status print_marks(const marking *m, const um_cli *cli)
     }
     um_verb_share(share, broken, right);
     um_hex(root, m->list.root, 32);
-    printf("images %lld\nstrict %lld relaxed %lld none %lld\nlesions from masks %lld, from a lesion network %lld, from Grad-CAM %lld, unknown %lld\n",
-           (long long)m->rows.n, (long long)state[0], (long long)state[1], (long long)state[2], (long long)source[UM_LESIONS_MASK],
-           (long long)source[UM_LESIONS_NET], (long long)source[UM_LESIONS_CAM], (long long)source[UM_LESIONS_UNKNOWN]);
+    printf(
+        "images %lld\nstrict %lld relaxed %lld none %lld\nlesions from masks %lld, from a lesion network %lld, from Grad-CAM %lld, unknown %lld\n",
+        (long long)m->rows.n, (long long)state[0], (long long)state[1], (long long)state[2], (long long)source[UM_LESIONS_MASK],
+        (long long)source[UM_LESIONS_NET], (long long)source[UM_LESIONS_CAM], (long long)source[UM_LESIONS_UNKNOWN]);
     printf("broken %s\nforwards_per_image %.1f\nmean_alpha %.2f\nlesion_change_levels %.0f\n", share,
            (double)forwards / (double)m->rows.n, alpha / (double)m->rows.n, change);
     UM_TRY(um_visibility_measure(&seen, m->data, m->out, &m->rows, um_settings_get(cli->settings, "metrics")));

@@ -1,5 +1,6 @@
-/* Kinds: what a sweep can be made of. A kind of cells says how blocks of the configuration become its lists, what they cost and what
- * their coordinates are; a kind of task says where its files lie and how it is done. run.c, run_state.c and tidy.c know no kind.
+/* Kinds: what a sweep can be made of. A kind of cells says how blocks of the configuration become its lists, what they cost and
+ * what their coordinates are; a kind of task says where its files lie and how it is done. run.c, run_state.c and tidy.c know no
+ * kind.
  *
  *     cells      tasks           files below DIR                      needs
  *     exploit    protect         protected/KEY.*                      -

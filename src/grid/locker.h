@@ -1,21 +1,21 @@
 /* Cells of kind medlocker: what visible watermarks (medlocker/search.h) do to classifiers.
  *
- *     blocks = ( { kind = "medlocker"; backbones = ["resnet18", "densenet121", "vgg16_bn"];
- *                  targets = ["resnet18", "resnet18+densenet121", "random"]; searches = ["bhe", "free"]; retrain = ["resnet18"]; } )
+ *     blocks = ( { kind = "medlocker"; backbones = ["resnet18", "densenet121", "vgg16_bn"]; searches = ["bhe", "free"];
+ *                  targets = ["resnet18", "resnet18+densenet121", "random"]; retrain = ["resnet18"]; } )
  *
- *     backbones  classifiers, each trained on the clean training rows of every dataset with every seed; all are asked about the marks
- *     targets    networks whose errors the search looks for; of several joined by '+' the mean margin counts (ensemble). random: no
- *                network at all, one feasible place and opacity drawn for every image (with searches that are random ones).
- *                Without the list: every backbone
+ *     backbones  classifiers, each trained on the clean training rows of every dataset with every seed; all are asked
+ *     targets    networks whose errors the search looks for; of several joined by '+' the mean margin counts (ensemble).
+ *                random: no network at all, one feasible place and opacity drawn for every image (with searches that are random
+ *                ones). Without the list: every backbone
  *     searches   bhe grad random centre grid, or variants of them under changed settings: { name = "free"; base = "bhe";
  *                set = ["medlocker.avoid_lesions=false"]; } of grid.variants. Networks are trained under the variant's settings
- *     retrain    backbones trained anew on marked training rows, as somebody would who was not authorised, and asked about clean and
- *                marked test rows; each a cell of its own, beside the network that was trained on clean rows
+ *     retrain    backbones trained anew on marked training rows, as somebody would who was not authorised, and asked about clean
+ *                and marked test rows; each a cell of its own, beside the network that was trained on clean rows
  *     cam        backbone whose Grad-CAM shows lesions where a mask does not and no lesion network is named (medlocker.wsm.model);
  *                the first that can, without the key; "none"
  *
- * A cell is a search against a target on a dataset with a seed, scored on the test rows. A network, a list of marks or a cell has a key
- * like any other (cell.h); equal ones are done once. */
+ * A cell is a search against a target on a dataset with a seed, scored on the test rows. A network, a list of marks or a cell has
+ * a key like any other (cell.h); equal ones are done once. */
 #ifndef UM_GRID_LOCKER_H
 #define UM_GRID_LOCKER_H
 

@@ -137,7 +137,8 @@ static um_status read_target(um_locker_target *t, const um_locker_choice *c, con
         int at = 0;
         if (t->n == UM_TARGETS_MAX)
             UM_TRY(um_fail(UM_E_CONFIG, "%s: target '%s' has more than %d networks", where, name, UM_TARGETS_MAX));
-        UM_TRY(find_backbone(&at, c, p, n, "network of a target (a backbone of the block, several joined by '+', or random)", where));
+        UM_TRY(
+            find_backbone(&at, c, p, n, "network of a target (a backbone of the block, several joined by '+', or random)", where));
         for (int k = 0; k < t->n; k++)
             if (t->backbone[k] == at)
                 UM_TRY(um_fail(UM_E_CONFIG, "%s: target '%s' names a network twice", where, name));
@@ -165,7 +166,8 @@ static um_status resolve_targets(um_locker_choice *c, const um_sweep *s, const u
     for (int i = 0; i < c->n_searches; i++)
         drawn = drawn || s->locker->searches[c->searches[i]].once;
     if (random && !drawn)
-        UM_TRY(um_fail(UM_E_CONFIG, "%s: target random goes with search random or a variant of it; add one to searches", block->where));
+        UM_TRY(um_fail(UM_E_CONFIG, "%s: target random goes with search random or a variant of it; add one to searches",
+                       block->where));
 done:
     return rc;
 }
@@ -189,7 +191,8 @@ done:
     return rc;
 }
 
-um_status um_locker_choice_resolve(um_locker_choice *out, const um_sweep *s, const um_grid_config *config, const um_grid_block *block)
+um_status um_locker_choice_resolve(um_locker_choice *out, const um_sweep *s, const um_grid_config *config,
+                                   const um_grid_block *block)
 {
     um_status rc = UM_OK;
     um_locker_choice c = {0};

@@ -21,7 +21,8 @@ typedef struct um_locker_choice {
 } um_locker_choice; /* initialise with {0}, release with um_locker_choice_clear */
 
 /* Errors: UM_E_CONFIG naming the place, with the nearest match. */
-um_status um_locker_choice_resolve(um_locker_choice *out, const um_sweep *s, const um_grid_config *config, const um_grid_block *block);
+um_status um_locker_choice_resolve(um_locker_choice *out, const um_sweep *s, const um_grid_config *config,
+                                   const um_grid_block *block);
 void um_locker_choice_clear(um_locker_choice *c);
 
 #endif

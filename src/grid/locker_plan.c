@@ -230,10 +230,16 @@ typedef struct place {
     int64_t seed;
 } place;
 
-static um_status need_marks(um_sweep *s, const um_locker_choice *c, const place *at, const int nets[UM_LOCKER_NETS], int split, int *out)
+static um_status need_marks(um_sweep *s, const um_locker_choice *c, const place *at, const int nets[UM_LOCKER_NETS], int split,
+                            int *out)
 {
     const um_locker_search *search = &s->locker->searches[at->search];
-    um_locker_mark m = {.data = at->data, .search = at->search, .split = split, .n_nets = at->target->n, .cam = -1, .seed = at->seed,
+    um_locker_mark m = {.data = at->data,
+                        .search = at->search,
+                        .split = split,
+                        .n_nets = at->target->n,
+                        .cam = -1,
+                        .seed = at->seed,
                         .settings = at->target->n ? search->settings : search->once};
     const um_medlocker_options *o = um_settings_get(m.settings, "medlocker");
     snprintf(m.target, sizeof m.target, "%s", at->target->name);
@@ -251,8 +257,11 @@ static um_status add_place(um_sweep *s, const um_locker_choice *c, const place *
     int nets[UM_LOCKER_NETS];
     um_locker_cell cell = {.train_mark = -1, .n_nets = c->n_backbones, .seed = at->seed};
     for (int i = 0; i < c->n_backbones; i++)
-        UM_TRY(add_net(s, (um_locker_net){.data = at->data, .model = c->backbone[i], .settings = s->locker->searches[at->search].settings,
-                                          .seed = at->seed}, &nets[i]));
+        UM_TRY(add_net(
+            s,
+            (um_locker_net){
+                .data = at->data, .model = c->backbone[i], .settings = s->locker->searches[at->search].settings, .seed = at->seed},
+            &nets[i]));
     UM_TRY(need_marks(s, c, at, nets, UM_SPLIT_TEST, &cell.mark));
     memcpy(cell.net, nets, sizeof nets);
     UM_TRY(add_cell(s, cell));
@@ -266,7 +275,8 @@ done:
     return rc;
 }
 
-static um_status add_targets(um_sweep *s, const um_locker_choice *c, const um_sweep_filter *filter, int data, int search, int64_t seed)
+static um_status add_targets(um_sweep *s, const um_locker_choice *c, const um_sweep_filter *filter, int data, int search,
+                             int64_t seed)
 {
     um_status rc = UM_OK;
     um_number_text text;
@@ -311,7 +321,8 @@ done:
 
 /* ---- costs ---- */
 
-static um_status cost_of_nets(um_sweep *s, int data, const um_dataset *d, const um_rows *train, const um_rows *test, um_backend *backend)
+static um_status cost_of_nets(um_sweep *s, int data, const um_dataset *d, const um_rows *train, const um_rows *test,
+                              um_backend *backend)
 {
     um_status rc = UM_OK;
     um_locker_plan *p = s->locker;
@@ -325,9 +336,14 @@ static um_status cost_of_nets(um_sweep *s, int data, const um_dataset *d, const 
                 n->cost = p->nets[k].cost, n->predict = p->nets[k].predict;
         if (!known)
             UM_TRY(um_cost_or_nothing(um_classify_cost(&n->cost, &n->predict,
-                                                       &(um_classify_job){.settings = n->settings, .backend = backend, .model = n->model,
-                                                                          .data = d, .train_rows = train, .test_rows = test,
-                                                                          .seed = (uint64_t)n->seed, .label = n->model->name})));
+                                                       &(um_classify_job){.settings = n->settings,
+                                                                          .backend = backend,
+                                                                          .model = n->model,
+                                                                          .data = d,
+                                                                          .train_rows = train,
+                                                                          .test_rows = test,
+                                                                          .seed = (uint64_t)n->seed,
+                                                                          .label = n->model->name})));
     }
 done:
     return rc;
@@ -342,7 +358,8 @@ static um_status cost(um_sweep *s, int data, const um_dataset *d, const um_rows 
     for (int i = 0; i < p->n_marks; i++) {
         um_locker_mark *m = &p->marks[i];
         const um_medlocker_options *o = um_settings_get(m->settings, "medlocker");
-        double rows = (double)(m->split == UM_SPLIT_TRAIN ? train->n : test->n), passes = rows * (double)um_search_forwards(o, d->h, d->w);
+        double rows = (double)(m->split == UM_SPLIT_TRAIN ? train->n : test->n),
+               passes = rows * (double)um_search_forwards(o, d->h, d->w);
         for (int k = 0; k < m->n_nets && m->data == data; k++) {
             m->cost.flops += passes * p->nets[m->net[k]].predict;
             m->cost.bytes += p->nets[m->net[k]].cost.bytes;

@@ -125,7 +125,8 @@ static void put_share(const um_sheet *s, int row, int col, const cell_group *g, 
         if (g->lines[i].white)
             white = &g->lines[i], n++;
     if (n == 1)
-        snprintf(um_sheet_cell(s, row, col), UM_RESULT_TEXT, "%.1f [%.1f, %.1f]", v.mean, 100 * white->asr_low, 100 * white->asr_high);
+        snprintf(um_sheet_cell(s, row, col), UM_RESULT_TEXT, "%.1f [%.1f, %.1f]", v.mean, 100 * white->asr_low,
+                 100 * white->asr_high);
     else
         put_stat(s, row, col, v, 1);
 }
@@ -151,7 +152,8 @@ static um_status sheet_of_cells(um_sheet *s, const um_report *r)
                                         "SSIM",    "area",    "lesion change", "seeds"};
     int row = 0;
     UM_TRY(um_sheet_create(s, n_cells(r, false), UM_COUNT(heads), 3));
-    snprintf(s->title, sizeof s->title, "MedLocker: accuracy and attack success rate in percent, of the target and of other networks (95 %% Wilson)");
+    snprintf(s->title, sizeof s->title,
+             "MedLocker: accuracy and attack success rate in percent, of the target and of other networks (95 %% Wilson)");
     put_heads(s, heads);
     for (int i = 0, n; i < r->n_lines; i += n) {
         cell_group g = cell_at(r, i);
@@ -267,11 +269,13 @@ done:
 static um_status sheet_of_retraining(um_sheet *s, const um_report *r)
 {
     um_status rc = UM_OK;
-    static const char *const heads[] = {"dataset", "search", "target", "network", "clean", "marked", "retrained clean", "retrained marked"};
+    static const char *const heads[] = {"dataset", "search", "target",          "network",
+                                        "clean",   "marked", "retrained clean", "retrained marked"};
     char name[2 * UM_RESULT_TEXT];
     int row = 0;
     UM_TRY(um_sheet_create(s, n_cells(r, true), UM_COUNT(heads), 4));
-    snprintf(s->title, sizeof s->title, "MedLocker: trained on marked images without authorisation, accuracy in percent on clean and marked test images");
+    snprintf(s->title, sizeof s->title,
+             "MedLocker: trained on marked images without authorisation, accuracy in percent on clean and marked test images");
     put_heads(s, heads);
     for (int i = 0, n; i < r->n_lines; i += n) {
         cell_group g = cell_at(r, i);
@@ -357,8 +361,8 @@ um_status um_locker_report_csv(const um_report *r, um_text *out)
         for (end = i + 1; end < r->n_lines && by_network(l, &r->lines[end]) == 0;)
             end++;
         for (size_t k = 0; k < UM_COUNT(numbers); k++) {
-            UM_TRY(um_text_add(out, ",%s,medlocker:%s,,%s,%s,%s,%s,", l->dataset, l->search, l->network, l->retrained ? "retrain" : "none",
-                               l->target, numbers[k].name));
+            UM_TRY(um_text_add(out, ",%s,medlocker:%s,,%s,%s,%s,%s,", l->dataset, l->search, l->network,
+                               l->retrained ? "retrain" : "none", l->target, numbers[k].name));
             UM_TRY(um_csv_stat(out, um_stat_of(l, sizeof *l, end - i, numbers[k].offset, 1), 6));
         }
     }

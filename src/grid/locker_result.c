@@ -186,7 +186,8 @@ um_status um_locker_write_marks(const char *path, const um_locker_meta *meta, co
             um_mark_pack(row, &marks[i]);
             values[i] = row[k];
         }
-        UM_TRY(um_store_image_values(f, mark_columns[k][0], values, rows->n, mark_columns[k][1], "of every image's mark (medlocker/mark.h)"));
+        UM_TRY(um_store_image_values(f, mark_columns[k][0], values, rows->n, mark_columns[k][1],
+                                     "of every image's mark (medlocker/mark.h)"));
     }
     UM_TRY(finish(&f, seconds));
 done:
@@ -291,8 +292,8 @@ static const field of_network[] = {FIELD(n), FIELD(right_before), FIELD(right_af
                                    FIELD(accuracy_clean), FIELD(accuracy_clean_low), FIELD(accuracy_clean_high),
                                    FIELD(accuracy_marked), FIELD(accuracy_marked_low), FIELD(accuracy_marked_high),
                                    FIELD(asr), FIELD(asr_low), FIELD(asr_high)};
-static const field of_marks[] = {FIELD(strict), FIELD(relaxed), FIELD(none), FIELD(margin_before), FIELD(margin_after), FIELD(forwards),
-                                 FIELD(alpha), FIELD(lesion_change)};
+static const field of_marks[] = {FIELD(strict),       FIELD(relaxed),  FIELD(none),  FIELD(margin_before),
+                                 FIELD(margin_after), FIELD(forwards), FIELD(alpha), FIELD(lesion_change)};
 static const field of_cell[] = {FIELD(psnr), FIELD(ssim), FIELD(logo_area)};
 
 static um_status get_fields(um_h5 *f, const char *prefix, const field *list, size_t n, um_locker_line *l)

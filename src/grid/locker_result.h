@@ -1,11 +1,12 @@
 /* Result files of medlocker tasks (io/store.h, src/io/FORMAT.md). Attribute `kind` is "network", "marks" or "medlocker".
  *
  *     network    train_accuracy, test_accuracy (with _low and _high: Wilson 95 %), test_majority; curves of the training
- *     marks      marks_strict, marks_margin_after ... over the rows; images/alpha, y, x ...: every mark, from which the marked dataset
- *                is made anew
- *     medlocker  the same marks_..., psnr, ssim, logo_area; per network asked, as NETWORK_n, NETWORK_right_before, _right_after, _broken,
- *                _mended, _accuracy_clean, _accuracy_marked, _asr (the last two with _low and _high). A network that was trained anew on
- *                marked images is NETWORK_retrained. Attribute networks: their names, the targets first marked with '*' */
+ *     marks      marks_strict, marks_margin_after ... over the rows; images/alpha, y, x ...: every mark, from which the marked
+ *                dataset is made anew
+ *     medlocker  the same marks_..., psnr, ssim, logo_area; per network asked, as NETWORK_n, NETWORK_right_before, _right_after,
+ *                _broken, _mended, _accuracy_clean, _accuracy_marked, _asr (the last two with _low and _high). A network that was
+ *                trained anew on marked images is NETWORK_retrained. Attribute networks: their names, the targets first marked
+ *                with '*' */
 #ifndef UM_GRID_LOCKER_RESULT_H
 #define UM_GRID_LOCKER_RESULT_H
 
@@ -32,7 +33,8 @@ typedef struct um_locker_verdict {
 /* Marks, all together. */
 typedef struct um_locker_summary {
     double n, strict, relaxed, none, from_mask, from_net, from_cam, unknown; /* images */
-    double margin_before, margin_after, forwards, alpha, y, x, lesion_change; /* means over the marked ones; lesion_change: the largest */
+    double margin_before, margin_after, forwards, alpha, y, x,
+        lesion_change; /* means over the marked ones; lesion_change: the largest */
 } um_locker_summary;
 um_locker_summary um_locker_sum(const um_mark *marks, int64_t n);
 
@@ -62,8 +64,8 @@ typedef struct um_locker_line {
     bool white, retrained; /* retrained: the cell trained a network anew, whose line and its original's these are */
     int64_t seed;
     double n, right_before, right_after, broken, mended, accuracy_clean, accuracy_clean_low, accuracy_clean_high, accuracy_marked,
-        accuracy_marked_low, accuracy_marked_high, asr, asr_low, asr_high, strict, relaxed, none, margin_before, margin_after, forwards,
-        alpha, lesion_change, psnr, ssim, logo_area, seconds;
+        accuracy_marked_low, accuracy_marked_high, asr, asr_low, asr_high, strict, relaxed, none, margin_before, margin_after,
+        forwards, alpha, lesion_change, psnr, ssim, logo_area, seconds;
 } um_locker_line;
 
 /* The lines of a cell's file; *n = 0 for a file of another kind. out: owned by the caller. */

@@ -170,8 +170,15 @@ static um_status marking_prepare(marking *m, const um_task_context *c, const um_
     UM_TRY(select_rows(&m->rows, c, mark->settings, mark->split));
     UM_TRY(um_logo_read(&m->logo, ""));
     UM_TRY(UM_NEW_ARRAY(m->marks, m->rows.n));
-    m->job = (um_mark_job){.settings = mark->settings, .backend = c->run->backend, .targets = &m->targets, .data = d, .rows = &m->rows,
-                           .logo = &m->logo, .seed = (uint64_t)mark->seed, .label = um_text_get(&m->label), .comm = c->comm};
+    m->job = (um_mark_job){.settings = mark->settings,
+                           .backend = c->run->backend,
+                           .targets = &m->targets,
+                           .data = d,
+                           .rows = &m->rows,
+                           .logo = &m->logo,
+                           .seed = (uint64_t)mark->seed,
+                           .label = um_text_get(&m->label),
+                           .comm = c->comm};
 done:
     return rc;
 }
@@ -230,8 +237,8 @@ static um_status run_mark(const um_task_context *c, int index, um_text *outcome)
         goto done;
     UM_TRY(commit_marks(c, mark, &m, um_now() - start));
     um_locker_summary sum = um_locker_sum(m.marks, m.rows.n);
-    UM_TRY(um_text_add(outcome, "%.0f strict, %.0f relaxed, %.0f left, margin %.3f to %.3f, %.1f s", sum.strict, sum.relaxed, sum.none,
-                       sum.margin_before, sum.margin_after, um_now() - start));
+    UM_TRY(um_text_add(outcome, "%.0f strict, %.0f relaxed, %.0f left, margin %.3f to %.3f, %.1f s", sum.strict, sum.relaxed,
+                       sum.none, sum.margin_before, sum.margin_after, um_now() - start));
 done:
     marking_clear(&m);
     return rc;
@@ -389,9 +396,16 @@ static um_status retrain(retraining *r, const um_task_context *c, const um_locke
     UM_TRY(marked_copy(&r->half, &r->train, c, cell->train_mark, c->cache->clean));
     UM_TRY(marked_copy(&r->marked, &r->test, c, cell->mark, r->half));
     UM_TRY(um_classify_run(&r->net, &r->result,
-                           &(um_classify_job){.settings = n->settings, .backend = c->run->backend, .model = n->model, .data = r->marked,
-                                              .train_rows = &r->train.rows, .test_rows = &r->test.rows, .seed = (uint64_t)n->seed,
-                                              .checkpoint = c->paths->checkpoint, .label = um_text_get(&r->label), .comm = c->comm}));
+                           &(um_classify_job){.settings = n->settings,
+                                              .backend = c->run->backend,
+                                              .model = n->model,
+                                              .data = r->marked,
+                                              .train_rows = &r->train.rows,
+                                              .test_rows = &r->test.rows,
+                                              .seed = (uint64_t)n->seed,
+                                              .checkpoint = c->paths->checkpoint,
+                                              .label = um_text_get(&r->label),
+                                              .comm = c->comm}));
 done:
     return rc;
 }

@@ -1,6 +1,6 @@
-/* A sweep, expanded. Blocks of a kind (grid/kind.h) become that kind's own lists, equal entries merged: of exploit items (a dataset
- * protected by a method with a seed) and cells (an exploiter trained on it), of medlocker networks, marks and cells (grid/locker.h).
- * What carries a sweep out sees one list of tasks, each after the ones that it needs. */
+/* A sweep, expanded. Blocks of a kind (grid/kind.h) become that kind's own lists, equal entries merged: of exploit items (a
+ * dataset protected by a method with a seed) and cells (an exploiter trained on it), of medlocker networks, marks and cells
+ * (grid/locker.h). What carries a sweep out sees one list of tasks, each after the ones that it needs. */
 #ifndef UM_GRID_PLAN_H
 #define UM_GRID_PLAN_H
 
@@ -77,8 +77,8 @@ um_status um_sweep_create(um_sweep **out, const um_grid_config *config, const um
 void um_sweep_free(um_sweep *s);
 
 /* A task of a sweep that is being made; needs[n_needs]: numbers of tasks. *out: its number, may be NULL. */
-um_status um_sweep_add_task(um_sweep *s, const struct um_task_kind *kind, int index, const char *key, um_cost cost, const int *needs,
-                            int n_needs, int *out);
+um_status um_sweep_add_task(um_sweep *s, const struct um_task_kind *kind, int index, const char *key, um_cost cost,
+                            const int *needs, int n_needs, int *out);
 
 um_status um_sweep_tables_text(unsigned tables, um_text *out); /* "1 3"; empty for none */
 

@@ -193,7 +193,8 @@ um_status um_sweep_filter_check(const um_sweep_filter *f, const um_sweep *s, con
         for (size_t k = 0; k < UM_COUNT(filter_keys); k++)
             known = known || (strlen(filter_keys[k]) == n && strncmp(filter_keys[k], f->only[i], n) == 0);
         if (!known || f->only[i][n] != '=' || !f->only[i][n + 1])
-            UM_TRY(um_fail(UM_E_USAGE, "--only %s: expected dataset=, protector=, exploiter=, defense=, target=, search= or seed= and a value",
+            UM_TRY(um_fail(UM_E_USAGE,
+                           "--only %s: expected dataset=, protector=, exploiter=, defense=, target=, search= or seed= and a value",
                            f->only[i]));
         UM_TRY(check_value(s, config, f->only[i], f->only[i] + n + 1));
     }

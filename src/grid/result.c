@@ -77,7 +77,8 @@ um_status um_result_put_origin(um_h5 *f, const um_settings *settings, const char
     um_status rc = UM_OK;
     um_text text = {0};
     UM_TRY(um_settings_print(settings, &text));
-    UM_TRY(um_provenance_write(f, &(um_provenance){.command = command, .seed = &seed, .settings = um_text_get(&text), .inputs = inputs}));
+    UM_TRY(um_provenance_write(
+        f, &(um_provenance){.command = command, .seed = &seed, .settings = um_text_get(&text), .inputs = inputs}));
 done:
     um_text_free(&text);
     return rc;

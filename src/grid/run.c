@@ -257,7 +257,8 @@ static um_status form_groups(sweep_run *r)
 {
     um_status rc = UM_OK;
     const um_grid_options *g = um_settings_get(r->o->settings, "grid");
-    int size = um_comm_size(r->world), rank = um_comm_rank(r->world), each = g->ranks_per_cell < size ? (int)g->ranks_per_cell : size;
+    int size = um_comm_size(r->world), rank = um_comm_rank(r->world),
+        each = g->ranks_per_cell < size ? (int)g->ranks_per_cell : size;
     r->n_groups = size / each;
     int left = size - r->n_groups * each;
     r->idle = rank >= size - left;

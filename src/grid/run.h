@@ -1,8 +1,9 @@
 /* Carrying out a sweep in a folder that several runs may share.
  *
  * The ranks of a run form groups of grid.ranks_per_cell; what is left over stays idle. Each group does one task at a time, the
- * most expensive first, each after the tasks that it needs (grid/kind.h has the kinds). Groups of one run share the work as runs do: by claims on disk, so
- * there is one mechanism for ranks, array tasks and jobs, and nothing is lost with the rank that would have known it.
+ * most expensive first, each after the tasks that it needs (grid/kind.h has the kinds). Groups of one run share the work as runs
+ * do: by claims on disk, so there is one mechanism for ranks, array tasks and jobs, and nothing is lost with the rank that would
+ * have known it.
  *
  *     DIR/protected/KEY.h5           the dataset with protected training rows
  *     DIR/protected/KEY.result.h5    its visibility and fit curves
@@ -41,12 +42,13 @@ typedef struct um_sweep_run_options {
     void *payload;
 } um_sweep_run_options;
 
-/* tally: filled when the run came to its end, also with failures. All ranks return the same. Errors: UM_E_PARTIAL when cells failed; UM_E_STOPPED with
- * everything saved; UM_E_IO and UM_E_MEMORY end the run; other errors are those of a cell, recorded while the sweep goes on. */
+/* tally: filled when the run came to its end, also with failures. All ranks return the same. Errors: UM_E_PARTIAL when cells
+ * failed; UM_E_STOPPED with everything saved; UM_E_IO and UM_E_MEMORY end the run; other errors are those of a cell, recorded
+ * while the sweep goes on. */
 um_status um_sweep_execute(const um_sweep_run_options *o, um_sweep_tally *tally);
 
-/* Of a task, from the files in DIR, which need not exist. why: receives the reason of a failure, or who holds or left it, since when
- * and how far it was when it last saved itself; may be NULL. */
+/* Of a task, from the files in DIR, which need not exist. why: receives the reason of a failure, or who holds or left it, since
+ * when and how far it was when it last saved itself; may be NULL. */
 um_status um_sweep_task_state(const um_sweep_run_options *o, int task, um_task_state *out, um_text *why);
 um_status um_sweep_tally_read(const um_sweep_run_options *o, um_sweep_tally *out);
 

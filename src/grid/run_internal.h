@@ -1,5 +1,5 @@
-/* Between run.c (claims, failures, ranks), run_state.c (what is on disk, order), the kinds of tasks (run_task.c, locker_task.c) and
- * run_utility.c. */
+/* Between run.c (claims, failures, ranks), run_state.c (what is on disk, order), the kinds of tasks (run_task.c, locker_task.c)
+ * and run_utility.c. */
 #ifndef UM_GRID_RUN_INTERNAL_H
 #define UM_GRID_RUN_INTERNAL_H
 
@@ -25,7 +25,8 @@ um_status um_task_paths_of(um_task_paths *out, const char *dir, const um_task_ki
 void um_task_paths_clear(um_task_paths *p);
 bool um_task_is_done(const um_task_paths *p); /* not when somebody took its second file away */
 
-/* Numbers of the tasks, the most expensive first, each with the most expensive that waits for it. out: owned by the caller (um_free). */
+/* Numbers of the tasks, the most expensive first, each with the most expensive that waits for it. out: owned by the caller
+ * (um_free). */
 um_status um_task_order(int **out, const um_sweep *s);
 double um_sweep_lease_s(const um_sweep_run_options *o);
 

@@ -30,7 +30,8 @@ static um_status add_progress(const um_task_paths *p, um_text *why)
 {
     um_status rc = UM_OK;
     int64_t *counters = NULL, n = 0;
-    if (um_file_exists(p->checkpoint) && um_checkpoint_history(p->checkpoint, "counters", UM_H5_I64, 1, (void **)&counters, &n) == UM_OK && n > 0)
+    if (um_file_exists(p->checkpoint) &&
+        um_checkpoint_history(p->checkpoint, "counters", UM_H5_I64, 1, (void **)&counters, &n) == UM_OK && n > 0)
         UM_TRY(um_text_add(why, ", saved in epoch %lld", (long long)counters[0] + 1));
 done:
     um_free(counters);

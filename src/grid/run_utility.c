@@ -86,7 +86,8 @@ static um_status claim_name(um_text *out, const um_task_paths *item, const char 
 }
 
 /* One pair, unless it is done, something of it is missing (a failure, or another filter), or somebody else is at it: then *held. */
-static um_status pair(const um_sweep_run_options *o, um_task_cache *cache, const um_sweep_cell *cell, int item, double lease_s, bool *held)
+static um_status pair(const um_sweep_run_options *o, um_task_cache *cache, const um_sweep_cell *cell, int item, double lease_s,
+                      bool *held)
 {
     um_status rc = UM_OK;
     char *model = NULL, *path = NULL;
@@ -116,8 +117,8 @@ done:
     return rc;
 }
 
-um_status um_task_run_utilities(const um_sweep_run_options *o, um_task_cache *cache, double lease_s, um_status (*stop)(void *payload),
-                                void *payload)
+um_status um_task_run_utilities(const um_sweep_run_options *o, um_task_cache *cache, double lease_s,
+                                um_status (*stop)(void *payload), void *payload)
 {
     um_status rc = UM_OK;
     const um_sweep *s = o->sweep;

@@ -28,7 +28,8 @@ static bool is_leftover(const um_task_paths *p, const char *name)
     const char *claim = last_part(p->lease);
     if (strncmp(name, claim, strlen(claim) - strlen("lease")) != 0)
         return false;
-    return begins_with(name, p->lease) || begins_with(name, p->checkpoint) || begins_with(name, p->failed) || um_text_ends_with(name, ".part");
+    return begins_with(name, p->lease) || begins_with(name, p->checkpoint) || begins_with(name, p->failed) ||
+           um_text_ends_with(name, ".part");
 }
 
 static um_status remove_leftovers(const um_task_paths *p, char *const *names, size_t n)

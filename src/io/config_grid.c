@@ -234,8 +234,8 @@ static um_status read_kind(const um_config_source *c, const config_setting_t *s,
             goto done;
         }
     const char *near = um_text_nearest(name, block_kinds, UM_GRID_KINDS);
-    UM_TRY(um_text_add(&problem, "unknown kind of cells '%s'%s%s%s; there are exploit and medlocker", name, near ? ", did you mean '" : "",
-                       near ? near : "", near ? "'?" : ""));
+    UM_TRY(um_text_add(&problem, "unknown kind of cells '%s'%s%s%s; there are exploit and medlocker", name,
+                       near ? ", did you mean '" : "", near ? near : "", near ? "'?" : ""));
     UM_TRY(um_config_fail(c, config_setting_get_member(s, "kind"), um_text_get(&problem)));
 done:
     um_text_free(&problem);

@@ -42,8 +42,8 @@ um_status um_lesion_net_load(um_segmenter **out, um_backend *backend, const um_m
     UM_TRY(check_lesion_file(o));
     UM_TRY(um_model_load(&s, backend, o->lesion_model, d->h, d->w, 1));
     if (s->config.model->classifier || s->config.net.in_ch != d->c)
-        UM_TRY(um_fail(UM_E_DATA, "medlocker.wsm.model: %s holds a %s of %lld channels; expected a segmenter of %lld", o->lesion_model,
-                       s->config.model->name, (long long)s->config.net.in_ch, (long long)d->c));
+        UM_TRY(um_fail(UM_E_DATA, "medlocker.wsm.model: %s holds a %s of %lld channels; expected a segmenter of %lld",
+                       o->lesion_model, s->config.model->name, (long long)s->config.net.in_ch, (long long)d->c));
     *out = s;
     s = NULL;
 done:
@@ -278,7 +278,14 @@ static um_status fill_record(um_record *r, const clerk *k, int64_t row, const um
     uint8_t serial[UM_SERIAL_RAW];
     int source;
     um_bytes clean = bytes_of(d, row), marked = bytes_of(k->marked, row);
-    *r = (um_record){.h = d->h, .w = d->w, .c = d->c, .logo_h = logo->h, .logo_w = logo->w, .rule = k->o->rule, .theta = m->theta, .wsm = m->state,
+    *r = (um_record){.h = d->h,
+                     .w = d->w,
+                     .c = d->c,
+                     .logo_h = logo->h,
+                     .logo_w = logo->w,
+                     .rule = k->o->rule,
+                     .theta = m->theta,
+                     .wsm = m->state,
                      .time = k->time};
     UM_TRY(um_record_set_names(r, job->dataset_name, d->ids[row]));
     UM_TRY(um_secret_serial(serial, job->key, job->seed, d->ids[row]));

@@ -45,8 +45,9 @@ done:
 
 void um_mark_pack(double row[UM_MARK_COLUMNS], const um_mark *m)
 {
-    const double v[UM_MARK_COLUMNS] = {m->theta.alpha, (double)m->theta.y, (double)m->theta.x,  m->ratio,        m->state, m->source,
-                               m->before,      m->after,           (double)m->forwards, m->lesion_change};
+    const double v[UM_MARK_COLUMNS] = {
+        m->theta.alpha, (double)m->theta.y, (double)m->theta.x,  m->ratio,        m->state, m->source,
+        m->before,      m->after,           (double)m->forwards, m->lesion_change};
     for (int k = 0; k < UM_MARK_COLUMNS; k++)
         row[k] = v[k];
 }

@@ -13,7 +13,7 @@ static const um_opt rows_[] = {
     UM_OPT_REAL_ROW(um_classify_options, momentum, "momentum", "0.9", 0, 0.9999, "", "momentum of SGD"),
     UM_OPT_REAL_ROW(um_classify_options, weight_decay, "weight_decay", "0", 0, 1, "", "L2 weight decay"),
     UM_OPT_INT_ROW(um_classify_options, lr_step, "lr_step", "5", 1, 1000000, "epochs",
-                    "epochs between reductions of the learning rate"),
+                   "epochs between reductions of the learning rate"),
     UM_OPT_REAL_ROW(um_classify_options, lr_gamma, "lr_gamma", "0.1", 1e-6, 1, "", "factor of a reduction; 1: constant"),
     UM_OPT_REAL_ROW(um_classify_options, focal, "focal", "0", 0, 10, "", "gamma of the focal loss; 0: cross entropy"),
     UM_OPT_BOOL_ROW(um_classify_options, balance, "balance", "true", "repeat rows of small classes"),
@@ -23,9 +23,10 @@ static const um_opt rows_[] = {
     UM_OPT_REAL_ROW(um_classify_options, contrast_high, "aug.contrast_high", "0.8", 0, 4, "",
                     "largest; both 1: off. As published it never reaches 1"),
     UM_OPT_INT_ROW(um_classify_options, crop_pad, "aug.crop_pad", "4", 0, 1024, "pixels",
-                    "random crop of the image padded with zeros by so much"),
+                   "random crop of the image padded with zeros by so much"),
     UM_OPT_BOOL_ROW(um_classify_options, flip, "aug.flip", "true", "upside down, every other time"),
-    UM_OPT_BOOL_ROW(um_classify_options, shuffle_labels, "shuffle_labels", "false", "sanity: training labels change places; nothing can be learned"),
+    UM_OPT_BOOL_ROW(um_classify_options, shuffle_labels, "shuffle_labels", "false",
+                    "sanity: training labels change places; nothing can be learned"),
 };
 const um_opt_table um_classify_table = UM_OPT_TABLE("classifier", um_classify_options, rows_);
 

@@ -11,7 +11,7 @@ typedef struct um_classify_options {
     double lr, momentum, weight_decay, lr_gamma, focal, brightness, contrast_low, contrast_high;
     bool balance; /* rows of small classes are repeated until all classes are nearly as large as the largest */
     bool flip;
-    bool shuffle_labels; /* sanity: the training rows' labels change places, so that there is nothing to learn; scores are on the true ones */
+    bool shuffle_labels; /* sanity: the training rows' labels change places; scores are on the true ones */
 } um_classify_options;
 extern const um_opt_table um_classify_table;
 

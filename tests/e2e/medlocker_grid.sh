@@ -10,7 +10,8 @@ classifier: { epochs = 3; lr = 0.03; };
 medlocker: { bhe: { population = 8; generations = 1; }; grad: { restarts = 2; steps = 2; }; budget = 12; };
 run: { threads = 1; };
 grid: { datasets = ( { name = "retina"; path = "r.h5"; } );
-  variants = ( { name = "lost"; base = "random"; set = [ "classifier.shuffle_labels=true" ]; }, { name = "free"; base = "bhe"; set = [ "medlocker.avoid_lesions=false" ]; },
+  variants = ( { name = "lost"; base = "random"; set = [ "classifier.shuffle_labels=true" ]; },
+               { name = "free"; base = "bhe"; set = [ "medlocker.avoid_lesions=false" ]; },
                { name = "still"; base = "random"; set = [ "medlocker.alpha.low=0", "medlocker.alpha.high=0" ]; } );
   blocks = ( { kind = "medlocker"; backbones = ["resnet18", "vgg16_bn"]; targets = [$1]; searches = [$2]; } ${3:-} ); seeds = [1]; };
 EOF
@@ -57,11 +58,12 @@ find once -name '*ckpt*' -o -name '*lease*' -o -name '*.part' | grep -q . && fai
 key=$(key_of search=bhe target=resnet18 retrained=)
 for net in resnet18 vgg16_bn; do
     same "$(metric once "$key" ${net}_n)" 12 "test images"
-    awk -v b="$(metric once "$key" ${net}_right_before)" -v a="$(metric once "$key" ${net}_right_after)" -v k="$(metric once "$key" ${net}_broken)" \
-        -v m="$(metric once "$key" ${net}_mended)" 'BEGIN { exit b - k + m != a }' || fail "counts of $net"
+    same "$(metric once "$key" ${net}_right_after)" "$(($(metric once "$key" ${net}_right_before) - $(metric once "$key" ${net}_broken) +
+        $(metric once "$key" ${net}_mended)))" "counts of $net"
 done
 same "$(metric once "$key" marks_lesion_change)" 0 "change inside lesions"
-awk -v b="$(metric once "$key" marks_margin_before)" -v a="$(metric once "$key" marks_margin_after)" 'BEGIN { exit !(a < b) }' || fail "the search did not lower the margin"
+awk -v b="$(metric once "$key" marks_margin_before)" -v a="$(metric once "$key" marks_margin_after)" 'BEGIN { exit !(a < b) }' ||
+    fail "the search did not lower the margin"
 same "$(metric once "$key" marks_forwards)" 40 "forward passes"
 # Sanity row: opacity 0 changes nothing.
 key=$(key_of search=still target=resnet18)
@@ -78,13 +80,17 @@ same "$(metric once "$key" marks_none)" 0 "left unmarked"
 # The ensemble's margin is the mean of its networks', so both are white box.
 key=$(key_of search=bhe target=resnet18+vgg16_bn)
 same "$("$probe" attr "once/cells/$key/result.h5" networks)" "*resnet18 *vgg16_bn" "networks of an ensemble"
-# Three networks, all of other weights: two backbones, and one that learned shuffled labels.
-same "$(for f in once/networks/*.result.h5; do "$probe" attr "$f" weights_sha256; done | sort -u | wc -l)" 3 "networks"
-# Trained anew on marked images: other weights than on clean ones.
+# Three networks of different weights (two backbones, and one that learned shuffled labels), and one trained anew on marked images.
 key=$(key_of retrained=resnet18)
 same "$("$probe" attr "once/cells/$key/result.h5" networks)" "*resnet18 resnet18_retrained" "networks of a retraining"
-grep -q "$("$probe" attr "once/cells/$key/result.h5" weights_sha256)" <(for f in once/networks/*.result.h5; do "$probe" attr "$f" weights_sha256; done) &&
+weights=$(for f in once/networks/*.result.h5; do "$probe" attr "$f" weights_sha256; done)
+same "$(sort -u <<<"$weights" | wc -l)" 3 "networks"
+grep -q "$("$probe" attr "once/cells/$key/result.h5" weights_sha256)" <<<"$weights" &&
     fail "the network trained on marked images is the one trained on clean ones"
+
+# `umed medlocker train` with the same settings and seed trains the sweep's network.
+expect 0 "$umed" medlocker train -c g.cfg --data r.h5 --model vgg16_bn --seed 1 -o same.h5
+grep -qF "$(grep -oE '[0-9a-f]{64}' out)" <<<"$weights" || fail "the command trains another network than the sweep"
 
 # Lesions from a network instead: its weights are in the key, its path is not, and without the file nothing starts.
 expect 0 "$umed" exploit --data r.h5 --test r.h5 --model unet --set model.base_width=4 --set exploiter.epochs=4 --set exploiter.batch=8 \
@@ -95,7 +101,8 @@ expect 0 "$umed" export r.h5 -q -o folder
 awk 'BEGIN { for (i = 0; i < 60; i++) printf "retina-%05d,%d,%s\n", i, i % 2, i % 5 ? "train" : "test" }' >folder/labels.csv
 find folder/masks -type f ! -name retina-00005.png -delete
 expect 0 "$umed" import folder --layout graded --size 32 -q -o bare.h5
-locker_sweep '"resnet18"' '"bhe", "net"' | sed 's/"r.h5"/"bare.h5"/; s/variants = (/variants = ( { name = "net"; base = "bhe"; set = ["medlocker.wsm.model=lesions.h5"]; },/' >bare.cfg
+net='{ name = "net"; base = "bhe"; set = ["medlocker.wsm.model=lesions.h5"]; }'
+locker_sweep '"resnet18"' '"bhe", "net"' | sed "s/\"r.h5\"/\"bare.h5\"/; s/variants = (/variants = ( $net,/" >bare.cfg
 config=bare.cfg
 key=$(key_of search=net)
 expect 0 "$umed" grid bare.cfg -o bare

@@ -1,4 +1,5 @@
-/* Medlocker cells: from a configuration to networks, marks and cells; their keys; their order; result files and the tables of them. */
+/* Medlocker cells: from a configuration to networks, marks and cells; their keys; their order; result files and the tables of
+ * them. */
 #include "grid_fixture.h"
 
 #include <math.h>
@@ -44,7 +45,8 @@ static void counts(void **state)
 {
     (void)state;
     um_sweep *s = NULL;
-    OK(expand(&s, BLOCK("searches = [\"bhe\", \"random\"]; targets = [\"resnet18\", \"resnet18+vgg16_bn\", \"random\"];"), NULL, 0));
+    OK(expand(&s, BLOCK("searches = [\"bhe\", \"random\"]; targets = [\"resnet18\", \"resnet18+vgg16_bn\", \"random\"];"), NULL,
+              0));
     const um_locker_plan *p = s->locker;
     assert_int_equal(p->n_nets, 2 * 2 * 2);      /* datasets, seeds, backbones */
     assert_int_equal(p->n_cells, 2 * 2 * (3 + 2)); /* without a network there is only random */
@@ -74,7 +76,9 @@ static void needs(void **state)
     OK(expand(&s, BLOCK("searches = [\"bhe\"]; targets = [\"resnet18+vgg16_bn\"]; retrain = [\"vgg16_bn\"];"), NULL, 0));
     for (int i = 0; i < s->n_tasks; i++) {
         const um_task *t = &s->tasks[i];
-        int n = t->kind == &um_task_train ? 0 : 3; /* mark: two targets, Grad-CAM's network; judge: marks, two; retrain: two marks, one */
+        int n = t->kind == &um_task_train
+                    ? 0
+                    : 3; /* mark: two targets, Grad-CAM's network; judge: marks, two; retrain: two marks, one */
         assert_int_equal(t->n_needs, n);
         for (int k = 0; k < n; k++)
             assert_true(s->needs[t->first_need + k] < i);
@@ -97,7 +101,8 @@ static const um_locker_cell *cell_of(const um_sweep *s, const char *search, cons
     const um_locker_plan *p = s->locker;
     for (int i = 0; i < p->n_cells; i++) {
         const um_locker_mark *m = &p->marks[p->cells[i].mark];
-        if (m->data == 0 && p->cells[i].seed == seed && strcmp(p->searches[m->search].name, search) == 0 && strcmp(m->target, target) == 0)
+        if (m->data == 0 && p->cells[i].seed == seed && strcmp(p->searches[m->search].name, search) == 0 &&
+            strcmp(m->target, target) == 0)
             return &p->cells[i];
     }
     return NULL;
@@ -138,7 +143,8 @@ static void only(void **state)
 {
     (void)state;
     um_sweep *s = NULL;
-    static const char block[] = BLOCK("searches = [\"bhe\", \"grad\"]; targets = [\"resnet18\", \"vgg16_bn\"];") ", { protectors = [\"none\"]; exploiters = [\"unet\"]; defenses = [\"none\"]; }";
+    static const char block[] = BLOCK(
+        "searches = [\"bhe\", \"grad\"]; targets = [\"resnet18\", \"vgg16_bn\"];") ", { protectors = [\"none\"]; exploiters = [\"unet\"]; defenses = [\"none\"]; }";
     OK(expand(&s, block, NULL, 0));
     assert_int_equal(s->n_cells, 4);
     assert_int_equal(s->locker->n_cells, 16);
@@ -152,7 +158,8 @@ static void only(void **state)
     assert_int_equal(s->locker->n_cells, 0);
     um_sweep_free(s);
     s = NULL;
-    REFUSED(expand(&s, block, (const char *const[]){"search=gradd"}, 1), UM_E_CONFIG, "--only: unknown search 'gradd', did you mean 'grad'?");
+    REFUSED(expand(&s, block, (const char *const[]){"search=gradd"}, 1), UM_E_CONFIG,
+            "--only: unknown search 'gradd', did you mean 'grad'?");
     REFUSED(expand(&s, block, (const char *const[]){"target=resnet50"}, 1), UM_E_CONFIG, "no cell is left");
 }
 
@@ -165,11 +172,13 @@ static void refusals(void **state)
     REFUSED(expand(&s, BLOCK("targets = [\"resnet50\"];"), NULL, 0), UM_E_CONFIG, "'resnet50'");
     REFUSED(expand(&s, BLOCK("targets = [\"resnet18+resnet18\"];"), NULL, 0), UM_E_CONFIG, "names a network twice");
     REFUSED(expand(&s, BLOCK("targets = [\"resnet18+\"];"), NULL, 0), UM_E_CONFIG, "network of a target");
-    REFUSED(expand(&s, BLOCK("targets = [\"random\"]; searches = [\"bhe\"];"), NULL, 0), UM_E_CONFIG, "target random goes with search random");
+    REFUSED(expand(&s, BLOCK("targets = [\"random\"]; searches = [\"bhe\"];"), NULL, 0), UM_E_CONFIG,
+            "target random goes with search random");
     REFUSED(expand(&s, BLOCK("retrain = [\"resnet8\"];"), NULL, 0), UM_E_CONFIG, "did you mean 'resnet18'?");
     REFUSED(expand(&s, BLOCK("cam = \"vit_b16\";"), NULL, 0), UM_E_CONFIG, "network for Grad-CAM");
     REFUSED(expand(&s, "{ kind = \"medlocker\"; backbones = [\"unet\"]; }", NULL, 0), UM_E_CONFIG, "unknown classifier 'unet'");
-    REFUSED(expand(&s, "{ kind = \"medlocker\"; backbones = [\"vit_b16\"]; cam = \"vit_b16\"; }", NULL, 0), UM_E_CONFIG, "no convolution at its end");
+    REFUSED(expand(&s, "{ kind = \"medlocker\"; backbones = [\"vit_b16\"]; cam = \"vit_b16\"; }", NULL, 0), UM_E_CONFIG,
+            "no convolution at its end");
     assert_non_null(strstr(um_error_text(), "sweep.cfg:7"));
     OK(um_settings_set(settings, "medlocker.wsm.model", at("gone.h5"), "test"));
     REFUSED(expand(&s, BLOCK("searches = [\"bhe\"];"), NULL, 0), UM_E_IO, "gone.h5; train it on lesion masks");
@@ -186,11 +195,24 @@ static void results(void **state)
     um_text text = {0};
     OK(um_dir_make(at("cells"), 0777));
     for (int64_t seed = 1; seed <= 2; seed++) {
-        um_locker_verdict v[] = {{"resnet18", true, {100, 80, 80 - 10 * seed, 10 * seed, 0}}, {"vgg16_bn", false, {100, 60, 58, 4, 2}}};
-        um_locker_outcome o = {.verdicts = v, .n_verdicts = 2, .marks = {.n = 100, .strict = 90, .none = 10, .margin_before = 1, .margin_after = -1},
-                               .psnr = 30, .ssim = 0.9, .logo_area = 0.05, .seconds = 1};
-        um_locker_meta meta = {.kind = "medlocker", .key = seed == 1 ? "k1" : "k2", .group = "g", .dataset = "a", .dataset_sha256 = "x",
-                               .search = "bhe", .target = "resnet18", .seed = seed, .settings = settings};
+        um_locker_verdict v[] = {{"resnet18", true, {100, 80, 80 - 10 * seed, 10 * seed, 0}},
+                                 {"vgg16_bn", false, {100, 60, 58, 4, 2}}};
+        um_locker_outcome o = {.verdicts = v,
+                               .n_verdicts = 2,
+                               .marks = {.n = 100, .strict = 90, .none = 10, .margin_before = 1, .margin_after = -1},
+                               .psnr = 30,
+                               .ssim = 0.9,
+                               .logo_area = 0.05,
+                               .seconds = 1};
+        um_locker_meta meta = {.kind = "medlocker",
+                               .key = seed == 1 ? "k1" : "k2",
+                               .group = "g",
+                               .dataset = "a",
+                               .dataset_sha256 = "x",
+                               .search = "bhe",
+                               .target = "resnet18",
+                               .seed = seed,
+                               .settings = settings};
         OK(um_dir_make(at(seed == 1 ? "cells/k1" : "cells/k2"), 0777));
         OK(um_locker_write_cell(at(seed == 1 ? "cells/k1/result.h5" : "cells/k2/result.h5"), &meta, &o));
     }
