@@ -46,6 +46,7 @@ typedef enum um_rng_purpose {
     UM_RNG_MARK_CROSS = 55,
     UM_RNG_MARK_NULL = 56,        /* random placements that a detector compares with */
     UM_RNG_RETINA = 57,           /* umed synth --scene retina */
+    UM_RNG_CLASSIFIER_SHUFFLE = 58, /* which label a training row gets when they are shuffled */
 } um_rng_purpose;
 
 #ifdef __CUDACC__

@@ -62,9 +62,21 @@ um_status um_cli_plan_backend(const um_cli *cli, um_backend **out);
 
 /* UM_E_USAGE when something stands at the path, or its folder does not exist: told before any work is done. */
 um_status um_cli_check_output(const char *path);
-/* For a command that writes `side` (may be NULL) before `output` and its checkpoint until both stand. A run that was killed between
- * them left the checkpoint: then the side file may be there, and the writer compares it with what it would have written. */
+/* For a command that writes `side` (may be NULL) before `output` and its checkpoint until both stand. A run that was killed
+ * between them left the checkpoint: then the side file may be there, and the writer compares it with what it would have written.
+ * */
 um_status um_cli_check_outputs(const char *output, const char *side, const char *checkpoint);
+
+/* The owner's side of a release: a folder, --private DIR or NAME.private beside the output, with the file that undoes the release
+ * and the state of unfinished work. */
+typedef struct um_cli_side {
+    char *dir, *held, *state;
+} um_cli_side; /* release with um_cli_side_clear */
+um_status um_cli_side_open(um_cli_side *out, const um_cli_values *v, const char *held, const char *state);
+/* UM_E_USAGE when the folder is of another release: the file stands, and no state says that a run was killed before the release
+ * stood. does: "it restores another release". */
+um_status um_cli_side_check(const um_cli_side *s, const char *does);
+void um_cli_side_clear(um_cli_side *s);
 
 #define UM_COMMAND(name) extern const um_command um_command_##name;
 #include "cli/commands.def"

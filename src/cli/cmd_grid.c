@@ -2,6 +2,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "grid/kind.h"
 #include "grid/run.h"
 
 #include <math.h>
@@ -15,29 +16,77 @@ static um_status talk(void *payload, const char *line)
     return UM_OK;
 }
 
-/* The column "protect_flops" is the cost of the item that the cell needs, which cells of one item share. */
+static double flops_of_needs(const um_sweep *s, const um_task *t)
+{
+    double sum = 0;
+    for (int k = 0; k < t->n_needs; k++)
+        sum += s->tasks[s->needs[t->first_need + k]].cost.flops;
+    return sum;
+}
+
+/* The head of a listing of one kind of cells. What stands before a cell ("protect") is shared by the cells that need it. */
+static void print_head(const um_cell_kind *kind, bool csv)
+{
+    printf(csv ? "key" : "%-16s ", "key");
+    for (int k = 0; k < kind->n_columns; k++)
+        if (csv)
+            printf(",%s", kind->columns[k].name);
+        else if (kind->columns[k].width)
+            printf(" %*s", kind->columns[k].width, kind->columns[k].name);
+    if (csv)
+        printf(",flops,%s_flops,bytes,state\n", kind->needs_name);
+    else
+        printf(" %10s  %10s  %6s  %s\n", "TFLOP", kind->needs_name, "GB", "state");
+}
+
 static um_status print_cell(const um_sweep_run_options *o, int index, bool csv)
 {
     um_status rc = UM_OK;
-    const um_sweep *s = o->sweep;
-    const um_sweep_cell *c = &s->cells[index];
-    const um_method *m = &s->methods[c->method];
+    const um_task *t = &o->sweep->tasks[index];
+    const um_cell_kind *kind = t->kind->cells;
     um_task_state state = UM_TASK_OPEN;
-    um_text tables = {0};
-    double item_flops = c->item >= 0 ? s->items[c->item].cost.flops : 0;
+    um_text line = {0}, value = {0};
+    double before = flops_of_needs(o->sweep, t);
     if (o->dir)
-        UM_TRY(um_sweep_cell_state(o, index, &state, NULL));
-    UM_TRY(um_sweep_tables_text(c->tables, &tables));
+        UM_TRY(um_sweep_task_state(o, index, &state, NULL));
+    UM_TRY(um_text_add(&line, csv ? "%s" : "%-16s ", t->key));
+    for (int k = 0; k < kind->n_columns; k++) {
+        um_text_free(&value);
+        value = (um_text){0};
+        UM_TRY(kind->coordinate(o->sweep, t->index, k, &value));
+        if (csv)
+            UM_TRY(um_text_add(&line, ",%s", um_text_get(&value)));
+        else if (kind->columns[k].width)
+            UM_TRY(um_text_add(&line, " %*s", kind->columns[k].width, um_text_get(&value)));
+    }
     if (csv)
-        printf("%s,%s,%s,%s,%s,%s,%lld,%s,%s,%.6g,%.6g,%.6g,%s\n", c->key, s->data[c->data].name, m->name, m->bound,
-               c->exploiter->name, c->defense->name, (long long)c->seed, um_text_get(&tables),
-               c->item >= 0 ? s->items[c->item].key : "", c->cost.flops, item_flops, c->cost.bytes, um_task_state_name(state));
+        printf("%s,%.6g,%.6g,%.6g,%s\n", um_text_get(&line), t->cost.flops, before, t->cost.bytes, um_task_state_name(state));
     else
-        printf("%s  %-12s %-12s %-8s %-15s %-9s %4lld  %-7s %10.4g  %10.4g  %6.2f  %s\n", c->key, s->data[c->data].name, m->name,
-               m->bound, c->exploiter->name, c->defense->name, (long long)c->seed, um_text_get(&tables), c->cost.flops / 1e12,
-               item_flops / 1e12, c->cost.bytes / 1e9, um_task_state_name(state));
+        printf("%s %10.4g  %10.4g  %6.2f  %s\n", um_text_get(&line), t->cost.flops / 1e12, before / 1e12, t->cost.bytes / 1e9,
+               um_task_state_name(state));
 done:
-    um_text_free(&tables);
+    um_text_free(&value);
+    um_text_free(&line);
+    return rc;
+}
+
+/* The cells of each kind that the sweep has, with a head of their own. */
+static um_status print_cells(const um_sweep_run_options *o, bool csv)
+{
+    um_status rc = UM_OK;
+    const um_cell_kind *last = NULL;
+    for (int i = 0; i < o->sweep->n_tasks; i++) {
+        const um_cell_kind *kind = o->sweep->tasks[i].kind->cells;
+        if (!kind)
+            continue;
+        if (kind != last) {
+            printf("%s", last ? "\n" : "");
+            print_head(kind, csv);
+        }
+        last = kind;
+        UM_TRY(print_cell(o, i, csv));
+    }
+done:
     return rc;
 }
 
@@ -55,22 +104,60 @@ static const struct {
     {"H100, bf16", 350e12},
 };
 
-static void print_totals(const um_sweep_run_options *o)
+/* The kinds of tasks that a sweep has, in the order of their first one. */
+typedef struct kind_sum {
+    const um_task_kind *kind;
+    int n, done;
+    double flops, bytes;
+} kind_sum;
+enum { MAX_KINDS = 16 };
+
+static um_status sum_kinds(const um_sweep_run_options *o, kind_sum sums[MAX_KINDS], int *n)
 {
-    double cells = 0, items = 0, bytes = 0;
-    for (int i = 0; i < o->sweep->n_cells; i++) {
-        cells += o->sweep->cells[i].cost.flops;
-        bytes = fmax(bytes, o->sweep->cells[i].cost.bytes);
+    um_status rc = UM_OK;
+    *n = 0;
+    for (int i = 0; i < o->sweep->n_tasks; i++) {
+        const um_task *t = &o->sweep->tasks[i];
+        um_task_state state = UM_TASK_OPEN;
+        int k = 0;
+        while (k < *n && sums[k].kind != t->kind)
+            k++;
+        UM_REQUIRE(k < MAX_KINDS);
+        if (k == *n)
+            sums[(*n)++] = (kind_sum){.kind = t->kind};
+        if (o->dir)
+            UM_TRY(um_sweep_task_state(o, i, &state, NULL));
+        sums[k].n++;
+        sums[k].done += state == UM_TASK_DONE;
+        sums[k].flops += t->cost.flops;
+        sums[k].bytes = fmax(sums[k].bytes, t->cost.bytes);
     }
-    for (int i = 0; i < o->sweep->n_items; i++) {
-        items += o->sweep->items[i].cost.flops;
-        bytes = fmax(bytes, o->sweep->items[i].cost.bytes);
+done:
+    return rc;
+}
+
+static um_status print_totals(const um_sweep_run_options *o)
+{
+    um_status rc = UM_OK;
+    kind_sum sums[MAX_KINDS];
+    int n = 0, n_cells = 0;
+    double cells = 0, all = 0, bytes = 0;
+    UM_TRY(sum_kinds(o, sums, &n));
+    for (int k = 0; k < n; k++) {
+        n_cells += sums[k].kind->cells ? sums[k].n : 0;
+        cells += sums[k].kind->cells ? sums[k].flops : 0;
+        all += sums[k].flops;
+        bytes = fmax(bytes, sums[k].bytes);
     }
-    printf("\n%d cells, %.4g TFLOP; %d protected datasets, %.4g TFLOP; at most %.2f GB for one of them\n", o->sweep->n_cells,
-           cells / 1e12, o->sweep->n_items, items / 1e12, bytes / 1e9);
-    printf("%-28s %12s %10s\n", "estimate for one", "TFLOP/s", "hours");
+    printf("\n%d cells, %.4g TFLOP", n_cells, cells / 1e12);
+    for (int k = 0; k < n; k++)
+        if (!sums[k].kind->cells)
+            printf("; %d %s, %.4g TFLOP", sums[k].n, sums[k].kind->noun, sums[k].flops / 1e12);
+    printf("; at most %.2f GB for one of them\n%-28s %12s %10s\n", bytes / 1e9, "estimate for one", "TFLOP/s", "hours");
     for (size_t i = 0; i < UM_COUNT(devices); i++)
-        printf("%-28s %12.4g %10.4g\n", devices[i].name, devices[i].flops / 1e12, (cells + items) / devices[i].flops / 3600);
+        printf("%-28s %12.4g %10.4g\n", devices[i].name, devices[i].flops / 1e12, all / devices[i].flops / 3600);
+done:
+    return rc;
 }
 
 static um_status dry_run(const um_cli *cli, const um_sweep_run_options *o)
@@ -78,77 +165,45 @@ static um_status dry_run(const um_cli *cli, const um_sweep_run_options *o)
     um_status rc = UM_OK;
     int csv = 0;
     UM_TRY(um_cli_choice(cli->v.format, "format", "text csv", &csv));
-    if (csv)
-        printf("key,dataset,protector,bound,exploiter,defense,seed,tables,protect_key,flops,protect_flops,bytes,state\n");
-    else
-        printf("%-16s  %-12s %-12s %-8s %-15s %-9s %4s  %-7s %10s  %10s  %6s  %s\n", "key", "dataset", "protector", "bound",
-               "exploiter", "defense", "seed", "tables", "TFLOP", "protect", "GB", "state");
-    for (int i = 0; i < o->sweep->n_cells; i++)
-        UM_TRY(print_cell(o, i, csv));
+    UM_TRY(print_cells(o, csv));
     if (!csv)
-        print_totals(o);
+        UM_TRY(print_totals(o));
 done:
     return rc;
 }
 
-/* A line for what somebody is at, left behind, or failed at. */
-static void print_task(um_task_state state, const char *key, const um_text *label, const um_text *why)
+/* A line for a task that somebody is at, left behind, or failed at. */
+static um_status print_task_status(const um_sweep_run_options *o, int index)
 {
+    um_status rc = UM_OK;
+    const um_task *t = &o->sweep->tasks[index];
+    um_task_state state;
+    um_text label = {0}, why = {0};
+    UM_TRY(t->kind->label(o->sweep, t->index, &label));
+    UM_TRY(um_sweep_task_state(o, index, &state, &why));
     if (state == UM_TASK_FAILED || state == UM_TASK_RUNNING || state == UM_TASK_STALE)
-        printf("%-7s %s  %s: %s\n", um_task_state_name(state), key, um_text_get(label), um_text_get(why));
-}
-
-static um_status print_item_status(const um_sweep_run_options *o, int i)
-{
-    um_status rc = UM_OK;
-    const um_sweep *s = o->sweep;
-    const um_sweep_item *item = &s->items[i];
-    um_task_state state;
-    um_text label = {0}, why = {0};
-    UM_TRY(um_text_add(&label, "protect %s/%s seed %lld", s->data[item->data].name, s->methods[item->method].name, (long long)item->seed));
-    UM_TRY(um_sweep_item_state(o, i, &state, &why));
-    print_task(state, item->key, &label, &why);
+        printf("%-7s %s  %s %s: %s\n", um_task_state_name(state), t->key, t->kind->verb, um_text_get(&label), um_text_get(&why));
 done:
     um_text_free(&why);
     um_text_free(&label);
     return rc;
 }
 
-static um_status print_cell_status(const um_sweep_run_options *o, int i)
-{
-    um_status rc = UM_OK;
-    const um_sweep *s = o->sweep;
-    const um_sweep_cell *c = &s->cells[i];
-    um_task_state state;
-    um_text label = {0}, why = {0};
-    UM_TRY(um_text_add(&label, "%s/%s/%s/%s seed %lld", s->data[c->data].name, s->methods[c->method].name, c->exploiter->name,
-                       c->defense->name, (long long)c->seed));
-    UM_TRY(um_sweep_cell_state(o, i, &state, &why));
-    print_task(state, c->key, &label, &why);
-done:
-    um_text_free(&why);
-    um_text_free(&label);
-    return rc;
-}
-
-/* Counts of cells and of the protected datasets that they need, then who is at what. */
+/* Counts of cells and of what they need, then who is at what. */
 static um_status print_status(const um_sweep_run_options *o)
 {
     um_status rc = UM_OK;
     um_sweep_tally t;
-    int protected = 0;
+    kind_sum sums[MAX_KINDS];
+    int n = 0;
     UM_TRY(um_sweep_tally_read(o, &t));
-    for (int i = 0; i < o->sweep->n_items; i++) {
-        um_task_state state;
-        UM_TRY(um_sweep_item_state(o, i, &state, NULL));
-        protected += state == UM_TASK_DONE;
-    }
-    printf("done %d\nrunning %d\nstale %d\nfailed %d\nopen %d\nprotected %d of %d\n", t.done, t.running, t.stale, t.failed, t.open, protected,
-           o->sweep->n_items);
-    for (int i = 0; i < o->sweep->n_items; i++)
-        UM_TRY(print_item_status(o, i));
-    for (int i = 0; i < o->sweep->n_cells; i++)
-        UM_TRY(print_cell_status(o, i));
+    UM_TRY(sum_kinds(o, sums, &n));
+    printf("done %d\nrunning %d\nstale %d\nfailed %d\nopen %d\n", t.done, t.running, t.stale, t.failed, t.open);
+    for (int k = 0; k < n; k++)
+        if (sums[k].kind->folder)
+            printf("%s %d of %d\n", sums[k].kind->folder, sums[k].done, sums[k].n);
+    for (int i = 0; i < o->sweep->n_tasks; i++)
+        UM_TRY(print_task_status(o, i));
 done:
     return rc;
 }
@@ -186,9 +241,14 @@ done:
 }
 
 const um_command um_command_grid = {
-    .name = "grid", .summary = "a sweep of protectors, exploiters, defenses and seeds; the same command resumes it",
+    .name = "grid",
+    .summary = "a sweep of protectors, exploiters, defenses, watermarks and seeds; the same command resumes it",
     .usage = "CONFIG -o DIR [--dry-run [--format text|csv]] [--status] [--only KEY=VALUE]...",
     .options = "output dry-run format status only",
-    .groups = "grid data protectors export exploiter defenses model networks loss metrics run conv", .min_args = 1, .max_args = 1,
-    .computes = true, .spreads = true, .run = run,
+    .groups = "grid data protectors export exploiter defenses medlocker classifier model networks loss metrics run conv",
+    .min_args = 1,
+    .max_args = 1,
+    .computes = true,
+    .spreads = true,
+    .run = run,
 };

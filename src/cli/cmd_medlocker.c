@@ -221,12 +221,13 @@ typedef struct marking {
     um_dataset *data, *out;
     um_rows rows;
     um_targets targets;
-    um_segmenter *cam;
+    um_segmenter *cam, *lesions;
     um_logo logo;
     um_secret key;
     um_mark *marks;
     um_certificate list;
-    char *private_dir, *certificate, *state, *table;
+    um_cli_side side;
+    char *table;
     um_text name;
     um_mark_job job;
 } marking;
@@ -238,14 +239,13 @@ static void marking_clear(marking *m)
     um_logo_clear(&m->logo);
     um_targets_free(&m->targets);
     um_segmenter_free(m->cam);
+    um_segmenter_free(m->lesions);
     um_rows_free(&m->rows);
     um_dataset_free(m->data);
     um_dataset_free(m->out);
     um_backend_free(m->backend);
     um_free(m->marks);
-    um_free(m->private_dir);
-    um_free(m->certificate);
-    um_free(m->state);
+    um_cli_side_clear(&m->side);
     um_free(m->table);
     um_text_free(&m->name);
 }
@@ -261,27 +261,16 @@ static um_status marking_paths(marking *m, um_cli *cli)
 {
     um_status rc = UM_OK;
     const um_cli_values *v = &cli->v;
-    um_text dir = {0};
     UM_TRY(um_cli_need(v->data, "--data DATA.h5", cli->command));
     UM_TRY(um_cli_need(v->key, "--key KEY", cli->command));
     UM_TRY(um_cli_need(v->output, "-o OUT.h5", cli->command));
     UM_TRY(um_cli_check_output(v->output));
-    if (v->private_dir)
-        UM_TRY(um_text_add(&dir, "%s", v->private_dir));
-    else
-        UM_TRY(
-            um_text_add(&dir, "%.*s.private", (int)(strlen(v->output) - (um_text_ends_with(v->output, ".h5") ? 3 : 0)), v->output));
-    UM_TRY(um_strdup(&m->private_dir, um_text_get(&dir)));
-    UM_TRY(um_path_join(&m->certificate, m->private_dir, "certificate.h5"));
-    UM_TRY(um_path_join(&m->state, m->private_dir, "marks.ckpt.h5"));
-    UM_TRY(um_path_join(&m->table, m->private_dir, "marks.csv"));
-    if (um_file_exists(m->certificate) && !um_file_exists(m->state)) /* with one, we may have been killed before the release stood */
-        UM_TRY(um_fail(UM_E_USAGE, "%s exists: it removes the marks of another release; give another --private folder",
-                       m->certificate));
+    UM_TRY(um_cli_side_open(&m->side, v, "certificate.h5", "marks.ckpt.h5"));
+    UM_TRY(um_path_join(&m->table, m->side.dir, "marks.csv"));
+    UM_TRY(um_cli_side_check(&m->side, "it removes the marks of another release"));
     UM_TRY(um_secret_read(&m->key, v->key));
     UM_TRY(um_cli_backend(cli, &m->backend));
 done:
-    um_text_free(&dir);
     return rc;
 }
 
@@ -296,6 +285,8 @@ static um_status marking_load(marking *m, um_cli *cli)
     UM_TRY(um_targets_prepare(&m->targets, m->backend, o));
     if (cli->v.cam)
         UM_TRY(um_verb_load_net(&m->cam, m->backend, cli->v.cam, m->data, 1));
+    if (o->wsm)
+        UM_TRY(um_lesion_net_load(&m->lesions, m->backend, o, m->data));
     UM_TRY(um_logo_read(&m->logo, cli->v.logo ? cli->v.logo : ""));
     UM_TRY(UM_NEW_ARRAY(m->marks, m->rows.n));
     UM_TRY(dataset_name(&m->name, cli->v.data));
@@ -303,13 +294,14 @@ static um_status marking_load(marking *m, um_cli *cli)
                            .backend = m->backend,
                            .targets = &m->targets,
                            .cam = m->cam,
+                           .lesions = m->lesions,
                            .data = m->data,
                            .rows = &m->rows,
                            .logo = &m->logo,
                            .key = &m->key,
                            .seed = (uint64_t)(cli->v.seed >= 0 ? cli->v.seed : 1),
                            .dataset_name = um_text_get(&m->name),
-                           .checkpoint = m->state,
+                           .checkpoint = m->side.state,
                            .label = "mark",
                            .comm = cli->comm};
 done:
@@ -321,7 +313,8 @@ static um_status write_table(const marking *m)
 {
     um_status rc = UM_OK;
     um_text t = {0};
-    static const char *const states[] = {"strict", "relaxed", "none"}, *const sources[] = {"mask", "cam", "unknown"};
+    static const char *const states[] = {"strict", "relaxed", "none"}, *const sources[UM_LESIONS_COUNT] = {"mask", "cam", "unknown",
+                                                                                                           "net"};
     UM_TRY(um_text_add(&t, "image,label,alpha,y,x,ratio,wsm,lesions,margin_before,margin_after,forwards,lesion_change\n"));
     for (int64_t i = 0; i < m->rows.n; i++) {
         const um_mark *q = &m->marks[i];
@@ -340,14 +333,14 @@ done:
 static um_status marking_commit(marking *m, const um_cli *cli)
 {
     um_status rc = UM_OK;
-    if (um_file_exists(m->certificate))
-        unlink(m->certificate); /* of this marking, killed before the release stood */
+    if (um_file_exists(m->side.held))
+        unlink(m->side.held); /* of this marking, killed before the release stood */
     UM_TRY(um_mark_apply(&m->out, &m->job, m->marks));
     UM_TRY(um_mark_certify(&m->list, &m->job, m->marks, m->out));
-    UM_TRY(um_certificate_write(&m->list, m->certificate));
+    UM_TRY(um_certificate_write(&m->list, m->side.held));
     UM_TRY(write_table(m));
     UM_TRY(um_dataset_write(m->out, cli->v.output, &(um_dataset_write_options){.released = true}));
-    unlink(m->state);
+    unlink(m->side.state);
 done:
     return rc;
 }
@@ -355,7 +348,7 @@ done:
 static um_status print_marks(const marking *m, const um_cli *cli)
 {
     um_status rc = UM_OK;
-    int64_t state[3] = {0}, source[3] = {0}, right = 0, broken = 0, forwards = 0;
+    int64_t state[3] = {0}, source[UM_LESIONS_COUNT] = {0}, right = 0, broken = 0, forwards = 0;
     double alpha = 0, change = 0;
     char share[64], root[65];
     um_visibility seen = {0};
@@ -368,9 +361,10 @@ static um_status print_marks(const marking *m, const um_cli *cli)
     }
     um_verb_share(share, broken, right);
     um_hex(root, m->list.root, 32);
-    printf("images %lld\nstrict %lld relaxed %lld none %lld\nlesions from masks %lld, from Grad-CAM %lld, unknown %lld\n",
-           (long long)m->rows.n, (long long)state[0], (long long)state[1], (long long)state[2], (long long)source[0],
-           (long long)source[1], (long long)source[2]);
+    printf(
+        "images %lld\nstrict %lld relaxed %lld none %lld\nlesions from masks %lld, from a lesion network %lld, from Grad-CAM %lld, unknown %lld\n",
+        (long long)m->rows.n, (long long)state[0], (long long)state[1], (long long)state[2], (long long)source[UM_LESIONS_MASK],
+        (long long)source[UM_LESIONS_NET], (long long)source[UM_LESIONS_CAM], (long long)source[UM_LESIONS_UNKNOWN]);
     printf("broken %s\nforwards_per_image %.1f\nmean_alpha %.2f\nlesion_change_levels %.0f\n", share,
            (double)forwards / (double)m->rows.n, alpha / (double)m->rows.n, change);
     UM_TRY(um_visibility_measure(&seen, m->data, m->out, &m->rows, um_settings_get(cli->settings, "metrics")));
@@ -388,7 +382,7 @@ um_status um_verb_mark(um_cli *cli)
     if (rc == UM_OK)
         rc = marking_load(&m, cli);
     if (rc == UM_OK && um_comm_leads(cli->comm))
-        rc = um_dir_make(m.private_dir, 0700);
+        rc = um_dir_make(m.side.dir, 0700);
     UM_TRY(um_comm_agree(cli->comm, rc));
     UM_TRY(um_mark_search(m.marks, &m.job));
     if (um_comm_leads(cli->comm)) {
@@ -398,7 +392,7 @@ um_status um_verb_mark(um_cli *cli)
     }
     UM_TRY(um_comm_agree(cli->comm, rc));
     if (um_comm_leads(cli->comm))
-        um_log(UM_LOG_INFO, "%s written; keep %s to yourself, it removes the marks", cli->v.output, m.private_dir);
+        um_log(UM_LOG_INFO, "%s written; keep %s to yourself, it removes the marks", cli->v.output, m.side.dir);
 done:
     marking_clear(&m);
     return rc;

@@ -21,7 +21,8 @@ typedef struct protection {
     char sha256[UM_SHA256_HEX];
     um_rows fit_rows;
     um_protect_outcome result;
-    char *private_dir, *held, *checkpoint, *report;
+    um_cli_side side;
+    char *report;
     int64_t seed;
     int train_only;
 } protection;
@@ -32,9 +33,7 @@ static void clear(protection *p)
     um_rows_free(&p->fit_rows);
     um_dataset_free(p->clean);
     um_backend_free(p->backend);
-    um_free(p->private_dir);
-    um_free(p->held);
-    um_free(p->checkpoint);
+    um_cli_side_clear(&p->side);
     um_free(p->report);
 }
 
@@ -48,15 +47,12 @@ static um_status prepare(um_cli *cli, protection *p)
     UM_TRY(um_cli_need(v->output, "-o OUT.h5", cli->command));
     UM_TRY(um_cli_choice(v->rows, "rows", "all train", &p->train_only));
     UM_TRY(um_name_protector(&p->def, v->protector ? v->protector : "umed", "--protector"));
-    UM_TRY(v->private_dir ? um_strdup(&p->private_dir, v->private_dir) : um_private_folder(&p->private_dir, v->output));
-    UM_TRY(um_path_join(&p->held, p->private_dir, "private.h5"));
-    UM_TRY(um_path_join(&p->checkpoint, p->private_dir, "fit.ckpt.h5"));
-    UM_TRY(um_path_join(&p->report, p->private_dir, "result.h5"));
+    UM_TRY(um_cli_side_open(&p->side, v, "private.h5", "fit.ckpt.h5"));
+    UM_TRY(um_path_join(&p->report, p->side.dir, "result.h5"));
     if (!v->private_dir && (um_file_exists(v->output) || um_dir_exists(v->output)))
-        unlink(p->checkpoint); /* its work is done */
-    UM_TRY(um_cli_check_outputs(v->output, v->state, p->checkpoint));
-    if (um_file_exists(p->held) && !um_file_exists(p->checkpoint)) /* with one, we may have been killed before the release stood */
-        UM_TRY(um_fail(UM_E_USAGE, "%s exists: it restores another release; give another --private folder", p->held));
+        unlink(p->side.state); /* its work is done */
+    UM_TRY(um_cli_check_outputs(v->output, v->state, p->side.state));
+    UM_TRY(um_cli_side_check(&p->side, "it restores another release"));
     UM_TRY(um_cli_backend(cli, &p->backend));
 done:
     return rc;
@@ -89,12 +85,12 @@ static um_status work(const um_cli *cli, protection *p)
 {
     um_status rc = UM_OK;
     if (um_comm_leads(cli->comm))
-        rc = make_private_dir(p->private_dir);
+        rc = make_private_dir(p->side.dir);
     UM_TRY(um_comm_agree(cli->comm, rc));
     UM_TRY(um_protect_work_run(&p->result, &(um_protect_work){.def = p->def, .settings = cli->settings, .backend = p->backend,
                                                               .clean = p->clean, .fit_rows = &p->fit_rows,
                                                               .apply_rows = p->train_only ? &p->fit_rows : NULL,
-                                                              .seed = (uint64_t)p->seed, .checkpoint = p->checkpoint,
+                                                              .seed = (uint64_t)p->seed, .checkpoint = p->side.state,
                                                               .state_out = cli->v.state, .label = p->def->name,
                                                               .comm = cli->comm}));
 done:
@@ -115,16 +111,16 @@ static um_status commit(const um_cli *cli, protection *p)
     UM_TRY(um_settings_print(cli->settings, &settings));
     UM_TRY(um_provenance_add_input(&inputs, cli->v.data, p->sha256));
     meta.inputs = um_text_get(&inputs);
-    UM_TRY(um_private_write(p->private_dir, p->clean, p->result.released, limit,
+    UM_TRY(um_private_write(p->side.dir, p->clean, p->result.released, limit,
                             &(um_provenance){.command = meta.command, .seed = &p->seed, .settings = um_text_get(&settings),
                                              .inputs = meta.inputs}));
     UM_TRY(um_result_write_protection(p->report, &meta, &p->result.visibility, &p->result.curves, p->result.seconds));
     UM_TRY(um_dataset_write(p->result.released, cli->v.output,
                             &(um_dataset_write_options){.n_shards = cli->v.shards > 1 ? (int)cli->v.shards : 1, .released = true}));
-    um_saver_remove(p->checkpoint);
+    um_saver_remove(p->side.state);
 done:
     if (rc != UM_OK && !um_file_exists(cli->v.output) && !um_dir_exists(cli->v.output))
-        unlink(p->held); /* nothing was released: the same command may try again */
+        unlink(p->side.held); /* nothing was released: the same command may try again */
     um_text_free(&inputs);
     um_text_free(&settings);
     return rc;
@@ -156,7 +152,7 @@ static um_status run(um_cli *cli)
     if (!um_comm_leads(cli->comm))
         goto done;
     um_log(UM_LOG_INFO, "%s written in %.1f s; keep %s to yourself, it restores the clean images", cli->v.output, p.result.seconds,
-           p.private_dir);
+           p.side.dir);
     print_visibility(&p.result.visibility);
 done:
     clear(&p);

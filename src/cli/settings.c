@@ -4,7 +4,7 @@
 #include "base/mem.h"
 #include "grid/plan.h"
 #include "grid/tables.h"
-#include "medlocker/search.h"
+#include "io/private.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -29,26 +29,12 @@ done:
     return rc;
 }
 
-/* Those of sweeps, and medlocker's, which sweeps do not know. */
-static const um_opt_table *const *all_tables(void)
-{
-    enum { MOST = 80 };
-    static const um_opt_table *list[MOST];
-    const um_opt_table *const *shared = um_option_tables();
-    size_t n = 0;
-    for (; shared[n] && n < MOST - 2; n++)
-        list[n] = shared[n];
-    list[n++] = &um_medlocker_table;
-    list[n] = NULL;
-    return list;
-}
-
 um_status um_cli_settings(um_cli *cli)
 {
     um_status rc = UM_OK;
     bool is_sweep = strcmp(cli->command->name, "grid") == 0;
     const char *config = is_sweep && cli->v.args.n ? cli->v.args.items[0] : cli->v.config;
-    UM_TRY(um_settings_create(&cli->settings, all_tables()));
+    UM_TRY(um_settings_create(&cli->settings, um_option_tables()));
     if (is_sweep && cli->v.args.n && cli->v.config)
         UM_TRY(um_config_load(cli->v.config, cli->settings, NULL));
     if (config && !cli->v.help)
@@ -108,4 +94,33 @@ um_status um_cli_check_outputs(const char *output, const char *side, const char 
         UM_TRY(um_cli_check_output(side));
 done:
     return rc;
+}
+
+um_status um_cli_side_open(um_cli_side *out, const um_cli_values *v, const char *held, const char *state)
+{
+    um_status rc = UM_OK;
+    um_cli_side s = {NULL, NULL, NULL};
+    UM_TRY(v->private_dir ? um_strdup(&s.dir, v->private_dir) : um_private_folder(&s.dir, v->output));
+    UM_TRY(um_path_join(&s.held, s.dir, held));
+    UM_TRY(um_path_join(&s.state, s.dir, state));
+    *out = s;
+    s = (um_cli_side){NULL, NULL, NULL};
+done:
+    um_cli_side_clear(&s);
+    return rc;
+}
+
+um_status um_cli_side_check(const um_cli_side *s, const char *does)
+{
+    if (!um_file_exists(s->held) || um_file_exists(s->state))
+        return UM_OK;
+    return um_fail(UM_E_USAGE, "%s exists: %s; give another --private folder", s->held, does);
+}
+
+void um_cli_side_clear(um_cli_side *s)
+{
+    um_free(s->dir);
+    um_free(s->held);
+    um_free(s->state);
+    *s = (um_cli_side){NULL, NULL, NULL};
 }

@@ -1,5 +1,6 @@
-/* A sweep, expanded: every item (a dataset protected by a method with a seed) and every cell (an exploiter trained on it), equal
- * ones merged, items before the cells that need them. */
+/* A sweep, expanded. Blocks of a kind (grid/kind.h) become that kind's own lists, equal entries merged: of exploit items (a
+ * dataset protected by a method with a seed) and cells (an exploiter trained on it), of medlocker networks, marks and cells
+ * (grid/locker.h). What carries a sweep out sees one list of tasks, each after the ones that it needs. */
 #ifndef UM_GRID_PLAN_H
 #define UM_GRID_PLAN_H
 
@@ -25,6 +26,7 @@ typedef struct um_sweep_item {
     int64_t seed;
     char key[UM_KEY_BYTES];
     um_cost cost;
+    int task;
 } um_sweep_item;
 
 typedef struct um_sweep_cell {
@@ -37,17 +39,29 @@ typedef struct um_sweep_cell {
     um_cost cost;
 } um_sweep_cell;
 
+/* A piece of work, whatever its kind. */
+typedef struct um_task {
+    const struct um_task_kind *kind;
+    int index;               /* in the list of its kind */
+    char key[UM_KEY_BYTES];
+    um_cost cost;
+    int first_need, n_needs; /* in um_sweep.needs: tasks that must be done before, all of smaller numbers */
+} um_task;
+
 typedef struct um_sweep {
     um_sweep_data *data;
     um_method *methods;
     um_sweep_item *items;
     um_sweep_cell *cells;
-    int n_data, n_methods, n_items, n_cells;
-    int cap_items, cap_cells;
+    struct um_locker_plan *locker; /* NULL without medlocker cells */
+    um_task *tasks;
+    int *needs;
+    int n_data, n_methods, n_items, n_cells, n_tasks, n_needs;
+    int cap_items, cap_cells, cap_tasks, cap_needs;
 } um_sweep;
 
-/* One `--only KEY=VALUE`: KEY is dataset, protector, exploiter, defense or seed. Several of one key add up, different keys restrict
- * each other. */
+/* One `--only KEY=VALUE`: KEY is dataset, protector, exploiter, defense, target, search or seed. Several of one key add up,
+ * different keys restrict each other; a cell that has no such coordinate is left out. */
 typedef struct um_sweep_filter {
     const char *const *only;
     size_t n;
@@ -61,6 +75,10 @@ typedef struct um_sweep_filter {
 um_status um_sweep_create(um_sweep **out, const um_grid_config *config, const um_settings *base, const um_sweep_filter *filter,
                           um_backend *backend, const char *where);
 void um_sweep_free(um_sweep *s);
+
+/* A task of a sweep that is being made; needs[n_needs]: numbers of tasks. *out: its number, may be NULL. */
+um_status um_sweep_add_task(um_sweep *s, const struct um_task_kind *kind, int index, const char *key, um_cost cost,
+                            const int *needs, int n_needs, int *out);
 
 um_status um_sweep_tables_text(unsigned tables, um_text *out); /* "1 3"; empty for none */
 

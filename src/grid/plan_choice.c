@@ -1,6 +1,7 @@
 #include "grid/plan_internal.h"
 
 #include "base/mem.h"
+#include "grid/locker.h"
 #include "grid/names.h"
 
 #include <stdio.h>
@@ -32,18 +33,21 @@ done:
     return rc;
 }
 
-static um_status resolve_data(um_sweep_choice *c, const um_sweep *s, const um_grid_config *config, const um_grid_block *block)
+um_status um_sweep_choice_data(int **out, int *n, const um_sweep *s, const um_grid_config *config, const um_grid_block *block)
 {
     um_status rc = UM_OK;
-    size_t n = block->datasets.n;
-    c->n_data = n ? (int)n : s->n_data;
-    UM_TRY(UM_NEW_ARRAY(c->data, c->n_data));
-    for (int i = 0; i < c->n_data; i++) {
-        c->data[i] = n ? find_data(config, block->datasets.items[i]) : i;
-        if (c->data[i] < 0)
+    int *list = NULL, n_list = block->datasets.n ? (int)block->datasets.n : s->n_data;
+    UM_TRY(UM_NEW_ARRAY(list, n_list));
+    for (int i = 0; i < n_list; i++) {
+        list[i] = block->datasets.n ? find_data(config, block->datasets.items[i]) : i;
+        if (list[i] < 0)
             UM_TRY(unknown_data(config, block->datasets.items[i], block->where));
     }
+    *out = list;
+    *n = n_list;
+    list = NULL;
 done:
+    um_free(list);
     return rc;
 }
 
@@ -138,7 +142,7 @@ um_status um_sweep_choice_resolve(um_sweep_choice *out, const um_sweep *s, const
 {
     um_status rc = UM_OK;
     um_sweep_choice c = {0};
-    UM_TRY(resolve_data(&c, s, config, block));
+    UM_TRY(um_sweep_choice_data(&c.data, &c.n_data, s, config, block));
     UM_TRY(resolve_methods(&c, s, block));
     UM_TRY(resolve_exploiters(&c, block));
     UM_TRY(resolve_defenses(&c, block));
@@ -161,7 +165,7 @@ void um_sweep_choice_clear(um_sweep_choice *c)
 
 /* ---- --only ---- */
 
-static const char *const filter_keys[] = {"dataset", "protector", "exploiter", "defense", "seed"};
+static const char *const filter_keys[] = {"dataset", "protector", "exploiter", "defense", "target", "search", "seed"};
 
 static um_status check_value(const um_sweep *s, const um_grid_config *config, const char *key, const char *value)
 {
@@ -175,6 +179,8 @@ static um_status check_value(const um_sweep *s, const um_grid_config *config, co
         return um_name_exploiter(&exploiter, value, "--only");
     if (strncmp(key, "defense", 7) == 0)
         return um_name_defense(&defense, value, "--only");
+    if (strncmp(key, "search", 6) == 0)
+        return um_locker_check_search(s, value, "--only");
     return UM_OK;
 }
 
@@ -187,7 +193,8 @@ um_status um_sweep_filter_check(const um_sweep_filter *f, const um_sweep *s, con
         for (size_t k = 0; k < UM_COUNT(filter_keys); k++)
             known = known || (strlen(filter_keys[k]) == n && strncmp(filter_keys[k], f->only[i], n) == 0);
         if (!known || f->only[i][n] != '=' || !f->only[i][n + 1])
-            UM_TRY(um_fail(UM_E_USAGE, "--only %s: expected dataset=, protector=, exploiter=, defense= or seed= and a value",
+            UM_TRY(um_fail(UM_E_USAGE,
+                           "--only %s: expected dataset=, protector=, exploiter=, defense=, target=, search= or seed= and a value",
                            f->only[i]));
         UM_TRY(check_value(s, config, f->only[i], f->only[i] + n + 1));
     }
@@ -195,20 +202,31 @@ done:
     return rc;
 }
 
-bool um_sweep_filter_passes(const um_sweep_filter *f, const char *dataset, const char *protector, const char *exploiter,
-                            const char *defense, int64_t seed)
+const char *um_seed_text(um_number_text *text, int64_t seed)
 {
-    char number[32];
-    snprintf(number, sizeof number, "%lld", (long long)seed);
-    const char *const values[] = {dataset, protector, exploiter, defense, number};
+    snprintf(text->text, sizeof text->text, "%lld", (long long)seed);
+    return text->text;
+}
+
+static const char *value_of(const um_coordinate *list, size_t n, const char *key)
+{
+    for (size_t i = 0; i < n; i++)
+        if (strcmp(list[i].key, key) == 0)
+            return list[i].value;
+    return NULL;
+}
+
+bool um_sweep_filter_passes(const um_sweep_filter *f, const um_coordinate *list, size_t n)
+{
     for (size_t k = 0; f && k < UM_COUNT(filter_keys); k++) {
         size_t length = strlen(filter_keys[k]);
+        const char *value = value_of(list, n, filter_keys[k]);
         bool asked = false, matched = false;
         for (size_t i = 0; i < f->n; i++) {
             if (strncmp(f->only[i], filter_keys[k], length) != 0 || f->only[i][length] != '=')
                 continue;
             asked = true;
-            matched = matched || strcmp(f->only[i] + length + 1, values[k]) == 0;
+            matched = matched || (value && strcmp(f->only[i] + length + 1, value) == 0);
         }
         if (asked && !matched)
             return false;

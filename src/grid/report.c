@@ -13,14 +13,35 @@
 
 typedef struct row_list {
     um_result_row *rows;
-    int n, cap;
+    um_locker_line *lines;
+    int n, cap, n_lines, cap_lines;
 } row_list;
+
+static um_status add_lines(row_list *l, const char *path)
+{
+    um_status rc = UM_OK;
+    um_locker_line *lines = NULL;
+    int n = 0;
+    UM_TRY(um_locker_read_cell(&lines, &n, path));
+    if (l->n_lines + n > l->cap_lines) {
+        int cap = 2 * l->cap_lines + n;
+        UM_TRY(UM_GROW(l->lines, l->cap_lines, cap));
+        l->cap_lines = cap;
+    }
+    for (int i = 0; i < n; i++)
+        l->lines[l->n_lines++] = lines[i];
+done:
+    um_free(lines);
+    return rc;
+}
 
 static um_status add_row(row_list *l, const char *path)
 {
     um_status rc = UM_OK;
     um_result_row row;
     UM_TRY(um_result_read_row(&row, path));
+    if (row.kind == UM_RESULT_OTHER)
+        return add_lines(l, path);
     if (l->n == l->cap) {
         int cap = l->cap ? 2 * l->cap : 64;
         UM_TRY(UM_GROW(l->rows, l->cap, cap));
@@ -93,7 +114,12 @@ um_status um_report_read(um_report **out, const char *dir)
     UM_TRY(read_cells(&l, cells));
     UM_TRY(read_protections(&l, protections));
     UM_TRY(um_report_from_rows(out, l.rows, l.n));
+    (*out)->lines = l.lines;
+    (*out)->n_lines = l.n_lines;
+    um_locker_lines_sort(l.lines, l.n_lines);
+    l.lines = NULL;
 done:
+    um_free(l.lines);
     um_free(l.rows);
     um_free(cells);
     um_free(protections);
@@ -122,13 +148,13 @@ static bool same_group(const um_result_row *a, const um_result_row *b)
            strcmp(a->bound, b->bound) == 0 && strcmp(a->exploiter, b->exploiter) == 0 && strcmp(a->defense, b->defense) == 0;
 }
 
-/* Statistics of one member (a double at `offset`) over rows; NAN values are left out. */
-static um_stat stat_of(const um_result_row *rows, int n, size_t offset, double scale)
+um_stat um_stat_of(const void *rows, size_t bytes, int n, size_t offset, double scale)
 {
     um_stat s = {NAN, NAN, 0};
     double sum = 0, squares = 0;
+    const char *base = (const char *)rows + offset;
     for (int i = 0; i < n; i++) {
-        double v = scale * *(const double *)((const char *)&rows[i] + offset);
+        double v = scale * *(const double *)(base + (size_t)i * bytes);
         if (isnan(v))
             continue;
         sum += v;
@@ -137,12 +163,17 @@ static um_stat stat_of(const um_result_row *rows, int n, size_t offset, double s
     if (s.n)
         s.mean = sum / s.n;
     for (int i = 0; i < n; i++) {
-        double v = scale * *(const double *)((const char *)&rows[i] + offset) - s.mean;
+        double v = scale * *(const double *)(base + (size_t)i * bytes) - s.mean;
         squares += isnan(v) ? 0 : v * v;
     }
     if (s.n > 1)
         s.sd = sqrt(squares / (s.n - 1));
     return s;
+}
+
+static um_stat stat_of(const um_result_row *rows, int n, size_t offset, double scale)
+{
+    return um_stat_of(rows, sizeof *rows, n, offset, scale);
 }
 
 static um_report_group group_of(const um_result_row *rows, int n)
@@ -216,6 +247,7 @@ void um_report_free(um_report *r)
     um_free(r->rows);
     um_free(r->groups);
     um_free(r->paper);
+    um_free(r->lines);
     um_free(r);
 }
 

@@ -6,15 +6,8 @@
 
 #include <stdio.h>
 
-/* A column of the merged view: a text or a number at an offset of um_result_row. */
-typedef struct column {
-    const char *name;
-    size_t offset;
-    const char *description;
-} column;
-
 #define COLUMN(name, member, text) {name, offsetof(um_result_row, member), text}
-static const column texts[] = {
+static const um_merged_column texts[] = {
     COLUMN("key", key, "key of the result"),
     COLUMN("group", group, "key without the seed"),
     COLUMN("dataset", dataset, "name of the dataset"),
@@ -26,7 +19,7 @@ static const column texts[] = {
     COLUMN("defense", defense, "defense of the exploiter"),
     COLUMN("science_sha256", science, "hash over metrics and curves"),
 };
-static const column numbers[] = {
+static const um_merged_column numbers[] = {
     COLUMN("test_dsc_batch", test[0].dsc, "DSC on clean test images, mean over batches"),
     COLUMN("test_jaccard_batch", test[0].jaccard, "Jaccard index, mean over batches"),
     COLUMN("test_dsc_pooled", test[1].dsc, "DSC of one matrix over all test images"),
@@ -49,45 +42,45 @@ static const column numbers[] = {
     COLUMN("seconds", seconds, "wall time"),
 };
 
-static um_status write_seeds(um_h5 *f, const char *group, const um_result_row *rows, int n)
+static um_status write_seeds(um_h5 *f, const um_merged_layout *l, const char *rows, int n)
 {
     um_status rc = UM_OK;
     int64_t *values = NULL;
     char path[64];
     um_h5_array a = {.name = path, .type = UM_H5_I64, .ndim = 1, .shape = {n}, .description = "seed", .axes = "result", .unit = ""};
-    snprintf(path, sizeof path, "/%s/seed", group);
+    snprintf(path, sizeof path, "/%s/seed", l->group);
     UM_TRY(UM_NEW_ARRAY(values, n));
     for (int i = 0; i < n; i++)
-        values[i] = rows[i].seed;
+        values[i] = *(const int64_t *)(rows + (size_t)i * l->bytes + l->seed);
     UM_TRY(um_h5_write_array(f, &a, values));
 done:
     um_free(values);
     return rc;
 }
 
-static um_status write_group(um_h5 *f, const char *group, const um_result_row *rows, int n)
+um_status um_merged_write(um_h5 *f, const um_merged_layout *l, const void *rows, int n)
 {
     um_status rc = UM_OK;
-    const char **strings = NULL;
+    const char **strings = NULL, *base = rows;
     double *values = NULL;
     char path[64];
     um_h5_array a = {.name = path, .type = UM_H5_F64, .ndim = 1, .shape = {n}, .axes = "result", .unit = ""};
     UM_TRY(UM_NEW_ARRAY(strings, n));
     UM_TRY(UM_NEW_ARRAY(values, n));
-    for (size_t k = 0; k < UM_COUNT(texts); k++) {
-        snprintf(path, sizeof path, "/%s/%s", group, texts[k].name);
+    for (size_t k = 0; k < l->n_texts; k++) {
+        snprintf(path, sizeof path, "/%s/%s", l->group, l->texts[k].name);
         for (int i = 0; i < n; i++)
-            strings[i] = (const char *)&rows[i] + texts[k].offset;
-        UM_TRY(um_h5_write_strings(f, path, strings, n, texts[k].description, "result"));
+            strings[i] = base + (size_t)i * l->bytes + l->texts[k].offset;
+        UM_TRY(um_h5_write_strings(f, path, strings, n, l->texts[k].description, "result"));
     }
-    for (size_t k = 0; k < UM_COUNT(numbers); k++) {
-        snprintf(path, sizeof path, "/%s/%s", group, numbers[k].name);
+    for (size_t k = 0; k < l->n_numbers; k++) {
+        snprintf(path, sizeof path, "/%s/%s", l->group, l->numbers[k].name);
         for (int i = 0; i < n; i++)
-            values[i] = *(const double *)((const char *)&rows[i] + numbers[k].offset);
-        a.description = numbers[k].description;
+            values[i] = *(const double *)(base + (size_t)i * l->bytes + l->numbers[k].offset);
+        a.description = l->numbers[k].description;
         UM_TRY(um_h5_write_array(f, &a, values));
     }
-    UM_TRY(write_seeds(f, group, rows, n));
+    UM_TRY(write_seeds(f, l, base, n));
 done:
     um_free(strings);
     um_free(values);
@@ -99,13 +92,16 @@ um_status um_report_write_merged(const um_report *r, const char *path)
     um_status rc = UM_OK;
     um_h5 *f = NULL;
     static const char *const groups[] = {"cells", "protections", "utilities"};
-    UM_TRY(um_h5_create(&f, path, "umed-results", "1.1"));
+    UM_TRY(um_h5_create(&f, path, "umed-results", "1.2"));
     UM_TRY(um_provenance_stamp(f));
     for (int i = 0, end; i < r->n_rows; i = end) { /* rows are sorted by kind */
         for (end = i; end < r->n_rows && r->rows[end].kind == r->rows[i].kind;)
             end++;
-        UM_TRY(write_group(f, groups[r->rows[i].kind], r->rows + i, end - i));
+        const um_merged_layout layout = {groups[r->rows[i].kind], sizeof *r->rows, offsetof(um_result_row, seed), texts, numbers,
+                                         UM_COUNT(texts), UM_COUNT(numbers)};
+        UM_TRY(um_merged_write(f, &layout, r->rows + i, end - i));
     }
+    UM_TRY(um_locker_report_merge(r, f));
     UM_TRY(um_h5_commit(&f));
 done:
     um_h5_free(f);

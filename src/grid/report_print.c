@@ -159,7 +159,7 @@ static um_status add_number(um_text *out, double value, int digits)
     return isnan(value) ? um_text_add(out, ",") : um_text_add(out, ",%.*f", digits, value);
 }
 
-static um_status add_stat(um_text *out, um_stat s, int digits)
+um_status um_csv_stat(um_text *out, um_stat s, int digits)
 {
     um_status rc = UM_OK;
     UM_TRY(add_number(out, s.n ? s.mean : NAN, digits));
@@ -175,7 +175,7 @@ static um_status csv_paper(const um_report *r, const um_paper_value *v, um_text 
     int digits = strcmp(v->metric, "SSIM") == 0 ? 4 : 2;
     UM_TRY(um_text_add(out, "%d,%s,%s,%s,%s,%s,%s,%s,%.*f", v->table, v->dataset, v->protector, v->bound, v->exploiter, v->defense,
                        v->label, v->metric, digits, v->value));
-    UM_TRY(add_stat(out, um_report_lookup(r, v), 4));
+    UM_TRY(um_csv_stat(out, um_report_lookup(r, v), 4));
 done:
     return rc;
 }
@@ -206,7 +206,7 @@ static um_status csv_group(const um_report *r, const um_report_group *g, um_text
             continue;
         UM_TRY(um_text_add(out, ",%s,%s,%s,%s,%s,%s,%s,", f->dataset, f->protector, f->bound, f->exploiter, f->defense, f->label,
                            list[i].metric));
-        UM_TRY(add_stat(out, list[i].stat, 4));
+        UM_TRY(um_csv_stat(out, list[i].stat, 4));
     }
 done:
     return rc;
@@ -221,6 +221,8 @@ um_status um_report_print_csv(const um_report *r, int table, um_text *out)
             UM_TRY(csv_paper(r, &r->paper[i], out));
     for (int i = 0; table <= 0 && i < r->n_groups; i++)
         UM_TRY(csv_group(r, &r->groups[i], out));
+    if (table <= 0)
+        UM_TRY(um_locker_report_csv(r, out));
 done:
     return rc;
 }
@@ -270,6 +272,7 @@ um_status um_report_print(const um_report *r, int table, um_report_format format
         UM_TRY(print_completeness(r, format, out));
         for (int kind = UM_RESULT_CELL; kind <= UM_RESULT_UTILITY; kind++)
             UM_TRY(print_groups(r, (um_result_kind)kind, format, out));
+        UM_TRY(um_locker_report_print(r, format, out));
     }
 done:
     um_sheet_clear(&s);

@@ -15,7 +15,7 @@ static const char *const titles[] = {
     "Table 5. Parts of UMed and EM on BUSI, mean over four networks, clean test scores in percent",
 };
 
-static char *cell_at(const um_sheet *s, int row, int col)
+char *um_sheet_cell(const um_sheet *s, int row, int col)
 {
     return s->cells[row * s->n_cols + col];
 }
@@ -26,7 +26,7 @@ void um_sheet_clear(um_sheet *s)
     *s = (um_sheet){0};
 }
 
-static um_status make_sheet(um_sheet *s, int n_rows, int n_cols, int n_labels)
+um_status um_sheet_create(um_sheet *s, int n_rows, int n_cols, int n_labels)
 {
     s->n_rows = n_rows;
     s->n_cols = n_cols;
@@ -89,13 +89,13 @@ static void print_cell(char out[UM_RESULT_TEXT], um_stat ours, const um_paper_va
 static void fill_heads(um_sheet *s, int table, key_text *rows, key_text *cols)
 {
     for (int k = 0; k < 2; k++)
-        snprintf(cell_at(s, 0, k), UM_RESULT_TEXT, "%s", row_heads[table][k]);
+        snprintf(um_sheet_cell(s, 0, k), UM_RESULT_TEXT, "%s", row_heads[table][k]);
     for (int c = 2; c < s->n_cols; c++)
-        snprintf(cell_at(s, 0, c), UM_RESULT_TEXT, "%s", cols[c - 2]);
+        snprintf(um_sheet_cell(s, 0, c), UM_RESULT_TEXT, "%s", cols[c - 2]);
     for (int i = 0; i < s->n_rows; i++) {
         const char *tab = strchr(rows[i], '\t');
-        snprintf(cell_at(s, i + 1, 0), UM_RESULT_TEXT, "%.*s", (int)(tab - rows[i]), rows[i]);
-        snprintf(cell_at(s, i + 1, 1), UM_RESULT_TEXT, "%s", tab + 1);
+        snprintf(um_sheet_cell(s, i + 1, 0), UM_RESULT_TEXT, "%.*s", (int)(tab - rows[i]), rows[i]);
+        snprintf(um_sheet_cell(s, i + 1, 1), UM_RESULT_TEXT, "%s", tab + 1);
     }
 }
 
@@ -116,7 +116,7 @@ um_status um_sheet_of_table(um_sheet *out, const um_report *r, int table, bool *
         find_or_add(rows, &n_rows, row);
         find_or_add(cols, &n_cols, col);
     }
-    UM_TRY(make_sheet(&s, n_rows, n_cols + 2, 2));
+    UM_TRY(um_sheet_create(&s, n_rows, n_cols + 2, 2));
     snprintf(s.title, sizeof s.title, "%s; ours [paper]", titles[table]);
     fill_heads(&s, table, rows, cols);
     for (int i = 0; i < r->n_paper; i++) {
@@ -126,7 +126,7 @@ um_status um_sheet_of_table(um_sheet *out, const um_report *r, int table, bool *
         um_stat ours = um_report_lookup(r, v);
         row_of(v, row);
         column_of(v, col);
-        print_cell(cell_at(&s, find_or_add(rows, &n_rows, row) + 1, find_or_add(cols, &n_cols, col) + 2), ours, v, &s.notes);
+        print_cell(um_sheet_cell(&s, find_or_add(rows, &n_rows, row) + 1, find_or_add(cols, &n_cols, col) + 2), ours, v, &s.notes);
         s.filled += ours.n > 0;
         s.wanted++;
     }
@@ -142,7 +142,7 @@ done:
 
 /* ---- everything measured ---- */
 
-static void print_stat(char *out, um_stat s, int digits)
+void um_stat_print(char out[UM_RESULT_TEXT], um_stat s, int digits)
 {
     if (s.n == 0)
         out[0] = 0;
@@ -187,10 +187,10 @@ static void fill_group(const um_sheet *s, int row, const um_report_group *g, um_
     um_stat stats[MAX_STATS];
     int n = stats_of(g, kind, stats);
     for (int k = 0; k < s->n_labels; k++)
-        snprintf(cell_at(s, row, k), UM_RESULT_TEXT, "%s", labels[k]);
+        snprintf(um_sheet_cell(s, row, k), UM_RESULT_TEXT, "%s", labels[k]);
     for (int k = 0; k < n; k++)
-        print_stat(cell_at(s, row, s->n_labels + k), stats[k], strstr(layouts[kind].heads[k], "SSIM") ? 4 : 2);
-    snprintf(cell_at(s, row, s->n_labels + n), UM_RESULT_TEXT, "%d", stats[0].n);
+        um_stat_print(um_sheet_cell(s, row, s->n_labels + k), stats[k], strstr(layouts[kind].heads[k], "SSIM") ? 4 : 2);
+    snprintf(um_sheet_cell(s, row, s->n_labels + n), UM_RESULT_TEXT, "%d", stats[0].n);
 }
 
 um_status um_sheet_of_groups(um_sheet *out, const um_report *r, um_result_kind kind)
@@ -202,10 +202,10 @@ um_status um_sheet_of_groups(um_sheet *out, const um_report *r, um_result_kind k
     int n = 0, row = 0;
     for (int i = 0; i < r->n_groups; i++)
         n += r->groups[i].first->kind == kind;
-    UM_TRY(make_sheet(&s, n, l->n_labels + l->n_stats + 1, l->n_labels));
+    UM_TRY(um_sheet_create(&s, n, l->n_labels + l->n_stats + 1, l->n_labels));
     snprintf(s.title, sizeof s.title, "%s", l->title);
     for (int c = 0; c < s.n_cols; c++)
-        snprintf(cell_at(&s, 0, c), UM_RESULT_TEXT, "%s",
+        snprintf(um_sheet_cell(&s, 0, c), UM_RESULT_TEXT, "%s",
                  c < l->n_labels ? labels[c] : c < l->n_labels + l->n_stats ? l->heads[c - l->n_labels] : "seeds");
     for (int i = 0; i < r->n_groups; i++)
         if (r->groups[i].first->kind == kind)

@@ -72,10 +72,21 @@ done:
     return rc;
 }
 
+um_status um_result_put_origin(um_h5 *f, const um_settings *settings, const char *command, const char *inputs, int64_t seed)
+{
+    um_status rc = UM_OK;
+    um_text text = {0};
+    UM_TRY(um_settings_print(settings, &text));
+    UM_TRY(um_provenance_write(
+        f, &(um_provenance){.command = command, .seed = &seed, .settings = um_text_get(&text), .inputs = inputs}));
+done:
+    um_text_free(&text);
+    return rc;
+}
+
 static um_status put_meta(um_h5 *f, const char *kind, const um_result_meta *m)
 {
     um_status rc = UM_OK;
-    um_text settings = {0};
     const struct {
         const char *name, *value;
     } texts[] = {{"kind", kind}, {"key", m->key}, {"group_key", m->group}, {"dataset", m->dataset},
@@ -90,11 +101,8 @@ static um_status put_meta(um_h5 *f, const char *kind, const um_result_meta *m)
         UM_TRY(um_h5_set_real(f, "/", UM_STORE_BOUND, m->bound_linf));
     if (m->released_sha256)
         UM_TRY(um_h5_set_text(f, "/", UM_STORE_RELEASED, m->released_sha256));
-    UM_TRY(um_settings_print(m->settings, &settings));
-    UM_TRY(um_provenance_write(f, &(um_provenance){.command = m->command, .seed = &m->seed, .settings = um_text_get(&settings),
-                                                   .inputs = m->inputs}));
+    UM_TRY(um_result_put_origin(f, m->settings, m->command, m->inputs, m->seed));
 done:
-    um_text_free(&settings);
     return rc;
 }
 

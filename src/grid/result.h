@@ -43,7 +43,8 @@ um_status um_result_read_visibility(um_visibility *out, const char *path);
  * still serve a diagnosis? meta as of the protection, with the exploiter. */
 um_status um_result_write_utility(const char *path, const um_result_meta *meta, const um_scores *released, const um_scores *clean);
 
-typedef enum um_result_kind { UM_RESULT_CELL, UM_RESULT_PROTECTION, UM_RESULT_UTILITY } um_result_kind;
+/* OTHER: numbers of another kind of cells (locker_result.h), which no row can hold. */
+typedef enum um_result_kind { UM_RESULT_CELL, UM_RESULT_PROTECTION, UM_RESULT_UTILITY, UM_RESULT_OTHER } um_result_kind;
 
 /* What a report needs of a file of any kind. Missing numbers are NAN. */
 typedef struct um_result_row {
@@ -58,6 +59,7 @@ typedef struct um_result_row {
         leak_highpass_clean, leak_denoise, leak_denoise_clean, seconds;
 } um_result_row;
 
+/* Of a file of another kind it says so and no more. */
 um_status um_result_read_row(um_result_row *out, const char *path);
 
 #endif

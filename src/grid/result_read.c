@@ -90,7 +90,7 @@ done:
     return rc;
 }
 
-static um_status get_text(um_h5 *f, const char *name, char *out, size_t bytes)
+um_status um_result_get_text(um_h5 *f, const char *name, char *out, size_t bytes)
 {
     um_status rc = UM_OK;
     um_text text = {0};
@@ -102,6 +102,18 @@ static um_status get_text(um_h5 *f, const char *name, char *out, size_t bytes)
     snprintf(out, bytes, "%s", um_text_get(&text));
 done:
     um_text_free(&text);
+    return rc;
+}
+
+um_status um_result_get_seed(um_h5 *f, int64_t *out)
+{
+    um_status rc = UM_OK;
+    um_text seed = {0};
+    UM_TRY(um_h5_get_text(f, "/", "seed", &seed));
+    if (!um_text_parse_int(um_text_get(&seed), out))
+        rc = um_fail(UM_E_DATA, "%s: attribute seed is no integer", um_h5_path(f));
+done:
+    um_text_free(&seed);
     return rc;
 }
 
@@ -124,16 +136,16 @@ static um_status get_coordinates(um_h5 *f, um_result_row *r)
 {
     um_status rc = UM_OK;
     int64_t plain = 0;
-    UM_TRY(get_text(f, "key", r->key, sizeof r->key));
-    UM_TRY(get_text(f, "group_key", r->group, sizeof r->group));
-    UM_TRY(get_text(f, "dataset", r->dataset, sizeof r->dataset));
-    UM_TRY(get_text(f, "protector", r->protector, sizeof r->protector));
-    UM_TRY(get_text(f, "protector_base", r->base, sizeof r->base));
-    UM_TRY(get_text(f, "bound", r->bound, sizeof r->bound));
-    UM_TRY(get_text(f, "case", r->label, sizeof r->label));
-    UM_TRY(get_text(f, "exploiter", r->exploiter, sizeof r->exploiter));
-    UM_TRY(get_text(f, "defense", r->defense, sizeof r->defense));
-    UM_TRY(get_text(f, "science_sha256", r->science, sizeof r->science));
+    UM_TRY(um_result_get_text(f, "key", r->key, sizeof r->key));
+    UM_TRY(um_result_get_text(f, "group_key", r->group, sizeof r->group));
+    UM_TRY(um_result_get_text(f, "dataset", r->dataset, sizeof r->dataset));
+    UM_TRY(um_result_get_text(f, "protector", r->protector, sizeof r->protector));
+    UM_TRY(um_result_get_text(f, "protector_base", r->base, sizeof r->base));
+    UM_TRY(um_result_get_text(f, "bound", r->bound, sizeof r->bound));
+    UM_TRY(um_result_get_text(f, "case", r->label, sizeof r->label));
+    UM_TRY(um_result_get_text(f, "exploiter", r->exploiter, sizeof r->exploiter));
+    UM_TRY(um_result_get_text(f, "defense", r->defense, sizeof r->defense));
+    UM_TRY(um_result_get_text(f, "science_sha256", r->science, sizeof r->science));
     UM_TRY(um_h5_get_int(f, "/", "plain", &plain));
     r->plain = plain != 0;
 done:
@@ -161,8 +173,11 @@ static um_status get_kind(um_h5 *f, um_result_kind *out)
     um_status rc = UM_OK;
     um_text kind = {0};
     UM_TRY(um_h5_get_text(f, "/", "kind", &kind));
-    *out = !strcmp(um_text_get(&kind), "utility") ? UM_RESULT_UTILITY
-           : !strcmp(um_text_get(&kind), "protection") ? UM_RESULT_PROTECTION : UM_RESULT_CELL;
+    static const char *const names[] = {"cell", "protection", "utility"};
+    *out = UM_RESULT_OTHER;
+    for (int k = 0; k < UM_RESULT_OTHER; k++)
+        if (strcmp(um_text_get(&kind), names[k]) == 0)
+            *out = (um_result_kind)k;
 done:
     um_text_free(&kind);
     return rc;
@@ -173,15 +188,14 @@ um_status um_result_read_row(um_result_row *out, const char *path)
     um_status rc = UM_OK;
     um_h5 *f = NULL;
     um_result_row r = {0};
-    um_text seed = {0};
     UM_TRY(um_h5_open(&f, path, UM_RESULT_FORMAT, UM_RESULT_VERSION));
-    UM_TRY(get_coordinates(f, &r));
     UM_TRY(get_kind(f, &r.kind));
-    UM_TRY(um_h5_get_text(f, "/", "seed", &seed));
-    if (!um_text_parse_int(um_text_get(&seed), &r.seed)) {
-        rc = um_fail(UM_E_DATA, "%s: attribute seed is no integer", path);
+    if (r.kind == UM_RESULT_OTHER) {
+        *out = r;
         goto done;
     }
+    UM_TRY(get_coordinates(f, &r));
+    UM_TRY(um_result_get_seed(f, &r.seed));
     bool utility = r.kind == UM_RESULT_UTILITY;
     UM_TRY(get_overlaps(f, utility ? "released" : "test", r.test, &r.test_foreground));
     UM_TRY(get_overlaps(f, utility ? "clean" : "train", r.train, &r.train_foreground));
@@ -191,7 +205,6 @@ um_status um_result_read_row(um_result_row *out, const char *path)
         UM_TRY(um_store_get_timing(f, "seconds", &r.seconds));
     *out = r;
 done:
-    um_text_free(&seed);
     um_h5_free(f);
     return rc;
 }

@@ -21,9 +21,8 @@ typedef struct sweep_run {
     um_comm *world, *group;
     int n_groups;
     bool idle;   /* this rank is in no group */
-    um_task *tasks; /* the most expensive first */
-    um_task_state *item_state, *cell_state; /* of this run: FAILED means that it failed now */
-    int n_tasks;
+    int *order;           /* numbers of the tasks, the most expensive first */
+    um_task_state *state; /* of every task in this run: FAILED means that it failed now */
     double lease_s;
 } sweep_run;
 
@@ -59,7 +58,7 @@ static bool still_ours(const void *claim)
 static um_status do_together(sweep_run *r, const um_task *t, const um_task_paths *p, const um_lease *claim, um_text *outcome)
 {
     um_task_context c = {.run = r->o, .cache = &r->cache, .comm = r->group, .paths = p, .still_ours = still_ours, .claim = claim};
-    um_status rc = t->item >= 0 ? um_task_run_item(&c, t->item, outcome) : um_task_run_cell(&c, t->cell, outcome);
+    um_status rc = t->kind->run(&c, t->index, outcome);
     return um_comm_broken(r->group) ? rc : um_comm_agree(r->group, rc);
 }
 
@@ -73,12 +72,12 @@ static um_status attempt(sweep_run *r, const um_task *t, const um_task_paths *p,
 {
     um_status rc = UM_OK;
     um_text label = {0}, line = {0}, outcome = {0};
-    const char *what = t->item >= 0 ? "protect" : "exploit";
-    UM_TRY(t->item >= 0 ? um_task_label_item(r->o->sweep, t->item, &label) : um_task_label_cell(r->o->sweep, t->cell, &label));
+    const char *what = t->kind->verb;
+    UM_TRY(t->kind->label(r->o->sweep, t->index, &label));
     UM_TRY(um_text_add(&line, "start  %s %s", what, um_text_get(&label)));
     UM_TRY(talk(r, um_text_get(&line)));
     um_text_free(&line);
-    UM_TRY(tell_group(r, (int)(t - r->tasks)));
+    UM_TRY(tell_group(r, (int)(t - r->o->sweep->tasks)));
     rc = do_together(r, t, p, claim, &outcome);
     if (rc == UM_E_COMM && !um_comm_broken(r->group) && !um_lease_check(claim)) { /* taken over by another run */
         *state = UM_TASK_OPEN;
@@ -110,7 +109,7 @@ static um_status work_on(sweep_run *r, const um_task *t, um_task_state *state)
     um_status rc = UM_OK;
     um_task_paths p = {0};
     um_lease *claim = NULL;
-    UM_TRY(um_task_paths_of(r->o, t, &p));
+    UM_TRY(um_task_paths_of(&p, r->o->dir, t->kind, t->key));
     *state = UM_TASK_DONE;
     if (um_task_is_done(&p))
         goto done;
@@ -144,8 +143,9 @@ static um_status follow(sweep_run *r)
         um_task_paths_clear(&p);
         um_text_free(&outcome);
         outcome = (um_text){0};
-        UM_TRY(um_task_paths_of(r->o, &r->tasks[next], &p));
-        rc = do_together(r, &r->tasks[next], &p, NULL, &outcome);
+        const um_task *t = &r->o->sweep->tasks[next];
+        UM_TRY(um_task_paths_of(&p, r->o->dir, t->kind, t->key));
+        rc = do_together(r, t, &p, NULL, &outcome);
         if (um_comm_broken(r->group))
             break;
         rc = UM_OK; /* rank 0 draws the conclusions */
@@ -158,29 +158,21 @@ done:
 
 /* ---- all of them ---- */
 
-static um_status list_tasks(sweep_run *r)
-{
-    um_status rc = UM_OK;
-    UM_TRY(um_task_list(&r->tasks, &r->n_tasks, r->o->sweep));
-    UM_TRY(UM_NEW_ARRAY(r->item_state, r->o->sweep->n_items));
-    UM_TRY(UM_NEW_ARRAY(r->cell_state, r->o->sweep->n_cells));
-done:
-    return rc;
-}
-
-/* A cell whose item failed in this run. */
-static um_status fail_dependent(sweep_run *r, int cell)
+/* A task of which another that it needs failed in this run. */
+static um_status fail_dependent(sweep_run *r, const um_task *t, const um_task *need, um_task_state *state)
 {
     um_status rc = UM_OK;
     um_task_paths p = {0};
     um_text label = {0}, line = {0};
-    UM_TRY(um_task_paths_cell(&p, r->o->dir, &r->o->sweep->cells[cell]));
-    r->cell_state[cell] = UM_TASK_DONE;
+    UM_TRY(um_task_paths_of(&p, r->o->dir, t->kind, t->key));
+    *state = UM_TASK_DONE;
     if (um_task_is_done(&p))
         goto done;
-    r->cell_state[cell] = UM_TASK_FAILED;
-    UM_TRY(um_task_label_cell(r->o->sweep, cell, &label));
-    UM_TRY(um_text_add(&line, "FAILED exploit %s: its protection failed", um_text_get(&label)));
+    *state = UM_TASK_FAILED;
+    UM_TRY(t->kind->label(r->o->sweep, t->index, &label));
+    UM_TRY(um_text_add(&line, "FAILED %s %s: needs %s ", t->kind->verb, um_text_get(&label), need->kind->verb));
+    UM_TRY(need->kind->label(r->o->sweep, need->index, &line));
+    UM_TRY(um_text_add(&line, ", which failed"));
     UM_TRY(um_dir_make(p.folder, 0777));
     UM_TRY(um_file_write(p.failed, um_text_get(&line), line.n));
     UM_TRY(talk(r, um_text_get(&line)));
@@ -191,18 +183,30 @@ done:
     return rc;
 }
 
-static um_status step(sweep_run *r, const um_task *t, bool *moved)
+static bool is_settled(um_task_state s)
+{
+    return s == UM_TASK_DONE || s == UM_TASK_FAILED;
+}
+
+static um_status step(sweep_run *r, int number, bool *moved)
 {
     um_status rc = UM_OK;
-    um_task_state *state = t->item >= 0 ? &r->item_state[t->item] : &r->cell_state[t->cell], before = *state;
-    int needs = t->cell >= 0 ? r->o->sweep->cells[t->cell].item : -1;
-    if (before == UM_TASK_DONE || before == UM_TASK_FAILED)
+    const um_sweep *s = r->o->sweep;
+    const um_task *t = &s->tasks[number], *failed = NULL;
+    um_task_state *state = &r->state[number];
+    bool ready = true;
+    if (is_settled(*state))
         return UM_OK;
-    if (needs >= 0 && r->item_state[needs] == UM_TASK_FAILED)
-        UM_TRY(fail_dependent(r, t->cell));
-    else if (needs < 0 || r->item_state[needs] == UM_TASK_DONE)
+    for (int k = 0; k < t->n_needs; k++) {
+        int need = s->needs[t->first_need + k];
+        failed = r->state[need] == UM_TASK_FAILED ? &s->tasks[need] : failed;
+        ready = ready && r->state[need] == UM_TASK_DONE;
+    }
+    if (failed)
+        UM_TRY(fail_dependent(r, t, failed, state));
+    else if (ready)
         UM_TRY(work_on(r, t, state));
-    *moved = *moved || *state == UM_TASK_DONE || *state == UM_TASK_FAILED;
+    *moved = *moved || is_settled(*state);
 done:
     return rc;
 }
@@ -210,10 +214,8 @@ done:
 static int n_unsettled(const sweep_run *r)
 {
     int n = 0;
-    for (int i = 0; i < r->n_tasks; i++) {
-        um_task_state s = r->tasks[i].item >= 0 ? r->item_state[r->tasks[i].item] : r->cell_state[r->tasks[i].cell];
-        n += s != UM_TASK_DONE && s != UM_TASK_FAILED;
-    }
+    for (int i = 0; i < r->o->sweep->n_tasks; i++)
+        n += !is_settled(r->state[i]);
     return n;
 }
 
@@ -232,9 +234,9 @@ static um_status passes(sweep_run *r)
     bool told = false;
     for (int left; (left = n_unsettled(r)) > 0;) {
         bool moved = false;
-        for (int i = 0; i < r->n_tasks; i++) {
+        for (int i = 0; i < r->o->sweep->n_tasks; i++) {
             UM_TRY(stop_if_asked(r));
-            UM_TRY(step(r, &r->tasks[i], &moved));
+            UM_TRY(step(r, r->order[i], &moved));
         }
         if (moved || n_unsettled(r) == 0)
             continue;
@@ -255,7 +257,8 @@ static um_status form_groups(sweep_run *r)
 {
     um_status rc = UM_OK;
     const um_grid_options *g = um_settings_get(r->o->settings, "grid");
-    int size = um_comm_size(r->world), rank = um_comm_rank(r->world), each = g->ranks_per_cell < size ? (int)g->ranks_per_cell : size;
+    int size = um_comm_size(r->world), rank = um_comm_rank(r->world),
+        each = g->ranks_per_cell < size ? (int)g->ranks_per_cell : size;
     r->n_groups = size / each;
     int left = size - r->n_groups * each;
     r->idle = rank >= size - left;
@@ -299,8 +302,8 @@ static um_status check_tasks(const sweep_run *r)
     um_status rc = UM_OK;
     um_text keys = {0};
     char sha256[UM_SHA256_HEX];
-    for (int i = 0; i < r->n_tasks; i++)
-        UM_TRY(um_text_add(&keys, "%s\n", r->tasks[i].item >= 0 ? r->o->sweep->items[r->tasks[i].item].key : r->o->sweep->cells[r->tasks[i].cell].key));
+    for (int i = 0; i < r->o->sweep->n_tasks; i++)
+        UM_TRY(um_text_add(&keys, "%s\n", r->o->sweep->tasks[i].key));
     um_sha256_of(um_text_get(&keys), keys.n, sha256);
     UM_TRY(um_comm_same(r->world, sha256, sizeof sha256, "settings and datasets of the sweep"));
 done:
@@ -313,7 +316,9 @@ um_status um_sweep_execute(const um_sweep_run_options *o, um_sweep_tally *tally)
     um_status rc = UM_OK;
     sweep_run r = {.o = o, .cache = {.data = -1}, .lease_s = um_sweep_lease_s(o), .world = o->comm};
     *tally = (um_sweep_tally){0};
-    rc = list_tasks(&r);
+    rc = um_task_order(&r.order, o->sweep);
+    if (rc == UM_OK)
+        rc = UM_NEW_ARRAY(r.state, o->sweep->n_tasks);
     if (rc == UM_OK && um_comm_leads(r.world))
         rc = um_dir_make(o->dir, 0777);
     UM_TRY(um_comm_agree(r.world, rc));
@@ -326,18 +331,16 @@ um_status um_sweep_execute(const um_sweep_run_options *o, um_sweep_tally *tally)
     um_comm_set_deadline(r.world, 0); /* other groups may be at work for hours */
     UM_TRY(um_comm_agree(r.world, rc));
     if (um_comm_leads(r.world))
-        um_sweep_tidy(o, r.tasks, r.n_tasks, r.lease_s);
+        um_sweep_tidy(o, r.lease_s);
     UM_TRY(um_comm_agree(r.world, UM_OK));
     UM_TRY(um_sweep_tally_read(o, tally));
     if (tally->failed)
         rc = um_fail(UM_E_PARTIAL, "%d of %d cells failed; reasons: %s/cells/*/failed.txt; the same command tries them again",
-                     tally->failed,
-                     o->sweep->n_cells, o->dir);
+                     tally->failed, tally->done + tally->failed + tally->running + tally->stale + tally->open, o->dir);
 done:
     um_comm_free(r.group);
     um_task_cache_clear(&r.cache);
-    um_free(r.tasks);
-    um_free(r.item_state);
-    um_free(r.cell_state);
+    um_free(r.order);
+    um_free(r.state);
     return rc;
 }

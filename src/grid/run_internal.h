@@ -1,7 +1,9 @@
-/* Between run.c (claims, failures, ranks), run_state.c (what is on disk, order), run_task.c (one item or cell) and run_utility.c. */
+/* Between run.c (claims, failures, ranks), run_state.c (what is on disk, order), the kinds of tasks (run_task.c, locker_task.c)
+ * and run_utility.c. */
 #ifndef UM_GRID_RUN_INTERNAL_H
 #define UM_GRID_RUN_INTERNAL_H
 
+#include "grid/kind.h"
 #include "grid/result.h"
 #include "grid/run.h"
 
@@ -16,25 +18,19 @@ void um_task_cache_clear(um_task_cache *c);
 typedef struct um_task_paths {
     char *folder;   /* holds all of them */
     char *done;     /* exists when the task is done */
-    char *data;     /* items: the protected dataset */
+    char *data;     /* its second file (um_task_kind.data); NULL: none */
     char *checkpoint, *lease, *failed;
 } um_task_paths;
-um_status um_task_paths_item(um_task_paths *out, const char *dir, const um_sweep_item *item);
-um_status um_task_paths_cell(um_task_paths *out, const char *dir, const um_sweep_cell *cell);
+um_status um_task_paths_of(um_task_paths *out, const char *dir, const um_task_kind *kind, const char *key);
 void um_task_paths_clear(um_task_paths *p);
-bool um_task_is_done(const um_task_paths *p); /* an item is not when somebody took its dataset away */
+bool um_task_is_done(const um_task_paths *p); /* not when somebody took its second file away */
 
-/* Items and cells are one list of tasks. */
-typedef struct um_task {
-    int item, cell; /* one of them, the other -1 */
-    double flops;   /* of it and of the longest that waits for it */
-} um_task;
-/* All of a sweep, the most expensive first. out: owned by the caller (um_free). */
-um_status um_task_list(um_task **out, int *n, const um_sweep *s);
-um_status um_task_paths_of(const um_sweep_run_options *o, const um_task *t, um_task_paths *out);
+/* Numbers of the tasks, the most expensive first, each with the most expensive that waits for it. out: owned by the caller
+ * (um_free). */
+um_status um_task_order(int **out, const um_sweep *s);
 double um_sweep_lease_s(const um_sweep_run_options *o);
 
-/* Does it together with the other ranks of comm, writes its files, and adds what came out to `outcome` ("DSC 12.3, 45.6 s"). still_ours is asked before the commit. */
+/* still_ours is asked before the commit. */
 typedef struct um_task_context {
     const um_sweep_run_options *run;
     um_task_cache *cache;
@@ -46,8 +42,8 @@ typedef struct um_task_context {
 /* Whether an error of a task is one of the whole run: a stop, a full disk, lost peers. Others fail that task alone. */
 bool um_task_ends_sweep(um_status rc);
 
-um_status um_task_run_item(const um_task_context *c, int item, um_text *outcome);
-um_status um_task_run_cell(const um_task_context *c, int cell, um_text *outcome);
+/* Before a commit: UM_E_COMM when another run took the task over. */
+um_status um_task_check_claim(const um_task_context *c);
 
 /* Shared by cells and utilities: datasets into the cache, rows of a split, coordinates of a result. */
 um_status um_task_need_clean(um_task_cache *cache, const um_sweep *s, int data);
@@ -60,9 +56,5 @@ bool um_task_keeps_model(const um_sweep *s, int cell);
 /* Group leaders and other runs share them like cells. stop: asked between them; what is not UM_OK ends it. */
 um_status um_task_run_utilities(const um_sweep_run_options *o, um_task_cache *cache, double lease_s,
                                 um_status (*stop)(void *payload), void *payload);
-
-/* "busi/umed seed 1" and "busi/umed/unet seed 1" (defense added unless none). */
-um_status um_task_label_item(const um_sweep *s, int item, um_text *out);
-um_status um_task_label_cell(const um_sweep *s, int cell, um_text *out);
 
 #endif

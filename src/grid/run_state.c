@@ -30,7 +30,8 @@ static um_status add_progress(const um_task_paths *p, um_text *why)
 {
     um_status rc = UM_OK;
     int64_t *counters = NULL, n = 0;
-    if (um_file_exists(p->checkpoint) && um_checkpoint_history(p->checkpoint, "counters", UM_H5_I64, 1, (void **)&counters, &n) == UM_OK && n > 0)
+    if (um_file_exists(p->checkpoint) &&
+        um_checkpoint_history(p->checkpoint, "counters", UM_H5_I64, 1, (void **)&counters, &n) == UM_OK && n > 0)
         UM_TRY(um_text_add(why, ", saved in epoch %lld", (long long)counters[0] + 1));
 done:
     um_free(counters);
@@ -70,22 +71,12 @@ done:
     return rc;
 }
 
-um_status um_sweep_cell_state(const um_sweep_run_options *o, int cell, um_task_state *out, um_text *why)
+um_status um_sweep_task_state(const um_sweep_run_options *o, int task, um_task_state *out, um_text *why)
 {
     um_status rc = UM_OK;
+    const um_task *t = &o->sweep->tasks[task];
     um_task_paths paths = {0};
-    UM_TRY(um_task_paths_cell(&paths, o->dir, &o->sweep->cells[cell]));
-    UM_TRY(state_of(&paths, um_sweep_lease_s(o), out, why));
-done:
-    um_task_paths_clear(&paths);
-    return rc;
-}
-
-um_status um_sweep_item_state(const um_sweep_run_options *o, int item, um_task_state *out, um_text *why)
-{
-    um_status rc = UM_OK;
-    um_task_paths paths = {0};
-    UM_TRY(um_task_paths_item(&paths, o->dir, &o->sweep->items[item]));
+    UM_TRY(um_task_paths_of(&paths, o->dir, t->kind, t->key));
     UM_TRY(state_of(&paths, um_sweep_lease_s(o), out, why));
 done:
     um_task_paths_clear(&paths);
@@ -96,9 +87,11 @@ um_status um_sweep_tally_read(const um_sweep_run_options *o, um_sweep_tally *out
 {
     um_status rc = UM_OK;
     um_sweep_tally t = {0};
-    for (int i = 0; i < o->sweep->n_cells; i++) {
+    for (int i = 0; i < o->sweep->n_tasks; i++) {
         um_task_state state;
-        UM_TRY(um_sweep_cell_state(o, i, &state, NULL));
+        if (!o->sweep->tasks[i].kind->cells)
+            continue;
+        UM_TRY(um_sweep_task_state(o, i, &state, NULL));
         t.done += state == UM_TASK_DONE;
         t.failed += state == UM_TASK_FAILED;
         t.running += state == UM_TASK_RUNNING;
@@ -112,48 +105,41 @@ done:
 
 /* ---- order ---- */
 
-um_status um_task_paths_of(const um_sweep_run_options *o, const um_task *t, um_task_paths *out)
-{
-    return t->item >= 0 ? um_task_paths_item(out, o->dir, &o->sweep->items[t->item]) : um_task_paths_cell(out, o->dir, &o->sweep->cells[t->cell]);
-}
+typedef struct ranked {
+    int task;
+    double flops; /* of it and of the longest chain that waits for it */
+} ranked;
 
 static int dearer_first(const void *a, const void *b)
 {
-    const um_task *x = a, *y = b;
+    const ranked *x = a, *y = b;
     if (x->flops != y->flops)
         return x->flops < y->flops ? 1 : -1;
-    if ((x->item >= 0) != (y->item >= 0))
-        return x->item >= 0 ? -1 : 1;
-    return x->item >= 0 ? x->item - y->item : x->cell - y->cell;
+    return x->task - y->task;
 }
 
-/* An item counts with the longest cell that waits for it. */
-static double cost_of(const um_sweep *s, const um_task *t)
-{
-    double longest = 0;
-    if (t->cell >= 0)
-        return s->cells[t->cell].cost.flops;
-    for (int c = 0; c < s->n_cells; c++)
-        if (s->cells[c].item == t->item && s->cells[c].cost.flops > longest)
-            longest = s->cells[c].cost.flops;
-    return s->items[t->item].cost.flops + longest;
-}
-
-um_status um_task_list(um_task **out, int *n, const um_sweep *s)
+um_status um_task_order(int **out, const um_sweep *s)
 {
     um_status rc = UM_OK;
-    um_task *list = NULL;
-    int n_tasks = 0;
-    UM_TRY(UM_NEW_ARRAY(list, s->n_items + s->n_cells));
-    for (int i = 0; i < s->n_items; i++)
-        list[n_tasks++] = (um_task){.item = i, .cell = -1};
-    for (int c = 0; c < s->n_cells; c++)
-        list[n_tasks++] = (um_task){.item = -1, .cell = c};
-    for (int i = 0; i < n_tasks; i++)
-        list[i].flops = cost_of(s, &list[i]);
-    qsort(list, (size_t)n_tasks, sizeof *list, dearer_first);
-    *out = list;
-    *n = n_tasks;
+    ranked *list = NULL;
+    int *order = NULL;
+    UM_TRY(UM_NEW_ARRAY(list, s->n_tasks));
+    UM_TRY(UM_NEW_ARRAY(order, s->n_tasks));
+    for (int i = s->n_tasks - 1; i >= 0; i--) { /* what waits for a task has a larger number: flops holds its longest by now */
+        const um_task *t = &s->tasks[i];
+        list[i] = (ranked){i, t->cost.flops + list[i].flops};
+        for (int k = 0; k < t->n_needs; k++) {
+            ranked *need = &list[s->needs[t->first_need + k]];
+            need->flops = list[i].flops > need->flops ? list[i].flops : need->flops;
+        }
+    }
+    qsort(list, (size_t)s->n_tasks, sizeof *list, dearer_first);
+    for (int i = 0; i < s->n_tasks; i++)
+        order[i] = list[i].task;
+    *out = order;
+    order = NULL;
 done:
+    um_free(order);
+    um_free(list);
     return rc;
 }

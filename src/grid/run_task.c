@@ -24,34 +24,40 @@ done:
     return rc;
 }
 
-um_status um_task_paths_item(um_task_paths *out, const char *dir, const um_sweep_item *item)
+/* KEY.* in a folder that its kind shares. */
+static um_status shared_paths(um_task_paths *p, const um_task_kind *kind, const char *key)
 {
     um_status rc = UM_OK;
-    um_task_paths p = {0};
-    UM_TRY(um_path_join(&p.folder, dir, "protected"));
-    UM_TRY(add_path(&p.done, p.folder, item->key, ".result.h5"));
-    UM_TRY(add_path(&p.data, p.folder, item->key, ".h5"));
-    UM_TRY(add_path(&p.checkpoint, p.folder, item->key, ".ckpt.h5"));
-    UM_TRY(add_path(&p.lease, p.folder, item->key, ".lease"));
-    UM_TRY(add_path(&p.failed, p.folder, item->key, ".failed.txt"));
-    *out = p;
-    p = (um_task_paths){0};
+    UM_TRY(add_path(&p->done, p->folder, key, ".result.h5"));
+    if (kind->data)
+        UM_TRY(add_path(&p->data, p->folder, key, kind->data));
+    UM_TRY(add_path(&p->checkpoint, p->folder, key, ".ckpt.h5"));
+    UM_TRY(add_path(&p->lease, p->folder, key, ".lease"));
+    UM_TRY(add_path(&p->failed, p->folder, key, ".failed.txt"));
 done:
-    um_task_paths_clear(&p);
     return rc;
 }
 
-um_status um_task_paths_cell(um_task_paths *out, const char *dir, const um_sweep_cell *cell)
+static um_status own_paths(um_task_paths *p)
+{
+    um_status rc = UM_OK;
+    UM_TRY(um_path_join(&p->done, p->folder, "result.h5"));
+    UM_TRY(um_path_join(&p->checkpoint, p->folder, "ckpt.h5"));
+    UM_TRY(um_path_join(&p->lease, p->folder, "lease"));
+    UM_TRY(um_path_join(&p->failed, p->folder, "failed.txt"));
+done:
+    return rc;
+}
+
+um_status um_task_paths_of(um_task_paths *out, const char *dir, const um_task_kind *kind, const char *key)
 {
     um_status rc = UM_OK;
     um_task_paths p = {0};
     char *cells = NULL;
-    UM_TRY(um_path_join(&cells, dir, "cells"));
-    UM_TRY(um_path_join(&p.folder, cells, cell->key));
-    UM_TRY(um_path_join(&p.done, p.folder, "result.h5"));
-    UM_TRY(um_path_join(&p.checkpoint, p.folder, "ckpt.h5"));
-    UM_TRY(um_path_join(&p.lease, p.folder, "lease"));
-    UM_TRY(um_path_join(&p.failed, p.folder, "failed.txt"));
+    UM_TRY(um_path_join(kind->folder ? &p.folder : &cells, dir, kind->folder ? kind->folder : "cells"));
+    if (cells)
+        UM_TRY(um_path_join(&p.folder, cells, key));
+    UM_TRY(cells ? own_paths(&p) : shared_paths(&p, kind, key));
     *out = p;
     p = (um_task_paths){0};
 done:
@@ -76,13 +82,13 @@ bool um_task_is_done(const um_task_paths *p)
     return um_file_exists(p->done) && (!p->data || um_file_exists(p->data));
 }
 
-um_status um_task_label_item(const um_sweep *s, int item, um_text *out)
+static um_status label_item(const um_sweep *s, int item, um_text *out)
 {
     const um_sweep_item *i = &s->items[item];
     return um_text_add(out, "%s/%s seed %lld", s->data[i->data].name, s->methods[i->method].name, (long long)i->seed);
 }
 
-um_status um_task_label_cell(const um_sweep *s, int cell, um_text *out)
+static um_status label_cell(const um_sweep *s, int cell, um_text *out)
 {
     const um_sweep_cell *c = &s->cells[cell];
     bool defended = strcmp(c->defense->name, "none") != 0;
@@ -147,7 +153,7 @@ um_result_meta um_task_describe(const um_sweep *s, int data, int method, int64_t
                             .bound_linf = limit / um_dataset_max(clean), .settings = m->settings};
 }
 
-static um_status check_claim(const um_task_context *c)
+um_status um_task_check_claim(const um_task_context *c)
 {
     if (c->still_ours(c->claim))
         return UM_OK;
@@ -169,7 +175,7 @@ static um_status commit_item(const um_task_context *c, const um_sweep_item *item
     meta.command = c->run->command;
     UM_TRY(um_provenance_add_input(&inputs, c->run->sweep->data[item->data].path, meta.dataset_sha256));
     meta.inputs = um_text_get(&inputs);
-    UM_TRY(check_claim(c));
+    UM_TRY(um_task_check_claim(c));
     unlink(c->paths->data);
     UM_TRY(um_dataset_write(o->released, c->paths->data, &(um_dataset_write_options){.released = true}));
     UM_TRY(um_result_write_protection(c->paths->done, &meta, &o->visibility, &o->curves, o->seconds));
@@ -179,7 +185,7 @@ done:
     return rc;
 }
 
-um_status um_task_run_item(const um_task_context *c, int index, um_text *outcome)
+static um_status run_item(const um_task_context *c, int index, um_text *outcome)
 {
     um_status rc = UM_OK;
     const um_sweep *s = c->run->sweep;
@@ -188,7 +194,7 @@ um_status um_task_run_item(const um_task_context *c, int index, um_text *outcome
     um_rows train = {0};
     um_text label = {0};
     um_protect_outcome o = {0};
-    UM_TRY(um_task_label_item(s, index, &label));
+    UM_TRY(label_item(s, index, &label));
     UM_TRY(um_task_need_clean(c->cache, s, item->data));
     UM_TRY(um_task_select_rows(&train, c->cache->clean, m->settings, UM_SPLIT_TRAIN));
     UM_TRY(um_protect_work_run(&o, &(um_protect_work){.def = m->def, .settings = m->settings, .backend = c->run->backend,
@@ -218,7 +224,7 @@ static um_status load_cell(const um_task_context *c, const um_sweep_cell *cell, 
     *train = c->cache->clean;
     if (cell->item < 0)
         goto done;
-    UM_TRY(um_task_paths_item(&item, c->run->dir, &s->items[cell->item]));
+    UM_TRY(um_task_paths_of(&item, c->run->dir, &um_task_protect, s->items[cell->item].key));
     UM_TRY(um_task_need_released(c->cache, item.data, s->items[cell->item].key));
     UM_TRY(um_result_read_visibility(visibility, item.done));
     *train = c->cache->released;
@@ -244,7 +250,7 @@ static um_status commit_cell(const um_task_context *c, const um_sweep_cell *cell
     meta.tables = um_text_get(&tables);
     UM_TRY(um_provenance_add_input(&inputs, s->data[cell->data].path, meta.dataset_sha256));
     meta.inputs = um_text_get(&inputs);
-    UM_TRY(check_claim(c));
+    UM_TRY(um_task_check_claim(c));
     UM_TRY(um_result_write_cell(c->paths->done, &meta, result, visibility));
     um_saver_remove(c->paths->checkpoint);
 done:
@@ -253,7 +259,7 @@ done:
     return rc;
 }
 
-um_status um_task_run_cell(const um_task_context *c, int index, um_text *outcome)
+static um_status run_cell(const um_task_context *c, int index, um_text *outcome)
 {
     um_status rc = UM_OK;
     const um_sweep *s = c->run->sweep;
@@ -266,7 +272,7 @@ um_status um_task_run_cell(const um_task_context *c, int index, um_text *outcome
     um_exploit_result r = {0};
     char *model = NULL;
     const um_grid_options *grid = um_settings_get(c->run->settings, "grid");
-    UM_TRY(um_task_label_cell(s, index, &label));
+    UM_TRY(label_cell(s, index, &label));
     if (grid->utility && um_task_keeps_model(s, index))
         UM_TRY(um_path_join(&model, c->paths->folder, "model.h5"));
     UM_TRY(load_cell(c, cell, &released, &visibility));
@@ -297,3 +303,11 @@ bool um_task_ends_sweep(um_status rc)
 {
     return rc == UM_E_STOPPED || rc == UM_E_IO || rc == UM_E_MEMORY || rc == UM_E_USAGE || rc == UM_E_COMM;
 }
+
+const um_task_kind um_task_protect = {
+    .verb = "protect", .folder = "protected", .data = ".h5", .noun = "protected datasets", .label = label_item, .run = run_item,
+};
+
+const um_task_kind um_task_exploit = {
+    .verb = "exploit", .noun = "cells", .cells = &um_cells_exploit, .label = label_cell, .run = run_cell,
+};

@@ -26,7 +26,7 @@ static um_status model_path(char **out, const char *dir, const um_sweep_cell *ce
 {
     um_status rc = UM_OK;
     um_task_paths p = {0};
-    UM_TRY(um_task_paths_cell(&p, dir, cell));
+    UM_TRY(um_task_paths_of(&p, dir, &um_task_exploit, cell->key));
     UM_TRY(um_path_join(out, p.folder, "model.h5"));
 done:
     um_task_paths_clear(&p);
@@ -58,7 +58,7 @@ static um_status evaluate(const um_sweep_run_options *o, um_task_cache *cache, c
     um_rows train = {0};
     um_scores released = {0}, clean = {0};
     um_result_meta meta;
-    UM_TRY(um_task_paths_item(&paths, o->dir, it));
+    UM_TRY(um_task_paths_of(&paths, o->dir, &um_task_protect, it->key));
     UM_TRY(um_task_need_clean(cache, s, it->data));
     UM_TRY(um_task_need_released(cache, paths.data, it->key));
     UM_TRY(um_task_select_rows(&train, cache->clean, settings, UM_SPLIT_TRAIN));
@@ -86,7 +86,8 @@ static um_status claim_name(um_text *out, const um_task_paths *item, const char 
 }
 
 /* One pair, unless it is done, something of it is missing (a failure, or another filter), or somebody else is at it: then *held. */
-static um_status pair(const um_sweep_run_options *o, um_task_cache *cache, const um_sweep_cell *cell, int item, double lease_s, bool *held)
+static um_status pair(const um_sweep_run_options *o, um_task_cache *cache, const um_sweep_cell *cell, int item, double lease_s,
+                      bool *held)
 {
     um_status rc = UM_OK;
     char *model = NULL, *path = NULL;
@@ -95,7 +96,7 @@ static um_status pair(const um_sweep_run_options *o, um_task_cache *cache, const
     um_lease *claim = NULL;
     UM_TRY(model_path(&model, o->dir, cell));
     UM_TRY(utility_path(&path, o->dir, &o->sweep->items[item], cell->exploiter->name));
-    UM_TRY(um_task_paths_item(&paths, o->dir, &o->sweep->items[item]));
+    UM_TRY(um_task_paths_of(&paths, o->dir, &um_task_protect, o->sweep->items[item].key));
     UM_TRY(claim_name(&name, &paths, cell->exploiter->name));
     if (um_file_exists(path) || !um_file_exists(model) || !um_file_exists(paths.done))
         goto done;
@@ -116,8 +117,8 @@ done:
     return rc;
 }
 
-um_status um_task_run_utilities(const um_sweep_run_options *o, um_task_cache *cache, double lease_s, um_status (*stop)(void *payload),
-                                void *payload)
+um_status um_task_run_utilities(const um_sweep_run_options *o, um_task_cache *cache, double lease_s,
+                                um_status (*stop)(void *payload), void *payload)
 {
     um_status rc = UM_OK;
     const um_sweep *s = o->sweep;

@@ -6,6 +6,7 @@
 #include "exploit/exploiter.h"
 #include "grid/plan.h"
 #include "io/import.h"
+#include "medlocker/search.h"
 #include "models/model.h"
 #include "protect/protector.h"
 #include "train/classify.h"
@@ -26,7 +27,7 @@ const um_opt_table *const *um_option_tables(void)
     static const um_opt_table *list[MAX_TABLES];
     const um_opt_table *const fixed[] = {&um_data_table, &um_model_table, &um_loss_table, &um_export_table, &um_exploiter_table,
                                          &um_metric_table, &um_run_table, &um_conv_table, &um_grid_table, &um_classify_table,
-                                         &um_archive_table};
+                                         &um_archive_table, &um_medlocker_table};
     size_t n = 0;
     int n_protectors = 0, n_defenses = 0, n_models = 0;
     const um_model_def *const *models = um_model_all(&n_models);

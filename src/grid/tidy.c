@@ -28,7 +28,8 @@ static bool is_leftover(const um_task_paths *p, const char *name)
     const char *claim = last_part(p->lease);
     if (strncmp(name, claim, strlen(claim) - strlen("lease")) != 0)
         return false;
-    return begins_with(name, p->lease) || begins_with(name, p->checkpoint) || begins_with(name, p->failed) || um_text_ends_with(name, ".part");
+    return begins_with(name, p->lease) || begins_with(name, p->checkpoint) || begins_with(name, p->failed) ||
+           um_text_ends_with(name, ".part");
 }
 
 static um_status remove_leftovers(const um_task_paths *p, char *const *names, size_t n)
@@ -66,36 +67,69 @@ done:
     return rc;
 }
 
-static um_status tidy_one(const um_sweep_run_options *o, const um_task *t, char *const *names, size_t n, double lease_s)
+/* All finished tasks of a kind whose files share a folder. */
+static um_status tidy_folder(const um_sweep_run_options *o, const um_task_kind *kind, double lease_s)
 {
     um_status rc = UM_OK;
     um_task_paths p = {0};
-    char **own = NULL;
-    size_t n_own = 0;
-    UM_TRY(um_task_paths_of(o, t, &p));
-    if (t->cell >= 0 && um_dir_exists(p.folder))
-        UM_TRY(um_dir_list(&own, &n_own, p.folder));
-    if (um_task_is_done(&p))
-        UM_TRY(tidy_task(&p, own ? own : names, own ? n_own : n, lease_s));
+    char *folder = NULL, **names = NULL;
+    size_t n = 0;
+    UM_TRY(um_path_join(&folder, o->dir, kind->folder));
+    if (!um_dir_exists(folder))
+        goto done;
+    UM_TRY(um_dir_list(&names, &n, folder));
+    for (int i = 0; i < o->sweep->n_tasks; i++) {
+        const um_task *t = &o->sweep->tasks[i];
+        if (t->kind != kind)
+            continue;
+        um_task_paths_clear(&p);
+        UM_TRY(um_task_paths_of(&p, o->dir, kind, t->key));
+        if (um_task_is_done(&p))
+            UM_TRY(tidy_task(&p, names, n, lease_s));
+    }
 done:
-    um_names_free(own, n_own);
+    um_names_free(names, n);
+    um_task_paths_clear(&p);
+    um_free(folder);
+    return rc;
+}
+
+static um_status tidy_own(const um_sweep_run_options *o, const um_task *t, double lease_s)
+{
+    um_status rc = UM_OK;
+    um_task_paths p = {0};
+    char **names = NULL;
+    size_t n = 0;
+    UM_TRY(um_task_paths_of(&p, o->dir, t->kind, t->key));
+    if (!um_task_is_done(&p))
+        goto done;
+    UM_TRY(um_dir_list(&names, &n, p.folder));
+    UM_TRY(tidy_task(&p, names, n, lease_s));
+done:
+    um_names_free(names, n);
     um_task_paths_clear(&p);
     return rc;
 }
 
-void um_sweep_tidy(const um_sweep_run_options *o, const um_task *tasks, int n_tasks, double lease_s)
+static bool kind_seen_before(const um_sweep *s, int task)
+{
+    for (int i = 0; i < task; i++)
+        if (s->tasks[i].kind == s->tasks[task].kind)
+            return true;
+    return false;
+}
+
+void um_sweep_tidy(const um_sweep_run_options *o, double lease_s)
 {
     um_status rc = UM_OK;
-    char *items = NULL, **names = NULL;
-    size_t n = 0;
-    UM_TRY(um_path_join(&items, o->dir, "protected"));
-    if (um_dir_exists(items))
-        UM_TRY(um_dir_list(&names, &n, items));
-    for (int i = 0; i < n_tasks; i++)
-        UM_TRY(tidy_one(o, &tasks[i], names, n, lease_s));
+    for (int i = 0; i < o->sweep->n_tasks; i++) {
+        const um_task *t = &o->sweep->tasks[i];
+        if (!t->kind->folder)
+            UM_TRY(tidy_own(o, t, lease_s));
+        else if (!kind_seen_before(o->sweep, i))
+            UM_TRY(tidy_folder(o, t->kind, lease_s));
+    }
 done:
     if (rc != UM_OK)
         um_log(UM_LOG_WARN, "leftovers of killed runs remain: %s", um_error_text());
-    um_names_free(names, n);
-    um_free(items);
 }

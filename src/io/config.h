@@ -34,9 +34,15 @@ typedef struct um_grid_variant {
     um_config_names set; /* "umed.eps=8/255" */
 } um_grid_variant;
 
+/* Cells of one kind. Which lists a block may have depends on its kind. */
+typedef enum um_grid_kind { UM_GRID_EXPLOIT, UM_GRID_MEDLOCKER, UM_GRID_KINDS } um_grid_kind;
 typedef struct um_grid_block {
-    um_config_ints tables;
-    um_config_names datasets, protectors, exploiters, defenses;
+    um_grid_kind kind; /* "exploit" unless it says otherwise */
+    um_config_names datasets;
+    um_config_ints tables;                                   /* exploit */
+    um_config_names protectors, exploiters, defenses;        /* exploit */
+    um_config_names backbones, targets, searches, retrain;   /* medlocker */
+    char *cam;                                               /* medlocker; NULL where it is not given */
     char *where; /* "busi.cfg:12", for messages */
 } um_grid_block;
 

@@ -1,3 +1,4 @@
+#include <stdio.h>
 #include <string.h>
 
 #include "base/file.h"
@@ -13,6 +14,29 @@ bool um_config_is_grid_list(const char *name)
             return true;
     return false;
 }
+
+/* Lists of names of a block, and the kinds that have them (bits). */
+#define EXPLOIT (1u << UM_GRID_EXPLOIT)
+#define MEDLOCKER (1u << UM_GRID_MEDLOCKER)
+static const struct {
+    const char *key;
+    size_t offset;
+    unsigned kinds;
+} block_lists[] = {
+    {"datasets", offsetof(um_grid_block, datasets), EXPLOIT | MEDLOCKER},
+    {"protectors", offsetof(um_grid_block, protectors), EXPLOIT},
+    {"exploiters", offsetof(um_grid_block, exploiters), EXPLOIT},
+    {"defenses", offsetof(um_grid_block, defenses), EXPLOIT},
+    {"backbones", offsetof(um_grid_block, backbones), MEDLOCKER},
+    {"targets", offsetof(um_grid_block, targets), MEDLOCKER},
+    {"searches", offsetof(um_grid_block, searches), MEDLOCKER},
+    {"retrain", offsetof(um_grid_block, retrain), MEDLOCKER},
+};
+static const char *const block_kinds[UM_GRID_KINDS] = {"exploit", "medlocker"};
+static const struct {
+    const char *key;
+    unsigned kinds;
+} block_values[] = {{"kind", EXPLOIT | MEDLOCKER}, {"tables", EXPLOIT}, {"cam", MEDLOCKER}};
 
 static void free_names(um_config_names *names)
 {
@@ -37,10 +61,9 @@ void um_grid_config_free(um_grid_config *g)
     for (size_t i = 0; i < g->n_blocks; i++) {
         um_grid_block *b = &g->blocks[i];
         um_free(b->tables.items);
-        free_names(&b->datasets);
-        free_names(&b->protectors);
-        free_names(&b->exploiters);
-        free_names(&b->defenses);
+        for (size_t k = 0; k < UM_COUNT(block_lists); k++)
+            free_names((um_config_names *)((char *)b + block_lists[k].offset));
+        um_free(b->cam);
         um_free(b->where);
     }
     um_free(g->datasets);
@@ -196,19 +219,60 @@ done:
     return rc;
 }
 
+static um_status read_kind(const um_config_source *c, const config_setting_t *s, um_grid_kind *out)
+{
+    um_status rc = UM_OK;
+    char *name = NULL;
+    um_text problem = {0};
+    *out = UM_GRID_EXPLOIT;
+    if (!config_setting_is_group(s) || !config_setting_get_member(s, "kind"))
+        return UM_OK;
+    UM_TRY(read_text(c, s, "kind", &name));
+    for (int k = 0; k < UM_GRID_KINDS; k++)
+        if (strcmp(name, block_kinds[k]) == 0) {
+            *out = (um_grid_kind)k;
+            goto done;
+        }
+    const char *near = um_text_nearest(name, block_kinds, UM_GRID_KINDS);
+    UM_TRY(um_text_add(&problem, "unknown kind of cells '%s'%s%s%s; there are exploit and medlocker", name,
+                       near ? ", did you mean '" : "", near ? near : "", near ? "'?" : ""));
+    UM_TRY(um_config_fail(c, config_setting_get_member(s, "kind"), um_text_get(&problem)));
+done:
+    um_text_free(&problem);
+    um_free(name);
+    return rc;
+}
+
+/* Keys of a block of this kind: known[n]. */
+static size_t keys_of_block(um_grid_kind kind, const char *known[UM_COUNT(block_lists) + UM_COUNT(block_values)])
+{
+    size_t n = 0;
+    for (size_t i = 0; i < UM_COUNT(block_values); i++)
+        if (block_values[i].kinds & 1u << kind)
+            known[n++] = block_values[i].key;
+    for (size_t i = 0; i < UM_COUNT(block_lists); i++)
+        if (block_lists[i].kinds & 1u << kind)
+            known[n++] = block_lists[i].key;
+    return n;
+}
+
 static um_status read_block(const um_config_source *c, const config_setting_t *s, um_grid_block *b)
 {
-    static const char *const known[] = {"tables", "datasets", "protectors", "exploiters", "defenses"};
     um_status rc = UM_OK;
+    const char *known[UM_COUNT(block_lists) + UM_COUNT(block_values)];
+    char what[64];
     um_text where = {0};
     UM_TRY(um_config_where(c, s, &where));
     UM_TRY(um_strdup(&b->where, um_text_get(&where)));
-    UM_TRY(check_keys(c, s, "an entry of grid.blocks", known, UM_COUNT(known)));
+    UM_TRY(read_kind(c, s, &b->kind));
+    snprintf(what, sizeof what, "an entry of grid.blocks%s%s", b->kind == UM_GRID_EXPLOIT ? "" : " of kind ",
+             b->kind == UM_GRID_EXPLOIT ? "" : block_kinds[b->kind]);
+    UM_TRY(check_keys(c, s, what, known, keys_of_block(b->kind, known)));
     UM_TRY(read_ints(c, s, "tables", &b->tables));
-    UM_TRY(read_names(c, s, "datasets", &b->datasets));
-    UM_TRY(read_names(c, s, "protectors", &b->protectors));
-    UM_TRY(read_names(c, s, "exploiters", &b->exploiters));
-    UM_TRY(read_names(c, s, "defenses", &b->defenses));
+    for (size_t i = 0; i < UM_COUNT(block_lists); i++)
+        UM_TRY(read_names(c, s, block_lists[i].key, (um_config_names *)((char *)b + block_lists[i].offset)));
+    if (config_setting_get_member(s, "cam"))
+        UM_TRY(read_text(c, s, "cam", &b->cam));
 done:
     um_text_free(&where);
     return rc;

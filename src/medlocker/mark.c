@@ -1,9 +1,11 @@
 #include "medlocker/mark.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
+#include "base/file.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "medlocker/cam.h"
@@ -23,6 +25,80 @@ static bool any(const uint8_t *mask, int64_t n)
     return memchr(mask, 1, (size_t)n) != NULL;
 }
 
+static um_status check_lesion_file(const um_medlocker_options *o)
+{
+    if (!o->lesion_model[0] || um_file_exists(o->lesion_model))
+        return UM_OK;
+    return um_fail(UM_E_IO, "medlocker.wsm.model: there is no %s; train it on lesion masks with `umed exploit --save-model`",
+                   o->lesion_model);
+}
+
+um_status um_lesion_net_load(um_segmenter **out, um_backend *backend, const um_medlocker_options *o, const um_dataset *d)
+{
+    um_status rc = UM_OK;
+    um_segmenter *s = NULL;
+    if (!o->lesion_model[0])
+        return UM_OK;
+    UM_TRY(check_lesion_file(o));
+    UM_TRY(um_model_load(&s, backend, o->lesion_model, d->h, d->w, 1));
+    if (s->config.model->classifier || s->config.net.in_ch != d->c)
+        UM_TRY(um_fail(UM_E_DATA, "medlocker.wsm.model: %s holds a %s of %lld channels; expected a segmenter of %lld",
+                       o->lesion_model, s->config.model->name, (long long)s->config.net.in_ch, (long long)d->c));
+    *out = s;
+    s = NULL;
+done:
+    um_segmenter_free(s);
+    return rc;
+}
+
+um_status um_lesion_net_describe(const um_medlocker_options *o, um_text *text)
+{
+    um_status rc = UM_OK;
+    char sha256[UM_SHA256_HEX];
+    if (!o->lesion_model[0])
+        return UM_OK;
+    UM_TRY(check_lesion_file(o));
+    UM_TRY(um_sha256_of_file(o->lesion_model, sha256));
+    UM_TRY(um_text_add(text, "lesions=%s\n", sha256));
+done:
+    return rc;
+}
+
+/* mask: [h][w], 1 where the network's margin is not negative. */
+static um_status predict_lesions(uint8_t *mask, um_segmenter *s, const um_dataset *d, int64_t row)
+{
+    um_status rc = UM_OK;
+    void *x = NULL;
+    float *margin = NULL;
+    UM_TRY(um_alloc(&x, (size_t)(d->h * d->w * d->c), um_dtype_bytes(s->backend->real)));
+    UM_TRY(UM_NEW_ARRAY(margin, d->h * d->w));
+    um_row_image(d, row, s->backend->real, x);
+    um_segmenter_normalise(s, x, 1);
+    UM_TRY(um_segmenter_margin(s, x, 1, margin));
+    for (int64_t p = 0; p < d->h * d->w; p++)
+        mask[p] = margin[p] >= 0;
+done:
+    um_free(margin);
+    um_free(x);
+    return rc;
+}
+
+/* Where a classifier that gets the image right looks; *source stays as it is where it does not. mask: [h][w]. */
+static um_status look_with_cam(uint8_t *mask, int *source, const um_mark_job *job, um_input_grad *cam, int64_t row)
+{
+    um_status rc = UM_OK;
+    const um_dataset *d = job->data;
+    const um_medlocker_options *o = um_settings_get(job->settings, "medlocker");
+    float z[256];
+    UM_TRY(um_classify_bytes(job->cam, um_dataset_image(d, row), 1, z));
+    if (um_class_of(z, (int)job->cam->config.net.out_ch) != d->labels[row])
+        goto done;
+    UM_TRY(um_cam_mask(mask, cam, job->cam, um_dataset_image(d, row), d->labels[row], (int)o->cam_threshold));
+    *source = UM_LESIONS_CAM;
+done:
+    return rc;
+}
+
 um_status um_mark_boxes(um_boxes *out, int *source, const um_mark_job *job, um_input_grad *cam, int64_t row)
 {
     um_status rc = UM_OK;
@@ -30,18 +106,16 @@ um_status um_mark_boxes(um_boxes *out, int *source, const um_mark_job *job, um_i
     const um_medlocker_options *o = um_settings_get(job->settings, "medlocker");
     uint8_t *looked = NULL;
     const uint8_t *mask = um_dataset_mask(d, row);
-    float z[256];
     *source = UM_LESIONS_MASK;
     if (!any(mask, d->h * d->w)) {
         *source = UM_LESIONS_UNKNOWN;
-        if (cam) { /* of images that it gets right */
-            UM_TRY(um_classify_bytes(job->cam, um_dataset_image(d, row), 1, z));
-            if (um_class_of(z, (int)job->cam->config.net.out_ch) == d->labels[row]) {
-                UM_TRY(UM_NEW_ARRAY(looked, d->h * d->w));
-                UM_TRY(um_cam_mask(looked, cam, job->cam, um_dataset_image(d, row), d->labels[row], (int)o->cam_threshold));
-                mask = looked;
-                *source = UM_LESIONS_CAM;
-            }
+        UM_TRY(UM_NEW_ARRAY(looked, d->h * d->w));
+        mask = looked;
+        if (job->lesions) {
+            UM_TRY(predict_lesions(looked, job->lesions, d, row));
+            *source = UM_LESIONS_NET;
+        } else if (cam) {
+            UM_TRY(look_with_cam(looked, source, job, cam, row));
         }
     }
     if (*source == UM_LESIONS_UNKNOWN)
@@ -103,6 +177,8 @@ static um_status search_image(um_mark *out, const marker *k, int64_t row)
         UM_TRY(um_blend(&image, &logo, &m.theta, (um_opacity_rule)k->o->rule));
         m.lesion_change = change_inside(d, row, &boxes, copy);
     }
+    if (job->targets->n == 0)
+        m.before = m.after = NAN;
     *out = m;
 done:
     um_free(copy);
@@ -202,7 +278,14 @@ static um_status fill_record(um_record *r, const clerk *k, int64_t row, const um
     uint8_t serial[UM_SERIAL_RAW];
     int source;
     um_bytes clean = bytes_of(d, row), marked = bytes_of(k->marked, row);
-    *r = (um_record){.h = d->h, .w = d->w, .c = d->c, .logo_h = logo->h, .logo_w = logo->w, .rule = k->o->rule, .theta = m->theta, .wsm = m->state,
+    *r = (um_record){.h = d->h,
+                     .w = d->w,
+                     .c = d->c,
+                     .logo_h = logo->h,
+                     .logo_w = logo->w,
+                     .rule = k->o->rule,
+                     .theta = m->theta,
+                     .wsm = m->state,
                      .time = k->time};
     UM_TRY(um_record_set_names(r, job->dataset_name, d->ids[row]));
     UM_TRY(um_secret_serial(serial, job->key, job->seed, d->ids[row]));

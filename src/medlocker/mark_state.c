@@ -11,7 +11,6 @@
 
 #define STATE_FORMAT "umed-marks"
 #define STATE_VERSION "1.0"
-enum { COLUMNS = 10 };
 
 /* Everything that a mark depends on. */
 static um_status fingerprint(const um_mark_job *job, char out[UM_SHA256_HEX])
@@ -31,6 +30,10 @@ static um_status fingerprint(const um_mark_job *job, char out[UM_SHA256_HEX])
         UM_TRY(um_params_sha256(job->cam->params, hex));
         UM_TRY(um_text_add(&text, "\ncam %s", hex));
     }
+    if (job->lesions) {
+        UM_TRY(um_params_sha256(job->lesions->params, hex));
+        UM_TRY(um_text_add(&text, "lesions %s\n", hex));
+    }
     um_logo_sha256(job->logo, hex);
     UM_TRY(um_text_add(&text, "\nlogo %s seed %llu\n", hex, (unsigned long long)job->seed));
     UM_TRY(um_settings_changes(job->settings, "medlocker conv", &text));
@@ -40,15 +43,16 @@ done:
     return rc;
 }
 
-static void pack(double row[COLUMNS], const um_mark *m)
+void um_mark_pack(double row[UM_MARK_COLUMNS], const um_mark *m)
 {
-    const double v[COLUMNS] = {m->theta.alpha, (double)m->theta.y, (double)m->theta.x,  m->ratio,        m->state, m->source,
-                               m->before,      m->after,           (double)m->forwards, m->lesion_change};
-    for (int k = 0; k < COLUMNS; k++)
+    const double v[UM_MARK_COLUMNS] = {
+        m->theta.alpha, (double)m->theta.y, (double)m->theta.x,  m->ratio,        m->state, m->source,
+        m->before,      m->after,           (double)m->forwards, m->lesion_change};
+    for (int k = 0; k < UM_MARK_COLUMNS; k++)
         row[k] = v[k];
 }
 
-static um_mark unpack(const double v[COLUMNS])
+um_mark um_mark_unpack(const double v[UM_MARK_COLUMNS])
 {
     return (um_mark){.theta = {(int)v[0], (int64_t)v[1], (int64_t)v[2]},
                      .ratio = v[3],
@@ -68,9 +72,9 @@ um_status um_mark_state_save(um_mark_state *s, int64_t done)
     s->saved_at = um_now();
     if (!s->job->checkpoint || !um_comm_leads(s->job->comm))
         return UM_OK;
-    UM_TRY(UM_NEW_ARRAY(rows, (done + 1) * COLUMNS));
+    UM_TRY(UM_NEW_ARRAY(rows, (done + 1) * UM_MARK_COLUMNS));
     for (int64_t i = 0; i < done; i++)
-        pack(rows + i * COLUMNS, &s->marks[i]);
+        um_mark_pack(rows + i * UM_MARK_COLUMNS, &s->marks[i]);
     UM_TRY(um_h5_create(&f, s->job->checkpoint, STATE_FORMAT, STATE_VERSION));
     UM_TRY(um_h5_set_text(f, "/", "fingerprint", s->fingerprint));
     UM_TRY(um_h5_set_int(f, "/", "done", done));
@@ -80,7 +84,7 @@ um_status um_mark_state_save(um_mark_state *s, int64_t done)
             .name = "/marks",
             .type = UM_H5_F64,
             .ndim = 2,
-            .shape = {done + 1, COLUMNS},
+            .shape = {done + 1, UM_MARK_COLUMNS},
             .axes = "image,column",
             .unit = "",
             .description =
@@ -112,9 +116,9 @@ static um_status load(um_mark_state *s, int64_t *done)
     }
     if (n < 0 || n > s->job->rows->n)
         UM_TRY(um_fail(UM_E_DATA, "%s: %lld of %lld images done", s->job->checkpoint, (long long)n, (long long)s->job->rows->n));
-    UM_TRY(um_h5_read_array(f, "/marks", UM_H5_F64, 2, (int64_t[]){n + 1, COLUMNS}, (void **)&rows, NULL));
+    UM_TRY(um_h5_read_array(f, "/marks", UM_H5_F64, 2, (int64_t[]){n + 1, UM_MARK_COLUMNS}, (void **)&rows, NULL));
     for (int64_t i = 0; i < n; i++)
-        s->marks[i] = unpack(rows + i * COLUMNS);
+        s->marks[i] = um_mark_unpack(rows + i * UM_MARK_COLUMNS);
     *done = n;
     um_log(UM_LOG_INFO, "%s: goes on after %lld images", s->job->label, (long long)n);
 done:

@@ -18,20 +18,23 @@ static const um_opt rows[] = {
                     "use the whole budget (helps other networks err), or stop at the first error"),
     UM_OPT_BOOL_ROW(um_medlocker_options, wsm, "avoid_lesions", "true", "keep the logo off the lesions"),
     UM_OPT_INT_ROW(um_medlocker_options, alpha_low, "alpha.low", "51", 0, 255, "", "least opacity"),
-    UM_OPT_INT_ROW(um_medlocker_options, alpha_high, "alpha.high", "166", 1, 254, "",
-                    "largest; up to 170 recovery is within one grey level"),
+    UM_OPT_INT_ROW(um_medlocker_options, alpha_high, "alpha.high", "166", 0, 254, "",
+                   "largest; up to 170 recovery is within one grey level"),
     UM_OPT_REAL_ROW(um_medlocker_options, ratio, "ratio", "4", 1, 64, "", "image side over logo side"),
     UM_OPT_REAL_ROW(um_medlocker_options, ratio_most, "ratio_most", "8", 1, 64, "",
                     "how small the logo may become where lesions leave no room"),
     UM_OPT_INT_ROW(um_medlocker_options, min_area, "wsm.min_area", "4", 1, 1000000, "pixels", "smaller lesions are no lesions"),
     UM_OPT_INT_ROW(um_medlocker_options, dilate, "wsm.dilate", "2", 0, 1000, "pixels", "added to every side of a lesion's box"),
     UM_OPT_INT_ROW(um_medlocker_options, cam_threshold, "wsm.cam_threshold", "150", 1, 255, "",
-                    "Grad-CAM at or above this is lesion, of 255; higher leaves more room"),
+                   "Grad-CAM at or above this is lesion, of 255; higher leaves more room"),
+    {"wsm.model", UM_OPT_T_TEXT, offsetof(um_medlocker_options, lesion_model), "", 0, 0, NULL, "",
+     "model file of a segmenter that shows lesions where no mask does (`umed exploit --save-model`), before Grad-CAM", true},
     UM_OPT_INT_ROW(um_medlocker_options, population, "bhe.population", "50", 2, 100000, "", "individuals"),
     UM_OPT_INT_ROW(um_medlocker_options, generations, "bhe.generations", "3", 0, 10000, "", "generations"),
     UM_OPT_INT_ROW(um_medlocker_options, hops, "bhe.hops", "3", 1, 1000, "", "hops of an individual in a generation"),
     UM_OPT_REAL_ROW(um_medlocker_options, crossover, "bhe.crossover", "0.9", 0, 1, "", "share of genes that come from the mutant"),
-    UM_OPT_REAL_ROW(um_medlocker_options, temperature, "bhe.temperature", "1", 1e-9, 1e9, "", "of the hops, in units of the margin"),
+    UM_OPT_REAL_ROW(um_medlocker_options, temperature, "bhe.temperature", "1", 1e-9, 1e9, "",
+                    "of the hops, in units of the margin"),
     UM_OPT_REAL_ROW(um_medlocker_options, shrink, "bhe.shrink", "0.4", 1e-3, 1, "",
                     "factor of the hop width from one generation to the next; 1: as published"),
     UM_OPT_REAL_ROW(um_medlocker_options, elite, "bhe.elite", "0.1", 1e-6, 1, "",
@@ -39,7 +42,8 @@ static const um_opt rows[] = {
     UM_OPT_INT_ROW(um_medlocker_options, budget, "budget", "0", 0, 100000000, "", "candidates of random; 0: as many as bhe has"),
     UM_OPT_INT_ROW(um_medlocker_options, restarts, "grad.restarts", "8", 1, 1000, "", "starting points"),
     UM_OPT_INT_ROW(um_medlocker_options, steps, "grad.steps", "30", 0, 100000, "", "Adam steps of each"),
-    {"time", UM_OPT_T_INT, offsetof(um_medlocker_options, time), "0", 0, 4e12, NULL, "s", "time in the certificates, unix; 0: now", true},
+    {"time", UM_OPT_T_INT, offsetof(um_medlocker_options, time), "0", 0, 4e12, NULL, "s", "time in the certificates, unix; 0: now",
+     true},
 };
 const um_opt_table um_medlocker_table = UM_OPT_TABLE("medlocker", um_medlocker_options, rows);
 
@@ -354,6 +358,17 @@ done:
     return rc;
 }
 
+int64_t um_search_forwards(const um_medlocker_options *o, int64_t h, int64_t w)
+{
+    switch ((um_search_kind)o->search) {
+    case UM_SEARCH_GRAD: return um_search_gradient_forwards(o);
+    case UM_SEARCH_RANDOM: return o->budget ? o->budget : um_search_budget(o);
+    case UM_SEARCH_CENTRE: return o->alpha_high - o->alpha_low + 1;
+    case UM_SEARCH_GRID: return GRID_ALPHAS * ((h + GRID_STEP - 1) / GRID_STEP) * ((w + GRID_STEP - 1) / GRID_STEP);
+    default: return um_search_budget(o);
+    }
+}
+
 um_status um_search_run(um_search_result *out, const um_search_job *job)
 {
     um_status rc = UM_OK;
@@ -363,7 +378,9 @@ um_status um_search_run(um_search_result *out, const um_search_job *job)
     if (o->alpha_low > o->alpha_high)
         return um_fail(UM_E_CONFIG, "medlocker.alpha.low = %ld is above medlocker.alpha.high = %ld", (long)o->alpha_low,
                        (long)o->alpha_high);
-    UM_REQUIRE(job->places->n > 0 && job->targets->n > 0);
+    if (job->targets->n == 0 && o->search != UM_SEARCH_RANDOM)
+        return um_fail(UM_E_CONFIG, "medlocker.search: without a network to mislead there is only random");
+    UM_REQUIRE(job->places->n > 0);
     switch ((um_search_kind)o->search) {
     case UM_SEARCH_BHE: UM_TRY(evolve(&best, job, &forwards)); break;
     case UM_SEARCH_GRAD: UM_TRY(um_search_gradient(&best, job, &forwards)); break;

@@ -38,12 +38,15 @@ typedef struct um_medlocker_options {
     int64_t alpha_low, alpha_high, population, generations, hops, budget, restarts, steps;
     int64_t cam_threshold, min_area, dilate;
     double ratio, ratio_most, crossover, temperature, shrink, elite;
+    char lesion_model[UM_OPT_TEXT]; /* model file of a segmenter that knows lesions; "": none */
     int64_t time; /* of the certificates, unix seconds; 0: now */
 } um_medlocker_options;
 extern const um_opt_table um_medlocker_table;
 
 /* Forward passes per image that bhe may use. */
 int64_t um_search_budget(const um_medlocker_options *o);
+/* The most that the search of the options may use on an h x w image, or their worth. */
+int64_t um_search_forwards(const um_medlocker_options *o, int64_t h, int64_t w);
 
 /* The networks that shall err. */
 enum { UM_TARGETS_MAX = 8 };
@@ -58,7 +61,7 @@ void um_targets_free(um_targets *t);
 
 /* One image and what may be done to it. */
 typedef struct um_search_job {
-    const um_targets *targets;
+    const um_targets *targets; /* none at all: every margin is 0, and only random makes sense (its first candidate) */
     const um_medlocker_options *o;
     const um_bytes *image;   /* clean; not changed */
     const um_logo *logo;     /* of places' size */
@@ -73,6 +76,7 @@ typedef struct um_search_result {
     int64_t forwards;  /* forward passes, or their worth */
 } um_search_result;
 
+/* Errors: UM_E_CONFIG for a search that needs a network and has none. */
 um_status um_search_run(um_search_result *out, const um_search_job *job);
 
 /* Margins of n candidates, in one batch per network. margin: [n]. */

@@ -177,6 +177,12 @@ done:
     return rc;
 }
 
+int64_t um_search_gradient_forwards(const um_medlocker_options *o)
+{
+    int64_t side = 2 * NEAR_PLACES + 1;
+    return 3 * o->restarts * o->steps + o->restarts + side * side * (2 * NEAR_ALPHA + 1);
+}
+
 um_status um_search_gradient(um_candidate *best, const um_search_job *job, int64_t *forwards)
 {
     um_status rc = UM_OK;

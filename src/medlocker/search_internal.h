@@ -15,6 +15,7 @@ int um_search_clamp_alpha(const um_medlocker_options *o, double alpha);
 /* Scores n candidates and keeps the best of them and of *best. */
 um_status um_search_score(const um_search_job *job, um_candidate *list, int64_t n, um_candidate *best, int64_t *forwards);
 
+int64_t um_search_gradient_forwards(const um_medlocker_options *o);
 um_status um_search_gradient(um_candidate *best, const um_search_job *job, int64_t *forwards);
 
 #endif

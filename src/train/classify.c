@@ -13,7 +13,7 @@ static const um_opt rows_[] = {
     UM_OPT_REAL_ROW(um_classify_options, momentum, "momentum", "0.9", 0, 0.9999, "", "momentum of SGD"),
     UM_OPT_REAL_ROW(um_classify_options, weight_decay, "weight_decay", "0", 0, 1, "", "L2 weight decay"),
     UM_OPT_INT_ROW(um_classify_options, lr_step, "lr_step", "5", 1, 1000000, "epochs",
-                    "epochs between reductions of the learning rate"),
+                   "epochs between reductions of the learning rate"),
     UM_OPT_REAL_ROW(um_classify_options, lr_gamma, "lr_gamma", "0.1", 1e-6, 1, "", "factor of a reduction; 1: constant"),
     UM_OPT_REAL_ROW(um_classify_options, focal, "focal", "0", 0, 10, "", "gamma of the focal loss; 0: cross entropy"),
     UM_OPT_BOOL_ROW(um_classify_options, balance, "balance", "true", "repeat rows of small classes"),
@@ -23,8 +23,10 @@ static const um_opt rows_[] = {
     UM_OPT_REAL_ROW(um_classify_options, contrast_high, "aug.contrast_high", "0.8", 0, 4, "",
                     "largest; both 1: off. As published it never reaches 1"),
     UM_OPT_INT_ROW(um_classify_options, crop_pad, "aug.crop_pad", "4", 0, 1024, "pixels",
-                    "random crop of the image padded with zeros by so much"),
+                   "random crop of the image padded with zeros by so much"),
     UM_OPT_BOOL_ROW(um_classify_options, flip, "aug.flip", "true", "upside down, every other time"),
+    UM_OPT_BOOL_ROW(um_classify_options, shuffle_labels, "shuffle_labels", "false",
+                    "sanity: training labels change places; nothing can be learned"),
 };
 const um_opt_table um_classify_table = UM_OPT_TABLE("classifier", um_classify_options, rows_);
 
@@ -233,6 +235,26 @@ done:
     return rc;
 }
 
+/* A copy of the dataset in which the labels of the rows have changed places. */
+static um_status shuffle_labels(um_dataset **out, const um_classify_job *job)
+{
+    um_status rc = UM_OK;
+    const um_rows *rows = job->train_rows;
+    um_dataset *d = NULL;
+    int64_t *order = NULL;
+    UM_TRY(um_dataset_clone(&d, job->data));
+    UM_TRY(UM_NEW_ARRAY(order, rows->n));
+    UM_TRY(um_rows_order(order, rows, job->seed, UM_RNG_CLASSIFIER_SHUFFLE, 0));
+    for (int64_t i = 0; i < rows->n; i++)
+        d->labels[rows->index[i]] = job->data->labels[rows->index[order[i]]];
+    *out = d;
+    d = NULL;
+done:
+    um_free(order);
+    um_dataset_free(d);
+    return rc;
+}
+
 static um_status check(const um_classify_job *job)
 {
     const um_dataset *d = job->data;
@@ -303,6 +325,8 @@ um_status um_classify_run(um_segmenter **out, um_classify_result *result, const 
     um_classify_result q = {0};
     um_segmenter *s = NULL;
     um_rows rows = {0};
+    um_dataset *shuffled = NULL;
+    const um_dataset *learned = job->data;
     char print[UM_SHA256_HEX];
     const um_run_options *run = um_settings_get(job->settings, "run");
     UM_TRY(check(job));
@@ -312,8 +336,12 @@ um_status um_classify_run(um_segmenter **out, um_classify_result *result, const 
     UM_TRY(um_params_init(s->params, job->seed, UM_RNG_CLASSIFIER_INIT));
     UM_TRY(fingerprint(job, print));
     UM_TRY(UM_NEW_ARRAY(r.image, job->data->h * job->data->w * job->data->c));
+    if (r.o->shuffle_labels) {
+        UM_TRY(shuffle_labels(&shuffled, job));
+        learned = shuffled;
+    }
     if (r.o->balance)
-        UM_TRY(balance(&rows, job->data, job->train_rows));
+        UM_TRY(balance(&rows, learned, job->train_rows));
     um_fit_options fit = {.epochs = r.o->epochs,
                           .batch = r.o->batch,
                           .seed = job->seed,
@@ -325,7 +353,7 @@ um_status um_classify_run(um_segmenter **out, um_classify_result *result, const 
                           .earlier_s = &earlier,
                           .on_batch = on_batch,
                           .payload = &r};
-    UM_TRY(um_fit_run(s, job->data, r.o->balance ? &rows : job->train_rows, &fit, &q.curves));
+    UM_TRY(um_fit_run(s, learned, r.o->balance ? &rows : job->train_rows, &fit, &q.curves));
     UM_TRY(score(&q.train, s, job, job->train_rows));
     UM_TRY(score(&q.test, s, job, job->test_rows));
     UM_TRY(um_params_sha256(s->params, q.weights_sha256));
@@ -336,9 +364,31 @@ um_status um_classify_run(um_segmenter **out, um_classify_result *result, const 
     q = (um_classify_result){0};
 done:
     um_rows_free(&rows);
+    um_dataset_free(shuffled);
     um_free(r.image);
     um_segmenter_free(s);
     um_classify_result_free(&q);
+    return rc;
+}
+
+um_status um_classify_cost(um_cost *out, double *predict, const um_classify_job *job)
+{
+    um_status rc = UM_OK;
+    const um_classify_options *o = um_settings_get(job->settings, "classifier");
+    um_segmenter_costs costs;
+    um_rows rows = {0};
+    int64_t n = job->train_rows->n;
+    UM_TRY(check(job));
+    um_segmenter_config config = configure(job);
+    if (o->balance) {
+        UM_TRY(balance(&rows, job->data, job->train_rows));
+        n = rows.n;
+    }
+    UM_TRY(um_segmenter_cost(&costs, job->backend, &config));
+    *out = (um_cost){costs.train * (double)n * (double)o->epochs, costs.bytes};
+    *predict = costs.predict;
+done:
+    um_rows_free(&rows);
     return rc;
 }
 

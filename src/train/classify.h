@@ -2,6 +2,7 @@
 #ifndef UM_TRAIN_CLASSIFY_H
 #define UM_TRAIN_CLASSIFY_H
 
+#include "train/cost.h"
 #include "train/fit.h"
 
 /* Group "classifier". Steps are SGD with momentum; the rate is multiplied by lr_gamma every lr_step epochs. */
@@ -10,6 +11,7 @@ typedef struct um_classify_options {
     double lr, momentum, weight_decay, lr_gamma, focal, brightness, contrast_low, contrast_high;
     bool balance; /* rows of small classes are repeated until all classes are nearly as large as the largest */
     bool flip;
+    bool shuffle_labels; /* sanity: the training rows' labels change places; scores are on the true ones */
 } um_classify_options;
 extern const um_opt_table um_classify_table;
 
@@ -50,6 +52,9 @@ void um_classify_result_free(um_classify_result *r);
  * network's configuration keeps. out: owned by the caller. Errors: UM_E_DATA without labels, with fewer than two classes, or
  * without rows; UM_E_CONFIG for a network that is no classifier; those of um_fit_run. */
 um_status um_classify_run(um_segmenter **out, um_classify_result *result, const um_classify_job *job);
+
+/* What um_classify_run would take, without doing it; predict: FLOPs of one image asked about. Errors: as um_classify_run's. */
+um_status um_classify_cost(um_cost *out, double *predict, const um_classify_job *job);
 
 /* Scores of images given as 8-bit pixels, n of them one after the other: logits [n][classes]. Local. Any n. */
 um_status um_classify_bytes(um_segmenter *s, const uint8_t *pixels, int64_t n, float *logits);

@@ -44,3 +44,44 @@ science() {
         echo "$(basename "$(dirname "$f")") $("$probe" attr "$f" science_sha256)"
     done
 }
+
+# killed_at MOMENT DIR COMMAND...: runs it anew in DIR, which it makes, until it was alive when it was killed at the first line of its
+# log with MOMENT; sets pid.
+killed_at() {
+    moment=$1 dir=$2
+    shift 2
+    rc=0
+    for _ in $(seq 20); do
+        rm -rf "$dir"
+        "$@" >out 2>err &
+        pid=$!
+        for _ in $(seq 4000); do grep -q "$moment" err && break; sleep 0.002; done
+        kill -KILL $pid 2>/dev/null
+        wait $pid 2>/dev/null
+        rc=$?
+        [ $rc = 137 ] && break
+    done
+    same $rc 137 "killed in the middle"
+}
+
+# limited DIR CONFIG: a sweep stopped by a time limit, as often as it takes; the limit grows, so that a busy machine gets there too.
+limited() {
+    rc=75 runs=0
+    while [ $rc = 75 ] && [ $runs -lt 20 ]; do
+        "$umed" grid "$2" -o "$1" --limit-s "$(awk "BEGIN { print 0.25 * 1.4 ^ $runs }")" >out 2>err
+        rc=$?
+        runs=$((runs + 1))
+    done
+    same $rc 0 "limited runs"
+    [ $runs -gt 1 ] || fail "the limit never stopped it"
+}
+
+# shared DIR CONFIG: two runs on one folder at once; their logs are err1 and err2.
+shared() {
+    "$umed" grid "$2" -o "$1" >out1 2>err1 &
+    pid=$!
+    "$umed" grid "$2" -o "$1" >out2 2>err2
+    rc=$?
+    wait $pid || fail "the first of two runs failed"
+    same $rc 0 "the second of two runs"
+}

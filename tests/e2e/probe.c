@@ -1,10 +1,13 @@
 /* What the shell tests want to know about files.
  *   probe attr FILE NAME   a text attribute of the root
+ *   probe metric FILE NAME a number of a result
  *   probe split FILE I     0 or 1: the side of row I
  *   probe diff A B         "N CHANGED LARGEST": rows, rows that differ, largest pixel difference; ids and masks must agree */
 #include "io/dataset.h"
 #include "io/h5.h"
+#include "io/store.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,6 +22,22 @@ static um_status print_attr(const char *path, const char *name)
     printf("%s\n", um_text_get(&text));
 done:
     um_text_free(&text);
+    um_h5_free(f);
+    return rc;
+}
+
+static um_status print_metric(const char *path, const char *name)
+{
+    um_status rc = UM_OK;
+    um_h5 *f = NULL;
+    double value = 0;
+    UM_TRY(um_h5_open(&f, path, NULL, "9.9"));
+    UM_TRY(um_store_get_metric(f, name, &value));
+    if (isnan(value)) /* of either sign */
+        printf("nan\n");
+    else
+        printf("%.17g\n", value);
+done:
     um_h5_free(f);
     return rc;
 }
@@ -72,6 +91,8 @@ int main(int argc, char **argv)
     um_status rc = UM_E_USAGE;
     if (argc == 4 && strcmp(argv[1], "attr") == 0)
         rc = print_attr(argv[2], argv[3]);
+    else if (argc == 4 && strcmp(argv[1], "metric") == 0)
+        rc = print_metric(argv[2], argv[3]);
     else if (argc == 4 && strcmp(argv[1], "split") == 0)
         rc = print_split(argv[2], atol(argv[3]));
     else if (argc == 4 && strcmp(argv[1], "diff") == 0)

@@ -22,31 +22,13 @@ expect 0 "$umed" grid g.cfg -o once --status; holds out "done 2"; holds out "pro
 expect 0 "$umed" grid s.cfg -o sharded
 same "$(science sharded)" "$(cat once.txt)" "shards"
 
-# stopped by a time limit, as often as it takes; the limit grows, so that a busy machine gets there too
-rc=75 runs=0
-while [ $rc = 75 ] && [ $runs -lt 20 ]; do
-    "$umed" grid g.cfg -o limited --limit-s "$(awk "BEGIN { print 0.25 * 1.4 ^ $runs }")" >out 2>err
-    rc=$?
-    runs=$((runs + 1))
-done
-same $rc 0 "limited runs"
-[ $runs -gt 1 ] || fail "the limit never stopped it"
+# stopped by a time limit
+limited limited g.cfg
 same "$(science limited)" "$(cat once.txt)" "$runs limited runs"
 
 # killed in the middle of both kinds of work; the next run goes on at once, although nobody removed the claims
 for moment in "start  protect" "start  exploit tiny/umed"; do
-    rc=0
-    for _ in $(seq 20); do # until it was alive when it was killed
-        rm -rf killed
-        "$umed" grid g.cfg -o killed --set run.checkpoint_s=0 >out 2>err &
-        pid=$!
-        for _ in $(seq 4000); do grep -q "$moment" err && break; sleep 0.002; done
-        kill -KILL $pid 2>/dev/null
-        wait $pid 2>/dev/null
-        rc=$?
-        [ $rc = 137 ] && break
-    done
-    same $rc 137 "killed in the middle"
+    killed_at "$moment" killed "$umed" grid g.cfg -o killed --set run.checkpoint_s=0
     expect 0 "$umed" grid g.cfg -o killed --status
     grep -Eq "^stale +[0-9a-f]+  .*tiny/umed.* seed 1: .* pid $pid, since 20.*" out || fail "the status does not say who left what behind"
     expect 0 timeout 60 "$umed" grid g.cfg -o killed
@@ -55,12 +37,7 @@ for moment in "start  protect" "start  exploit tiny/umed"; do
 done
 
 # two runs on one folder share the work
-"$umed" grid g.cfg -o shared >out1 2>err1 &
-pid=$!
-"$umed" grid g.cfg -o shared >out2 2>err2
-rc=$?
-wait $pid || fail "the first of two runs failed"
-same $rc 0 "the second of two runs"
+shared shared g.cfg
 same "$(cat err1 err2 | grep -c 'start ')" 3 "tasks done twice"
 same "$(science shared)" "$(cat once.txt)" "shared"
 

@@ -26,6 +26,35 @@ static inline int fixture_teardown(void **state)
 
 #define FIXTURE_TEST(f) cmocka_unit_test_setup_teardown(f, fixture_setup, fixture_teardown)
 
+/* For a whole group of tests: a backend, and the configuration that its tests read last. */
+static um_backend *backend __attribute__((unused));
+static um_grid_config *config __attribute__((unused));
+
+static inline int open_backend(void **state)
+{
+    (void)state;
+    return um_backend_create(&backend, "cpu", UM_F32) == UM_OK ? 0 : -1;
+}
+
+static inline int close_backend(void **state)
+{
+    (void)state;
+    um_grid_config_free(config);
+    um_backend_free(backend);
+    return 0;
+}
+
+/* Writes and reads sweep.cfg, and expands it. */
+static inline um_status expand_text(um_sweep **out, const char *text, const char *const *only, size_t n_only)
+{
+    um_sweep_filter filter = {only, n_only};
+    um_grid_config_free(config);
+    config = NULL;
+    OK(um_file_write(at("sweep.cfg"), text, strlen(text)));
+    OK(um_config_load(at("sweep.cfg"), settings, &config));
+    return um_sweep_create(out, config, settings, &filter, backend, "sweep.cfg");
+}
+
 static inline void make_phantoms(const char *path, int64_t n, int64_t size, uint64_t seed)
 {
     um_dataset *d = NULL;

@@ -3,9 +3,6 @@
 
 #include "grid/plan.h"
 
-static um_backend *backend;
-static um_grid_config *config;
-
 static const char head[] = "model: { base_width = 2; }; umed: { gen: { base_width = 2; }; };\n"
                            "grid: { datasets = ( { name = \"a\"; path = \"a.h5\"; }, { name = \"b\"; path = \"b.h5\"; } );\n"
                            "variants = ( { name = \"umed8\"; base = \"umed\"; set = [ \"umed.eps=8/255\" ]; },\n"
@@ -15,18 +12,15 @@ static const char head[] = "model: { base_width = 2; }; umed: { gen: { base_widt
 static um_status expand(um_sweep **out, const char *rest, const char *const *only, size_t n_only)
 {
     um_text text = {0};
-    um_sweep_filter filter = {only, n_only};
-    um_grid_config_free(config);
-    config = NULL;
+    um_status rc;
     if (!um_file_exists(at("a.h5"))) {
         make_phantoms(at("a.h5"), 10, 16, 1);
         make_phantoms(at("b.h5"), 10, 16, 2);
     }
     OK(um_text_add(&text, "%s%s", head, rest));
-    OK(um_file_write(at("sweep.cfg"), um_text_get(&text), text.n));
+    rc = expand_text(out, um_text_get(&text), only, n_only);
     um_text_free(&text);
-    OK(um_config_load(at("sweep.cfg"), settings, &config));
-    return um_sweep_create(out, config, settings, &filter, backend, "sweep.cfg");
+    return rc;
 }
 
 static int n_exploiters(void)
@@ -178,20 +172,6 @@ static void no_data(void **state)
     empty.n_datasets = 1;
     assert_int_not_equal(um_sweep_create(&s, &empty, settings, NULL, backend, "e.cfg"), UM_OK);
     assert_non_null(strstr(um_error_text(), "/nowhere/x.h5"));
-}
-
-static int open_backend(void **state)
-{
-    (void)state;
-    return um_backend_create(&backend, "cpu", UM_F32) == UM_OK ? 0 : -1;
-}
-
-static int close_backend(void **state)
-{
-    (void)state;
-    um_grid_config_free(config);
-    um_backend_free(backend);
-    return 0;
 }
 
 int main(void)

@@ -315,6 +315,38 @@ case_archive() {
     same "$(find out out.private -name '*lease*' -o -name '*.part')" "" "left behind"
 }
 
+# A network and marks against it, each with a rank that is killed; marking also gets the notice and goes back into the queue. The bytes
+# are those of one process.
+case_medlocker() {
+    local two=(--ntasks=2 --cpus-per-task=1 --mem-per-cpu=500) log settings=(--set model.base_width=4 --set run.checkpoint_s=0)
+    "$UMED" synth --scene retina --n 60 --size 32 -q -o r.h5 || complain "no retinas"
+    "$UMED" medlocker key -o key || complain "no key"
+    settings+=(--set classifier.epochs=200 --set classifier.lr=0.02)
+    "$UMED" medlocker train --data r.h5 "${settings[@]}" --log-level error -o once-target.h5 >trained.txt || complain "no network to compare with"
+    submit "${two[@]}" "$scripts/medlocker.sbatch" train --data r.h5 "${settings[@]}" -o target.h5
+    log=umed-medlocker-$id.log
+    until_true 200 test -e target.h5.ckpt.h5
+    end_rank "$id" 1
+    until_true 200 logged "$log" 'start again, 1 of 5'
+    ends "$id" 300 "1 COMPLETED"
+    same "$(grep -oE 'weights [0-9a-f]+' "$log" | sort -u)" "$(grep -oE 'weights [0-9a-f]+' trained.txt)" "weights"
+
+    settings+=(--key key --set medlocker.time=1700000000)
+    "$UMED" medlocker mark --data r.h5 "${settings[@]}" --log-level error -o once.h5 target.h5 >/dev/null || complain "no marks to compare with"
+    submit "${two[@]}" "$scripts/medlocker.sbatch" mark --data r.h5 "${settings[@]}" -o marked.h5 target.h5
+    log=umed-medlocker-$id.log
+    until_true 200 saved marked.private
+    end_rank "$id" 0
+    until_true 200 logged "$log" 'start again, 1 of 5'
+    until_true 200 has_rank "$id" 0
+    scancel --batch --signal=USR1 "$id"
+    ends "$id" 300 "1 COMPLETED"
+    same "$(field "$id" Restarts)" 1 "requeues"
+    same "$(cksum <marked.h5)" "$(cksum <once.h5)" "marked images"
+    same "$(cksum <marked.private/certificate.h5)" "$(cksum <once.private/certificate.h5)" "certificates"
+    same "$(find marked.private -name '*ckpt*' -o -name '*.part')" "" "left behind"
+}
+
 case_bench() {
     if grep -q "not in this version" <("$UMED" bench op 2>&1); then
         skip "\`umed bench\` is not in this version"
