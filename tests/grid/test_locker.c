@@ -158,30 +158,30 @@ static void only(void **state)
     assert_int_equal(s->locker->n_cells, 0);
     um_sweep_free(s);
     s = NULL;
-    REFUSED(expand(&s, block, (const char *const[]){"search=gradd"}, 1), UM_E_CONFIG,
+    FAILS(expand(&s, block, (const char *const[]){"search=gradd"}, 1), UM_E_CONFIG,
             "--only: unknown search 'gradd', did you mean 'grad'?");
-    REFUSED(expand(&s, block, (const char *const[]){"target=resnet50"}, 1), UM_E_CONFIG, "no cell is left");
+    FAILS(expand(&s, block, (const char *const[]){"target=resnet50"}, 1), UM_E_CONFIG, "no cell is left");
 }
 
 static void refusals(void **state)
 {
     (void)state;
     um_sweep *s = NULL;
-    REFUSED(expand(&s, BLOCK("searches = [\"umed\"];"), NULL, 0), UM_E_CONFIG, "unknown search 'umed'");
-    REFUSED(expand(&s, BLOCK("searches = [\"fre\"];"), NULL, 0), UM_E_CONFIG, "did you mean 'free'?");
-    REFUSED(expand(&s, BLOCK("targets = [\"resnet50\"];"), NULL, 0), UM_E_CONFIG, "'resnet50'");
-    REFUSED(expand(&s, BLOCK("targets = [\"resnet18+resnet18\"];"), NULL, 0), UM_E_CONFIG, "names a network twice");
-    REFUSED(expand(&s, BLOCK("targets = [\"resnet18+\"];"), NULL, 0), UM_E_CONFIG, "network of a target");
-    REFUSED(expand(&s, BLOCK("targets = [\"random\"]; searches = [\"bhe\"];"), NULL, 0), UM_E_CONFIG,
+    FAILS(expand(&s, BLOCK("searches = [\"umed\"];"), NULL, 0), UM_E_CONFIG, "unknown search 'umed'");
+    FAILS(expand(&s, BLOCK("searches = [\"fre\"];"), NULL, 0), UM_E_CONFIG, "did you mean 'free'?");
+    FAILS(expand(&s, BLOCK("targets = [\"resnet50\"];"), NULL, 0), UM_E_CONFIG, "'resnet50'");
+    FAILS(expand(&s, BLOCK("targets = [\"resnet18+resnet18\"];"), NULL, 0), UM_E_CONFIG, "names a network twice");
+    FAILS(expand(&s, BLOCK("targets = [\"resnet18+\"];"), NULL, 0), UM_E_CONFIG, "network of a target");
+    FAILS(expand(&s, BLOCK("targets = [\"random\"]; searches = [\"bhe\"];"), NULL, 0), UM_E_CONFIG,
             "target random goes with search random");
-    REFUSED(expand(&s, BLOCK("retrain = [\"resnet8\"];"), NULL, 0), UM_E_CONFIG, "did you mean 'resnet18'?");
-    REFUSED(expand(&s, BLOCK("cam = \"vit_b16\";"), NULL, 0), UM_E_CONFIG, "network for Grad-CAM");
-    REFUSED(expand(&s, "{ kind = \"medlocker\"; backbones = [\"unet\"]; }", NULL, 0), UM_E_CONFIG, "unknown classifier 'unet'");
-    REFUSED(expand(&s, "{ kind = \"medlocker\"; backbones = [\"vit_b16\"]; cam = \"vit_b16\"; }", NULL, 0), UM_E_CONFIG,
+    FAILS(expand(&s, BLOCK("retrain = [\"resnet8\"];"), NULL, 0), UM_E_CONFIG, "did you mean 'resnet18'?");
+    FAILS(expand(&s, BLOCK("cam = \"vit_b16\";"), NULL, 0), UM_E_CONFIG, "network for Grad-CAM");
+    FAILS(expand(&s, "{ kind = \"medlocker\"; backbones = [\"unet\"]; }", NULL, 0), UM_E_CONFIG, "unknown classifier 'unet'");
+    FAILS(expand(&s, "{ kind = \"medlocker\"; backbones = [\"vit_b16\"]; cam = \"vit_b16\"; }", NULL, 0), UM_E_CONFIG,
             "no convolution at its end");
     assert_non_null(strstr(um_error_text(), "sweep.cfg:7"));
     OK(um_settings_set(settings, "medlocker.wsm.model", at("gone.h5"), "test"));
-    REFUSED(expand(&s, BLOCK("searches = [\"bhe\"];"), NULL, 0), UM_E_IO, "gone.h5; train it on lesion masks");
+    FAILS(expand(&s, BLOCK("searches = [\"bhe\"];"), NULL, 0), UM_E_IO, "gone.h5; train it on lesion masks");
     assert_null(s);
 }
 
@@ -254,7 +254,7 @@ static void marks_files(void **state)
         for (int k = 0; k < UM_MARK_COLUMNS; k++)
             assert_true(a[k] == b[k] || (isnan(a[k]) && isnan(b[k])));
     }
-    REFUSED(um_locker_read_marks(back, 2, at("m.h5")), UM_E_DATA, "marks of 3 images, expected 2");
+    FAILS(um_locker_read_marks(back, 2, at("m.h5")), UM_E_DATA, "marks of 3 images, expected 2");
     um_locker_summary sum = um_locker_sum(marks, 3);
     assert_true(sum.strict == 1 && sum.relaxed == 1 && sum.none == 1 && sum.from_cam == 1 && sum.from_net == 1);
     assert_true(sum.alpha == 65 && sum.lesion_change == 0 && isnan(sum.margin_after)); /* relaxed marks may touch lesions */
