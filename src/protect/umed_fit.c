@@ -288,11 +288,11 @@ static um_status run_starts(fit *f)
     }
     if (f->best)
         UM_TRY(keep(f, true));
-    if (!relies(f) && um_comm_leads(f->job->comm))
+    if (f->starts[STARTS_CLEAN] < 1 && um_comm_leads(f->job->comm))
         um_log(UM_LOG_WARN,
-               "%s: the surrogate does not need the perturbation (its loss is %.3f on protected images, %.3f on clean ones), so this release "
-               "may not protect; measure it (umed exploit), and try more umed.starts, more cycles or a larger umed.adam.lr",
-               f->job->label, f->starts[STARTS_PROTECTED], f->starts[STARTS_CLEAN]);
+               "%s: the surrogate segments clean images too, so this release may not protect; measure it (umed exploit), and "
+               "try more umed.starts, more cycles or a larger umed.adam.lr",
+               f->job->label);
 done:
     return rc;
 }
