@@ -28,6 +28,7 @@ typedef struct um_segmenter {
     um_graph *train_graph, *eval_graph;
     um_exec *train, *eval;
     um_tid x, y, loss, eval_x, eval_logits;
+    bool recompute; /* um_graph.recompute of the training graph: in host memory, and on a device that has no room otherwise */
 } um_segmenter;
 
 /* The training graph is left out when config->adam.lr is 0 (prediction only). out: owned by the caller. */
