@@ -27,6 +27,7 @@ typedef struct step {
     int n_nets, n_inputs;
     um_tid loss;
     um_batch batch;
+    bool device;
     double before; /* resident bytes before the step's memory existed */
 } step;
 
@@ -63,6 +64,7 @@ static um_status build_model(step *s, const um_bench_job *job, const um_bench_st
     UM_TRY(um_model_find(&model, w->model));
     UM_TRY(um_params_create(&s->model, job->backend));
     UM_TRY(um_graph_create(&s->graph, job->backend->real, w->batch));
+    s->graph->recompute = !s->device;
     um_spread spread = um_spread_of(run, NULL);
     um_share_graph(&spread, s->graph);
     um_net net = {s->graph, s->model, true, UM_BN_TRAIN};
@@ -85,6 +87,7 @@ static um_status build_umed(step *s, const um_bench_job *job, const um_bench_ste
     um_dataset shape = {.h = w->side, .w = w->side, .c = w->channels};
     um_protect_job protect = {.settings = job->settings, .backend = job->backend, .data = &shape};
     UM_TRY(um_umed_create(&s->umed, &protect));
+    s->umed->recompute = !s->device;
     UM_TRY(um_umed_graph_build(&s->umed_graph, s->umed, UM_UMED_GENERATORS, w->batch));
     s->graph = s->umed_graph.graph;
     s->loss = s->umed_graph.loss;
@@ -293,7 +296,7 @@ um_status um_bench_step(const um_bench_job *job, const um_bench_step_job *w, um_
     um_bench_times t;
     double fma[2] = {0};
     const um_run_options *run = um_settings_get(job->settings, "run");
-    step s = {.before = peak_memory()};
+    step s = {.before = peak_memory(), .device = !job->backend->on_host};
     um_text after = {0};
     UM_TRY(build(&s, job, w));
     UM_TRY(make_ready(&s, job));
@@ -318,7 +321,7 @@ done:
 um_status um_bench_step_plan(const um_bench_job *job, const um_bench_step_job *w, um_precision precision, um_text *out)
 {
     um_status rc = UM_OK;
-    step s = {0};
+    step s = {.device = true};
     um_plan *plan = NULL;
     int64_t n_values = 0;
     UM_TRY(build(&s, job, w));

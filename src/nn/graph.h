@@ -45,8 +45,8 @@ typedef struct um_graph {
     int64_t max_batch;
     int lanes; /* its batches are cut into this many lanes of nearly equal size; 0: anything. Sums over the batch need room per lane */
     bool bn_per_lane; /* BatchNorm in training: statistics of every lane for itself, so that ranks do not wait for each other's */
-    bool
-        recompute; /* um_graph_backward makes the output of a normalisation anew instead of keeping it; true unless its owner says no */
+    bool recompute; /* um_graph_backward makes the output of a normalisation anew instead of keeping it; true unless its owner says no, as on a
+                     * device, where passes over memory cost more than memory */
     um_tensor *tensors;
     int n_tensors, cap_tensors;
     um_node *nodes;

@@ -50,6 +50,7 @@ um_status um_umed_create(um_umed **out, const um_protect_job *job)
     u->loss = um_loss_attr(um_settings_get(job->settings, "loss"));
     u->surrogate_config = um_model_configure(model, job->data->c);
     u->backend = job->backend;
+    u->recompute = job->backend->on_host;
     u->spread = um_spread_of(run, job->comm);
     u->h = job->data->h, u->w = job->data->w, u->c = job->data->c;
     if (u->o.lbp.interp == UM_LBP_SQUARE && u->o.lbp.p != 8) {

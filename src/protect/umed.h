@@ -69,6 +69,7 @@ typedef struct um_umed {
     um_backend *backend; /* borrowed */
     um_spread spread;    /* o.batch counts the images of all ranks */
     int64_t h, w, c;
+    bool recompute; /* um_graph.recompute: in host memory, and on a device that has no room otherwise */
     um_params *contour, *texture, *surrogate; /* owned */
     um_umed_graph apply;                      /* UM_UMED_EXPORT, made on first use */
     um_text applied;                          /* the settings that count when the state is applied */

@@ -315,7 +315,14 @@ done:
     return rc;
 }
 
-static um_status prepare(fit *f)
+static void free_graphs(fit *f)
+{
+    um_umed_graph_free(&f->surrogate);
+    um_umed_graph_free(&f->generators[0]);
+    um_umed_graph_free(&f->generators[1]);
+}
+
+static um_status make_graphs(fit *f)
 {
     um_status rc = UM_OK;
     um_umed *u = f->u;
@@ -329,6 +336,23 @@ static um_status prepare(fit *f)
     UM_TRY(um_umed_graph_ready(&f->surrogate, u));
     for (int k = 0; k < f->n_generators; k++)
         UM_TRY(um_umed_graph_ready(&f->generators[k], u));
+done:
+    return rc;
+}
+
+static um_status prepare(fit *f)
+{
+    um_status rc = UM_OK;
+    um_umed *u = f->u;
+    rc = make_graphs(f);
+    if (rc == UM_E_MEMORY && !u->recompute) {
+        um_log(UM_LOG_INFO, "%s: outputs of normalisations are made anew: %s", f->job->label, um_error_text());
+        um_error_clear();
+        free_graphs(f);
+        u->recompute = true;
+        rc = make_graphs(f);
+    }
+    UM_TRY(rc);
     UM_TRY(um_umed_feed_create(&f->feed, u, f->job->data, f->job->rows->index, f->job->rows->n, u->o.batch));
     UM_TRY(um_umed_feed_keep(f->feed, u, f->job->label));
     UM_TRY(UM_NEW_ARRAY(f->order, f->job->rows->n));
@@ -362,8 +386,6 @@ done:
     um_free(f.best);
     um_free(f.order);
     um_umed_feed_free(f.feed);
-    um_umed_graph_free(&f.surrogate);
-    um_umed_graph_free(&f.generators[0]);
-    um_umed_graph_free(&f.generators[1]);
+    free_graphs(&f);
     return rc;
 }

@@ -110,6 +110,7 @@ um_status um_umed_graph_build(um_umed_graph *out, um_umed *u, um_umed_phase phas
         r.graph->lanes = 1;
     else
         um_share_graph(&u->spread, r.graph);
+    r.graph->recompute = u->recompute;
     UM_TRY(um_graph_input(r.graph, &r.x, "image", u->h, u->w, u->c));
     if (u->o.gen_input == 1)
         UM_TRY(um_graph_input(r.graph, &r.xy, "image and mask", u->h, u->w, u->c + 1));

@@ -2,6 +2,7 @@
 
 #include <math.h>
 
+#include "base/log.h"
 #include "base/mem.h"
 
 static um_status build_train(um_segmenter *s)
@@ -13,6 +14,7 @@ static um_status build_train(um_segmenter *s)
     UM_TRY(um_graph_create(&s->train_graph, s->backend->real, um_share_most(&c->spread, c->max_batch)));
     um_graph *g = s->train_graph;
     um_share_graph(&c->spread, g);
+    g->recompute = s->recompute;
     um_net net = {g, s->params, true, UM_BN_TRAIN, &aux};
     UM_TRY(um_graph_input(g, &s->x, "image", c->h, c->w, c->net.in_ch));
     if (c->model->classifier)
@@ -54,6 +56,7 @@ static um_status describe(um_segmenter **out, um_backend *backend, const um_segm
     UM_TRY(UM_NEW(s));
     s->config = *config;
     s->backend = backend;
+    s->recompute = backend->on_host;
     UM_TRY(um_params_create(&s->params, backend));
     if (config->adam.lr > 0)
         UM_TRY(build_train(s));
@@ -65,13 +68,30 @@ done:
     return rc;
 }
 
+/* The training graph and its memory; where that is short on a device, another graph that needs less. */
+static um_status make_train(um_segmenter *s)
+{
+    um_status rc = um_exec_create(&s->train, s->train_graph, s->backend);
+    if (rc != UM_E_MEMORY || s->recompute)
+        return rc;
+    um_log(UM_LOG_INFO, "%s: outputs of normalisations are made anew: %s", s->config.model->name, um_error_text());
+    um_error_clear();
+    um_graph_free(s->train_graph);
+    s->train_graph = NULL;
+    s->recompute = true;
+    UM_TRY(build_train(s));
+    UM_TRY(um_exec_create(&s->train, s->train_graph, s->backend));
+done:
+    return rc;
+}
+
 um_status um_segmenter_create(um_segmenter **out, um_backend *backend, const um_segmenter_config *config)
 {
     um_status rc = UM_OK;
     um_segmenter *s = NULL;
     UM_TRY(describe(&s, backend, config));
     if (s->train_graph)
-        UM_TRY(um_exec_create(&s->train, s->train_graph, backend));
+        UM_TRY(make_train(s));
     UM_TRY(um_exec_create(&s->eval, s->eval_graph, backend));
     *out = s;
     s = NULL;

@@ -15,7 +15,7 @@ typedef struct um_segmenter_config {
     int64_t h, w, max_batch;
     um_spread spread; /* max_batch counts the images of all ranks */
     um_seg_attr loss;
-    um_adam_attr adam;
+    um_adam_attr adam; /* lr may change from step to step; the rest is part of the training graph */
     uint64_t seed; /* of dropout */
     double focal;          /* classifiers: gamma of the focal loss; 0: cross entropy */
     double mean[3], sd[3]; /* of the pixels it was trained on, per channel in [0,1]: um_segmenter_normalise. sd[0] = 0: pixels as they are */
@@ -28,6 +28,7 @@ typedef struct um_segmenter {
     um_graph *train_graph, *eval_graph;
     um_exec *train, *eval;
     um_tid x, y, loss, eval_x, eval_logits;
+    bool recompute; /* um_graph.recompute of the training graph: in host memory, and on a device that has no room otherwise */
 } um_segmenter;
 
 /* The training graph is left out when config->adam.lr is 0 (prediction only). out: owned by the caller. */

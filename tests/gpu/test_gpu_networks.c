@@ -358,8 +358,8 @@ static um_status look_on(void *payload, um_segmenter *s, const um_fit_batch *bat
     return UM_OK;
 }
 
-/* Weights after two epochs over a dataset of `bits` per pixel; resident: batches are gathered by the device. */
-static void fit_dataset(char sha[65], int bits, bool resident, um_host_counts *counts)
+/* Weights after two epochs over a dataset of `bits` per pixel; resident: batches are gathered by the device, if it has room. */
+static void fit_dataset(char sha[65], int bits, bool resident, size_t room, um_host_counts *counts)
 {
     enum { ROWS = 7, EPOCHS = 2 };
     um_segmenter_config config = {.net = net_config(WIDTH, 1, 1), .h = SIDE, .w = SIDE, .max_batch = IMAGES, .spread = {.lanes = LANES},
@@ -390,9 +390,10 @@ static void fit_dataset(char sha[65], int bits, bool resident, um_host_counts *c
     assert_ok(um_model_find(&config.model, "unet"));
     assert_ok(um_segmenter_create(&s, b, &config));
     assert_ok(um_params_init(s->params, 1, UM_RNG_TEST));
-    um_host_count = (um_host_counts){0};
+    um_host_count = (um_host_counts){.room = room};
     assert_ok(um_fit_run(s, d, &rows, &fit, &curves));
     *counts = um_host_count;
+    um_host_count = (um_host_counts){0};
     assert_ok(um_params_sha256(s->params, sha));
     um_curves_free(&curves);
     um_rows_free(&rows);
@@ -406,14 +407,41 @@ static void data_stays_on_the_device(void **state)
 {
     (void)state;
     for (int bits = 8; bits <= 16; bits += 8) {
-        char here[65], there[65];
-        um_host_counts host, resident;
-        fit_dataset(here, bits, false, &host);
-        fit_dataset(there, bits, true, &resident);
+        char here[65], there[65], full[65];
+        um_host_counts host, resident, none;
+        fit_dataset(here, bits, false, 0, &host);
+        fit_dataset(there, bits, true, 0, &resident);
+        fit_dataset(full, bits, true, 1000, &none);
         assert_string_equal(here, there);
+        assert_string_equal(here, full);
+        assert_true(none.uploaded >= host.uploaded);
         assert_true(host.uploaded > 2 * 7 * PIXELS * 2 * sizeof(float));
         assert_true(resident.uploaded < 7 * PIXELS * (size_t)(bits / 8 + 1) + 2000); /* and row numbers, rates, what dropout draws from */
     }
+}
+
+/* Outputs of normalisations are kept where there is room for them, and made anew where there is not. */
+static void a_full_device_makes_do(void **state)
+{
+    (void)state;
+    /* a batch whose activations need more than the weights */
+    um_segmenter_config config = {.net = net_config(WIDTH, 1, 1), .h = SIDE, .w = SIDE, .max_batch = 20 * IMAGES, .spread = {.lanes = LANES},
+                                  .loss = {.w_ce = 1, .w_dice = 1, .smooth = 1e-5}, .adam = {.lr = 1e-3, .b1 = 0.9, .b2 = 0.999, .eps = 1e-8}};
+    um_backend *b = NULL;
+    um_segmenter *s = NULL;
+    size_t needs[2];
+    assert_ok(um_backend_open(&b, "cuda", UM_F32, UM_PRECISION_BF16));
+    assert_ok(um_model_find(&config.model, "unet"));
+    for (int short_of = 0; short_of < 2; short_of++) {
+        um_host_count = (um_host_counts){.room = short_of ? needs[0] : 0};
+        assert_ok(um_segmenter_create(&s, b, &config));
+        assert_int_equal(s->recompute, short_of);
+        needs[short_of] = um_exec_plan(s->train)->arena_bytes;
+        um_segmenter_free(s);
+    }
+    um_host_count = (um_host_counts){0};
+    assert_true(needs[1] < needs[0]);
+    um_backend_free(b);
 }
 
 /* Steps in a ball stay on the device; images, their masks and the ball go there once. */
@@ -536,6 +564,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(every_shape_is_recorded_once),
         cmocka_unit_test(a_step_is_one_recording),
         cmocka_unit_test(data_stays_on_the_device),
+        cmocka_unit_test(a_full_device_makes_do),
         cmocka_unit_test(attack_steps_are_replays),
 #endif
         cmocka_unit_test(training_follows_the_cpu),

@@ -11,10 +11,15 @@ typedef struct twin {
     um_attack_options o;
 } twin;
 
+static void twin_open_with(twin *t, const protection *p, um_input_loss kind, um_adam_attr adam)
+{
+    t->o = (um_attack_options){.eps = 4.0 / 255, .batch = 4, .adam = adam};
+    assert_ok(um_attack_open(&t->a, &p->job, &t->o, kind, false));
+}
+
 static void twin_open(twin *t, const protection *p, um_input_loss kind)
 {
-    t->o = (um_attack_options){.eps = 4.0 / 255, .batch = 4, .adam = {.lr = 1e-2, .b1 = 0.9, .b2 = 0.999, .eps = 1e-8}};
-    assert_ok(um_attack_open(&t->a, &p->job, &t->o, kind, false));
+    twin_open_with(t, p, kind, (um_adam_attr){.lr = 1e-2, .b1 = 0.9, .b2 = 0.999, .eps = 1e-8});
 }
 
 static float clip(double v, double lo, double hi)
@@ -69,8 +74,7 @@ static void em_can_use_sgd(void **state)
     twin t;
     double loss[3];
     int64_t order[TRAINED];
-    twin_open(&t, &p, UM_INPUT_SEG);
-    t.a.surrogate->config.adam = (um_adam_attr){.lr = 0.05, .b1 = 0.5, .sgd = true};
+    twin_open_with(&t, &p, UM_INPUT_SEG, (um_adam_attr){.lr = 0.05, .b1 = 0.5, .sgd = true});
     assert_ok(um_rows_order(order, &p.rows, p.job.seed, UM_RNG_SURROGATE_ORDER, 0));
     um_attack_load(&t.a, order, 4);
     float *before = NULL, *after = NULL;

@@ -11,6 +11,7 @@
 typedef struct um_host_counts {
     int allocs, frees, uploads, downloads, syncs, launches, captures, replays, forgotten;
     size_t uploaded; /* bytes */
+    size_t room;     /* the largest allocation that there is room for; 0: any */
     /* What the stand-in for cuDNN refuses, as a real one may. */
     bool refuse_slices, refuse_f32_gradients;
     int prepared; /* problems that it was asked about and accepted */

@@ -60,6 +60,8 @@ um_status um_dev_alloc(um_dev *d, void **out, size_t bytes)
     um_status rc = UM_OK;
     UM_REQUIRE(!d->capturing);
     um_host_count.allocs++;
+    if (um_host_count.room && bytes > um_host_count.room)
+        return um_fail(UM_E_MEMORY, "no room for %zu bytes", bytes);
     UM_TRY(um_alloc(out, bytes + 256, 1));
 done:
     return rc;
