@@ -68,6 +68,7 @@ part info 2 "$umed" info
 part plans 5 "$(program test_cuda_plans)"
 part ops 60 "$(program test_gpu_ops)"
 part networks 120 "$(program test_gpu_networks)"
+part protectors 60 "$(program test_gpu_protect)"
 part repeats 40 bash "$here/parts.sh" repeats
 
 # Peers of the benchmarks, which need a python3 with PyTorch.
@@ -133,6 +134,7 @@ number() { # LOG PATTERN: what \( \) of a sed pattern finds first
 {
     outcome "E3 ops within the tolerances of their precision" ops
     outcome "E3 whole networks, loss curves, recorded runs" networks
+    outcome "E3 fits of the protectors that learn" protectors
     outcome "E3 the same bits run to run" repeats
     if [ -z "$quick" ]; then
         outcome "E3 compute-sanitizer clean" sanitizer-memcheck sanitizer-initcheck sanitizer-synccheck sanitizer-ops

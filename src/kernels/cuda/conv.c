@@ -12,7 +12,7 @@
 
 #include "kernels/cuda/table.h"
 
-enum { PART_ALIGN = 256 };
+enum { PART_ALIGN = 256, PIECE = 16 };
 
 /* What of a call the library sees, and where in the workspace. */
 typedef struct job {
@@ -48,6 +48,14 @@ static int64_t channel_unit(um_precision precision, um_dtype type)
     return type == UM_BF16 ? 8 : precision == UM_PRECISION_FP32 ? 1 : 4;
 }
 
+/* Pixels that do not begin on an operand of a tensor core, and slices that may begin anywhere: the library reads 16 bytes at once. Where
+ * widths fill these, so do the places where slices begin. */
+static bool is_crooked(const um_view *v, int64_t unit)
+{
+    int64_t piece = PIECE / (int64_t)um_dtype_bytes(v->dtype);
+    return v->ld % unit != 0 || (v->ld != v->c && (v->c % piece != 0 || v->ld % piece != 0));
+}
+
 static void describe(job *j, um_precision precision, const um_op_call *call, um_op op)
 {
     um_dnn_conv *c = &j->conv;
@@ -67,8 +75,8 @@ static void describe(job *j, um_precision precision, const um_op_call *call, um_
     c->s = outer ? j->w.w : j->w.h;
     c->stride = outer ? 2 : call->attr.conv.stride;
     c->pad = outer ? 0 : call->attr.conv.pad;
-    j->copy_x = j->x.dtype != c->type || j->x.c != c->c || j->x.ld % unit != 0 || (c->op == UM_DNN_DATA && call->accumulate);
-    j->copy_y = j->y.dtype != c->type || j->y.c != c->k || j->y.ld % unit != 0 || (c->op == UM_DNN_FWD && call->accumulate);
+    j->copy_x = j->x.dtype != c->type || j->x.c != c->c || is_crooked(&j->x, unit) || (c->op == UM_DNN_DATA && call->accumulate);
+    j->copy_y = j->y.dtype != c->type || j->y.c != c->k || is_crooked(&j->y, unit) || (c->op == UM_DNN_FWD && call->accumulate);
 }
 
 static void set_pitches(job *j)
@@ -138,10 +146,10 @@ static um_view copy_of(const job *j, const um_op_call *call, bool is_x)
         channels, channels};
 }
 
-/* The library reads 16 bytes at once. */
+/* No graph has such slices: parts of a concatenation begin where others end. */
 static um_status check_address(const um_view *v, const char *op)
 {
-    if ((uintptr_t)v->data % 16 != 0)
+    if ((uintptr_t)v->data % PIECE != 0)
         return um_fail(UM_E_UNSUPPORTED,
             "%s: a slice of %" PRId64 " channels does not begin on 16 bytes; concatenate widths that are multiples of 8", op, v->c);
     return UM_OK;
