@@ -217,6 +217,14 @@ static um_status put_verdict(um_h5 *f, const um_locker_verdict *v)
     UM_TRY(put_share(f, v->network, "accuracy_clean", e->right_before, e->n, "share of clean test images that it gets right"));
     UM_TRY(put_share(f, v->network, "accuracy_marked", e->right_after, e->n, "share of marked test images that it gets right"));
     UM_TRY(put_share(f, v->network, "asr", e->broken, e->right_before, "attack success rate: broken / right_before"));
+    for (int k = 0; k < e->classes; k++) {
+        snprintf(name, sizeof name, "%s_class%d_n", v->network, k);
+        UM_TRY(um_store_metric(f, name, (double)e->of_class[k].n, "images", "test images of this class"));
+        snprintf(name, sizeof name, "%s_class%d", v->network, k);
+        UM_TRY(put_share(f, name, "accuracy_clean", e->of_class[k].right_before, e->of_class[k].n, "the same, of this class alone"));
+        UM_TRY(put_share(f, name, "accuracy_marked", e->of_class[k].right_after, e->of_class[k].n, "the same, of this class alone"));
+        UM_TRY(put_share(f, name, "asr", e->of_class[k].broken, e->of_class[k].right_before, "the same, of this class alone"));
+    }
 done:
     return rc;
 }

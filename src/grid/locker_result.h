@@ -4,9 +4,9 @@
  *     marks      marks_strict, marks_margin_after ... over the rows; images/alpha, y, x ...: every mark, from which the marked
  *                dataset is made anew
  *     medlocker  the same marks_..., psnr, ssim, logo_area; per network asked, as NETWORK_n, NETWORK_right_before, _right_after,
- *                _broken, _mended, _accuracy_clean, _accuracy_marked, _asr (the last two with _low and _high). A network that was
- *                trained anew on marked images is NETWORK_retrained. Attribute networks: their names, the targets first marked
- *                with '*' */
+ *                _broken, _mended, _accuracy_clean, _accuracy_marked, _asr (the last three with _low and _high), and the last
+ *                three with _n of each class as NETWORK_class0_asr. A network that was trained anew on marked images is
+ *                NETWORK_retrained. Attribute networks: their names, the targets marked with a '*' before */
 #ifndef UM_GRID_LOCKER_RESULT_H
 #define UM_GRID_LOCKER_RESULT_H
 

@@ -43,7 +43,7 @@ um_status um_effect_measure(um_effect *out, um_segmenter *net, const um_dataset 
     int classes = (int)net->config.net.out_ch;
     um_rows other = {0};
     float *before = NULL, *after = NULL;
-    um_effect e = {.n = rows->n};
+    um_effect e = {.n = rows->n, .classes = classes};
     UM_TRY(same_rows(&other, clean, rows, marked));
     UM_TRY(UM_NEW_ARRAY(before, rows->n * classes));
     UM_TRY(UM_NEW_ARRAY(after, rows->n * classes));
@@ -53,6 +53,8 @@ um_status um_effect_measure(um_effect *out, um_segmenter *net, const um_dataset 
         int label = clean->labels[rows->index[i]];
         bool was = um_class_of(before + i * classes, classes) == label, is = um_class_of(after + i * classes, classes) == label;
         e.right_before += was, e.right_after += is, e.broken += was && !is, e.mended += !was && is;
+        e.of_class[label].n++, e.of_class[label].right_before += was, e.of_class[label].right_after += is;
+        e.of_class[label].broken += was && !is;
     }
     *out = e;
 done:

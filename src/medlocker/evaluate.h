@@ -10,6 +10,10 @@
 typedef struct um_effect {
     int64_t n, right_before, right_after, broken; /* broken: right before, wrong after */
     int64_t mended;                               /* wrong before, right after */
+    int classes;
+    struct {
+        int64_t n, right_before, right_after, broken;
+    } of_class[256]; /* the same of the images of each true class; [0, classes) */
 } um_effect;
 
 static inline double um_effect_asr(const um_effect *e)

@@ -61,6 +61,13 @@ for net in resnet18 vgg16_bn; do
     same "$(metric once "$key" ${net}_right_after)" "$(($(metric once "$key" ${net}_right_before) - $(metric once "$key" ${net}_broken) +
         $(metric once "$key" ${net}_mended)))" "counts of $net"
 done
+for name in right_before:accuracy_clean right_after:accuracy_marked; do # shares of the classes add up to the count of all
+    sum=0
+    for class in 0 1; do
+        sum="$sum + $(metric once "$key" resnet18_class${class}_n) * $(metric once "$key" resnet18_class${class}_${name#*:})"
+    done
+    awk "BEGIN { d = $sum - $(metric once "$key" resnet18_${name%:*}); exit d * d > 1e-12 }" || fail "classes of $name"
+done
 same "$(metric once "$key" marks_lesion_change)" 0 "change inside lesions"
 awk -v b="$(metric once "$key" marks_margin_before)" -v a="$(metric once "$key" marks_margin_after)" 'BEGIN { exit !(a < b) }' ||
     fail "the search did not lower the margin"
