@@ -260,7 +260,9 @@ static um_status run_stretch(um_exec *e, const um_batch *batch, int64_t n, int f
 {
     um_status rc = UM_OK;
     int known = e->recordings.n;
-    um_recording *r = n == 0 || e->timed || last - first < 2 ? NULL : um_recordings_get(&e->recordings, batch, first, last);
+    um_recording *r = NULL;
+    if (n > 0 && !e->timed && last - first >= 2)
+        UM_TRY(um_recordings_get(&e->recordings, batch, first, last, &r));
     if (!r || e->recordings.n != known)
         return run_nodes(e, batch, n, first, last);
     if (!r->handle)
@@ -306,6 +308,11 @@ void um_exec_set_bn_momentum(um_exec *e, double momentum)
 const um_plan *um_exec_plan(const um_exec *e)
 {
     return e->plan;
+}
+
+um_backend *um_exec_backend(const um_exec *e)
+{
+    return e->backend;
 }
 
 um_status um_exec_times(const um_exec *e, um_text *out)

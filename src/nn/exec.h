@@ -53,6 +53,7 @@ um_status um_exec_run(um_exec *e, const um_batch *batch, int first, int last);
 void um_exec_set_bn_momentum(um_exec *e, double momentum);
 
 const um_plan *um_exec_plan(const um_exec *e);
+um_backend *um_exec_backend(const um_exec *e); /* borrowed */
 /* Seconds per op since creation, most expensive first, with calls and GFLOP/s. */
 um_status um_exec_times(const um_exec *e, um_text *out);
 
