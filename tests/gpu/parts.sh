@@ -22,6 +22,12 @@ ranks() {
     echo "DSC of one rank $one, of two $two: within 2 percent points"
 }
 
+# under_mpirun RANKS PROGRAM
+under_mpirun() {
+    command -v mpirun >/dev/null || { echo "no mpirun here"; return 77; }
+    mpirun --allow-run-as-root --oversubscribe --bind-to none -np "$@"
+}
+
 # The same training twice: the same bits.
 repeats() {
     rm -rf "$out/repeats"
