@@ -22,6 +22,8 @@ struct um_queue_iface {
     um_status (*pin)(um_backend *b, void **out, size_t bytes); /* host memory, zeroed; give back with unpin */
     void (*unpin)(um_backend *b, void *p);                     /* accepts NULL */
 
+    /* device memory, zeroed by q; give back with the backend's free */
+    um_status (*alloc)(um_backend *b, um_queue *q, void **out, size_t bytes);
     um_status (*fetch)(um_backend *b, um_queue *q, void *pinned, const void *from, size_t bytes);
     um_status (*send)(um_backend *b, um_queue *q, void *to, const void *pinned, size_t bytes);
     um_status (*copy)(um_backend *b, um_queue *q, void *to, const void *from, size_t bytes); /* within the device */

@@ -69,6 +69,6 @@ CFG
 }
 
 case ${1:-} in
-ranks | repeats | cells) "$@" ;;
-*) echo "usage: parts.sh ranks|repeats|cells PROTECTOR..." >&2; exit 64 ;;
+ranks | repeats | cells | under_mpirun) "$@" ;;
+*) echo "usage: parts.sh ranks|repeats|cells PROTECTOR...|under_mpirun RANKS PROGRAM" >&2; exit 64 ;;
 esac

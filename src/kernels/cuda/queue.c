@@ -39,6 +39,11 @@ static void queue_unpin(um_backend *b, void *p)
     um_dev_unpin(um_cuda_dev(b), p);
 }
 
+static um_status queue_alloc(um_backend *b, um_queue *q, void **out, size_t bytes)
+{
+    return um_dev_alloc(dev_of(b, q), out, bytes);
+}
+
 static um_status queue_fetch(um_backend *b, um_queue *q, void *pinned, const void *from, size_t bytes)
 {
     return um_dev_fetch(dev_of(b, q), pinned, from, bytes);
@@ -88,6 +93,7 @@ const um_queue_iface um_cuda_queues = {
     .stream = queue_stream,
     .pin = queue_pin,
     .unpin = queue_unpin,
+    .alloc = queue_alloc,
     .fetch = queue_fetch,
     .send = queue_send,
     .copy = queue_copy,
