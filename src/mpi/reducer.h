@@ -11,6 +11,8 @@
  * start and join let sums run beside the backend's work: exchanges of nccl are on a queue, those of mpi and staged on a thread of
  * their own, where MPI allows threads; else they are made by join. The order of sums is that of the calls, on every rank the same.
  *
+ * um_comm_waited does not know what devices wait for each other (nccl); the time that runs wait for join is in it otherwise.
+ *
  * Every wait listens: a rank that fails interrupts the others', as in um_comm_exchange. */
 #ifndef UM_MPI_REDUCER_H
 #define UM_MPI_REDUCER_H

@@ -119,6 +119,8 @@ um_status um_spread_device(um_reducer **out, const um_run_options *run, um_comm 
     um_status rc = UM_OK;
     um_reducer *r = NULL;
     um_reducer_config config = {.path = (um_reduce_path)run->allreduce, .fast = run->reduce == 1, .bucket_bytes = run->bucket_mib << 20};
+    if (um_comm_size(comm) > 1 && !b->queues && config.path != UM_REDUCE_AUTO)
+        return um_fail(UM_E_CONFIG, "run.allreduce is for ranks on GPUs, and backend %s sums in host memory; use auto", b->name);
     if (um_comm_size(comm) > 1 && b->queues) {
         UM_TRY(um_reducer_open(&r, comm, b, &config));
         um_log(UM_LOG_INFO, "sums of gradients and statistics over %d ranks: %s", um_comm_size(comm), um_reducer_describe(r));

@@ -8,9 +8,12 @@
 #include "base/mem.h"
 #include "base/threads.h"
 #include "gpu/gpu_test.h"
+#include "grid/tables.h"
+#include "io/import.h"
 #include "kernels/cuda_host/cuda_host.h"
 #include "kernels/queue.h"
 #include "nn/net_fixture.h"
+#include "protect/protector.h"
 #include "train/exchange.h"
 #include "train/segmenter.h"
 
@@ -180,6 +183,49 @@ static void buckets_cover_what_is_complete(void **state)
     }
 }
 
+/* Losses of a fit of UMed: three networks, two of which learn in one step. */
+static void fit_umed(um_backend *b, um_comm *comm, const um_settings *settings, um_curves *curves)
+{
+    um_dataset *d = NULL;
+    um_rows rows = {0};
+    void *state = NULL;
+    const um_protector_def *def = NULL;
+    assert_ok(um_protector_find(&def, "umed"));
+    assert_ok(um_import_phantoms(&d, IMAGES, SIDE, 1, 3, NULL));
+    assert_ok(um_rows_select(&rows, d, -1, 0, 0));
+    um_protect_job job = {.settings = settings, .backend = b, .data = d, .rows = &rows, .seed = 5, .label = "umed", .comm = comm};
+    assert_ok(def->fit(&job, &state, curves));
+    def->free(state);
+    um_rows_free(&rows);
+    um_dataset_free(d);
+}
+
+static void umed_fits_on_several_ranks(void **state)
+{
+    (void)state;
+    static const char *const small[] = {"umed.gen.base_width=8", "model.base_width=8", "umed.schedule.cycles=1", "umed.batch=4"};
+    static const char *const names[] = {"surrogate_loss", "generator_loss"};
+    um_settings *settings = NULL;
+    um_curves alone = {0}, together = {0};
+    um_reducer *r = open_path(UM_REDUCE_STAGED, false);
+    assert_ok(um_settings_create(&settings, um_option_tables()));
+    for (size_t i = 0; i < UM_COUNT(small); i++)
+        assert_ok(um_settings_assign(settings, small[i], "test"));
+    fit_umed(reference, NULL, settings, &alone);
+    fit_umed(gpu, world, settings, &together);
+    for (size_t i = 0; i < UM_COUNT(names); i++) {
+        const um_curve *a = um_curves_find(&alone, names[i]), *t = um_curves_find(&together, names[i]);
+        assert_true(a && t && a->n == t->n && a->n > 0);
+        for (int k = 0; k < a->n; k++)
+            if (!(fabs(t->y[k] - a->y[k]) <= 1e-3 * fabs(a->y[k])))
+                fail_msg("%s %.9g of turn %d instead of %.9g", names[i], t->y[k], k, a->y[k]);
+    }
+    um_curves_free(&alone);
+    um_curves_free(&together);
+    um_settings_free(settings);
+    um_reducer_close(r);
+}
+
 /* Of numbers that rank r chose: element i of rank r is r + i / 8. */
 static void check_sums(um_reduce_path path, bool fast)
 {
@@ -292,6 +338,7 @@ static int open_world(void **state)
     (void)state;
     static double x[IMAGES * PIXELS], y[IMAGES * PIXELS];
     um_threads_set(1);
+    um_log_set_level(UM_LOG_ERROR);
     if (um_comm_open(&world, NULL, NULL) != UM_OK)
         return -1;
     um_backend_set_place(um_comm_rank_on_host(world));
@@ -333,6 +380,7 @@ int main(void)
         cmocka_unit_test(sums_are_exact),
         cmocka_unit_test(every_path_in_order_gives_one_result),
         cmocka_unit_test(every_path_in_any_order_is_close),
+        cmocka_unit_test(umed_fits_on_several_ranks),
         cmocka_unit_test(ranks_on_one_device_are_seen),
         cmocka_unit_test(a_failure_reaches_those_who_wait),
     };
