@@ -7,7 +7,7 @@ static const um_opt rows[] = {
     UM_OPT_INT_ROW(S, size, "size", "224", 16, 4096, "pixels", "side at which `resampled` protects: that of the fit"),
     {"ssim_every", UM_OPT_T_INT, offsetof(S, ssim_every), "64", 0, 1e9, NULL, "images",
      "the manifest has the SSIM of one image in so many; 0: of none", true},
-    {"slots", UM_OPT_T_INT, offsetof(S, slots), "4", 2, 64, NULL, "units", 
+    {"slots", UM_OPT_T_INT, offsetof(S, slots), "4", 2, 64, NULL, "units",
      "stretches of about 1 MiB of pixels (8 with a GPU) that are on the way at once",
      true},
     {"map_workers", UM_OPT_T_INT, offsetof(S, map_workers), "0", 0, 64, NULL, "threads",
