@@ -28,7 +28,7 @@ typedef struct um_archive_options {
     int apply;    /* um_archive_apply */
     int64_t size; /* side of the images that the protector sees under resampled */
     int64_t ssim_every;          /* SSIM of one image in so many, chosen by id; 0: none. Of all: `verify` */
-    int64_t slots, pack_workers; /* units on the way; threads that compress */
+    int64_t slots, map_workers, pack_workers; /* units on the way; threads for the maps (0: by the backend), and that compress */
     double lease_s;
     double psnr_min, ssim_min; /* of every image, for `verify` */
 } um_archive_options;

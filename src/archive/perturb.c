@@ -29,6 +29,7 @@ um_status um_perturber_open(um_perturber *out, const um_archive_job *job, int64_
     }
     um_protect_job fit = {.settings = job->settings, .backend = job->backend, .data = &like, .rows = &none, .label = p.def->name};
     UM_TRY(p.def->load(&fit, job->state, &p.state));
+    p.carries = p.def->carries && p.def->carries(p.state);
     *out = p;
 done:
     return rc;
@@ -120,19 +121,34 @@ void um_perturbation_stretch(float *out, int64_t h_out, int64_t w_out, const flo
     }
 }
 
-um_status um_perturbation_run(um_perturbation *x, um_perturber *p, const um_dataset *view, float *delta)
+/* How the last step of a perturbation gives its result, for the images as they were prepared. */
+typedef um_status deliver(um_perturbation *x, um_perturber *p, const um_dataset *d, float *to);
+
+static um_status apply_all(um_perturbation *x, um_perturber *p, const um_dataset *d, float *to)
+{
+    void *prepared = x->prepared;
+    x->prepared = NULL;
+    return p->def->prepare ? p->def->apply_prepared(p->state, prepared, to) : p->def->apply(p->state, d, x->rows, d->n, to);
+}
+
+static um_status bring_back(um_perturbation *x, um_perturber *p, const um_dataset *d, float *to)
+{
+    void *carried = x->carried;
+    (void)d;
+    x->carried = NULL;
+    return p->def->carry_out(p->state, carried, to);
+}
+
+/* To the images' own size, where the networks saw them at another. */
+static um_status at_own_size(um_perturbation *x, um_perturber *p, const um_dataset *view, float *delta, deliver *give)
 {
     um_status rc = UM_OK;
     const um_dataset *d = x->small ? x->small : view;
     int64_t small = d->h * d->w * d->c, large = view->h * view->w * view->c;
-    float *to = delta, *own = NULL;
-    void *prepared = x->prepared;
-    x->prepared = NULL;
-    if (x->small) {
+    float *own = NULL;
+    if (x->small)
         UM_TRY(UM_NEW_ARRAY(own, view->n * small));
-        to = own;
-    }
-    UM_TRY(p->def->prepare ? p->def->apply_prepared(p->state, prepared, to) : p->def->apply(p->state, d, x->rows, view->n, to));
+    UM_TRY(give(x, p, d, own ? own : delta));
     for (int64_t i = 0; own && i < view->n; i++)
         um_perturbation_stretch(delta + i * large, view->h, view->w, own + i * small, d->h, d->w, d->c);
 done:
@@ -140,10 +156,34 @@ done:
     return rc;
 }
 
+um_status um_perturbation_run(um_perturbation *x, um_perturber *p, const um_dataset *view, float *delta)
+{
+    return at_own_size(x, p, view, delta, apply_all);
+}
+
+um_status um_perturbation_in(um_perturbation *x, um_perturber *p)
+{
+    void *prepared = x->prepared;
+    x->prepared = NULL;
+    return p->def->carry_in(p->state, prepared, &x->carried);
+}
+
+um_status um_perturbation_compute(um_perturbation *x, um_perturber *p)
+{
+    return p->def->compute(p->state, x->carried);
+}
+
+um_status um_perturbation_out(um_perturbation *x, um_perturber *p, const um_dataset *view, float *delta)
+{
+    return at_own_size(x, p, view, delta, bring_back);
+}
+
 void um_perturbation_clear(um_perturbation *x, const um_perturber *p)
 {
     if (x->prepared)
         p->def->drop_prepared(x->prepared);
+    if (x->carried)
+        p->def->drop_carried(p->state, x->carried);
     um_dataset_free(x->small);
     um_free(x->rows);
     *x = (um_perturbation){0};

@@ -9,6 +9,7 @@
 typedef struct um_perturber {
     const um_protector_def *def;
     const um_settings *settings; /* borrowed */
+    bool carries;     /* perturbs in three parts that may overlap, on a device */
     void *state;
     int64_t c;        /* channels of the images that it takes */
     bool resampled;
@@ -29,11 +30,15 @@ um_status um_perturber_bytes(const um_perturber *p, int64_t h, int64_t w, double
 typedef struct um_perturbation {
     um_dataset *small; /* the images at the size of the fit; NULL: as they are */
     int64_t *rows;
-    void *prepared;
+    void *prepared, *carried;
 } um_perturbation; /* initialise with {0}, release with um_perturbation_clear */
 um_status um_perturbation_prepare(um_perturbation *out, const um_perturber *p, const um_dataset *view); /* any thread */
 /* delta: float [n][h][w][c] in [0,1] units. Takes what was prepared. */
 um_status um_perturbation_run(um_perturbation *x, um_perturber *p, const um_dataset *view, float *delta);
+/* The same in three parts, where the perturber carries: to the device, on it, and back (protector.h). Each from one thread at a time. */
+um_status um_perturbation_in(um_perturbation *x, um_perturber *p);
+um_status um_perturbation_compute(um_perturbation *x, um_perturber *p);
+um_status um_perturbation_out(um_perturbation *x, um_perturber *p, const um_dataset *view, float *delta);
 void um_perturbation_clear(um_perturbation *x, const um_perturber *p);
 
 /* Bilinear, pixel centres at (i + 0.5) in / out, edges continued: the carrying back. */

@@ -63,7 +63,7 @@ done:
 
 /* ---- what the shards hold ---- */
 
-static um_status look_at(um_archive_plan *p, size_t k)
+static um_status look_at(um_archive_plan *p, const um_archive_job *job, size_t k)
 {
     um_status rc = UM_OK;
     um_shard *s = NULL;
@@ -81,7 +81,7 @@ static um_status look_at(um_archive_plan *p, size_t k)
         if (um_shard_values(r) > p->values_most)
             p->values_most = um_shard_values(r), p->h_most = r->h, p->w_most = r->w;
     }
-    UM_TRY(um_unit_room_add(&p->room, x));
+    UM_TRY(um_unit_room_add(&p->room, x, um_unit_bytes(job->backend)));
     UM_TRY(um_shard_mark(s, p->marks[k]));
 done:
     um_shard_close(s);
@@ -95,7 +95,7 @@ static um_status look(um_archive_plan *p, const um_archive_job *job)
     UM_TRY(check_apart(job->source, job->private_dir));
     UM_TRY(check_apart(job->released, job->private_dir));
     for (size_t k = 0; k < p->n_files; k++) {
-        rc = look_at(p, k);
+        rc = look_at(p, job, k);
         if (rc == UM_E_DATA) /* told again, and recorded, when it comes to this shard */
             um_log(UM_LOG_WARN, "cannot be protected: %s", um_error_text());
         else if (rc != UM_OK)
@@ -168,6 +168,8 @@ static um_status describe(const um_archive_plan *p, const um_archive_job *job, u
     UM_TRY(um_json_int(line, "shards", (int64_t)p->n_files));
     UM_TRY(um_json_text(line, "settings", um_text_get(&changes)));
     UM_TRY(um_json_text(line, "source", um_text_get(&marks)));
+    if (!job->backend->on_host) /* rounds otherwise than a CPU does */
+        UM_TRY(um_json_text(line, "backend", job->backend->name));
     UM_TRY(um_json_seal(line));
 done:
     um_text_free(&groups);

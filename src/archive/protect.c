@@ -58,7 +58,7 @@ void um_workshop_tell(um_workshop *w, int64_t n)
     int64_t before = __atomic_load_n(&w->images_before, __ATOMIC_RELAXED);
     double left = (double)(w->images_total - before - w->images_done) / (rate > 0 ? rate : 1);
     um_conveyor_times times = w->times; /* while others add to them: good enough to say what bounds */
-    const char *bound = times.busy_s[UM_ARCHIVE_STAGES - 1] > 0 ? w->stages[um_conveyor_bounding(w->stages, UM_ARCHIVE_STAGES, &times)].name : "not known yet";
+    const char *bound = times.busy_s[w->n_stages - 1] > 0 ? w->stages[um_conveyor_bounding(w->stages, w->n_stages, &times)].name : "not known yet";
     snprintf(note, sizeof note, "%.1f images/s here, %.0f s left at this rate, bound by: %s", rate, left < 0 ? 0 : left, bound);
     um_progress("protect archive, images", (long)(before + w->images_done), (long)w->images_total, note);
 }
@@ -88,7 +88,7 @@ static double memory_peak(void)
 static um_status announce(protect_run *r)
 {
     um_status rc = UM_OK;
-    double perturb = 0, units = um_workshop_bytes(&r->plan.room, r->o);
+    double perturb = 0, units = um_workshop_bytes(&r->plan.room, r->o, r->perturber.carries);
     UM_TRY(um_perturber_bytes(&r->perturber, r->plan.h_most, r->plan.w_most, &perturb));
     r->shop.memory_bound = memory_now() + perturb + units + SPARE_BYTES;
     um_log(UM_LOG_INFO, "%lld images of at most %lldx%lldx%lld in %lld shards, %.2f GB; protector %s, archive.apply = %s; compression by %s",
@@ -313,25 +313,32 @@ done:
 
 /* ---- the end ---- */
 
-/* Busy seconds of every stage over all ranks, and which one bounds. */
+/* Busy seconds of every stage over all ranks, and which one bounds. Ranks without a device have no stages to and from one: times are
+ * summed by the names of all stages that there may be. */
 static um_status tell_times(protect_run *r)
 {
     um_status rc = UM_OK;
     um_text line = {0};
-    double sums[UM_ARCHIVE_STAGES + 2];
-    memcpy(sums, r->shop.times.busy_s, UM_ARCHIVE_STAGES * sizeof *sums);
-    sums[UM_ARCHIVE_STAGES] = (double)r->own;
-    sums[UM_ARCHIVE_STAGES + 1] = r->shop.times.wall_s;
+    um_conveyor_stage every[UM_ARCHIVE_STAGES];
+    int n = um_shard_job_stages(every, r->o, true);
+    double sums[UM_ARCHIVE_STAGES + 2] = {0};
+    for (int k = 0; k < n; k++)
+        for (int i = 0; i < r->shop.n_stages; i++)
+            if (strcmp(every[k].name, r->shop.stages[i].name) == 0)
+                sums[k] = r->shop.times.busy_s[i], every[k].workers = r->shop.stages[i].workers;
+    sums[n] = (double)r->own;
+    sums[n + 1] = r->shop.times.wall_s;
     double took = um_now() - r->begun, peak = memory_peak();
-    UM_TRY(um_comm_sum(r->job->comm, sums, UM_F64, UM_ARCHIVE_STAGES + 2, "times of the stages"));
-    um_conveyor_times all = {.wall_s = sums[UM_ARCHIVE_STAGES + 1]};
-    memcpy(all.busy_s, sums, sizeof sums - 2 * sizeof *sums);
-    for (int k = 0; k < UM_ARCHIVE_STAGES; k++)
-        UM_TRY(um_text_add(&line, "%s%s %.1f", k ? ", " : "", r->shop.stages[k].name, all.busy_s[k]));
+    UM_TRY(um_comm_sum(r->job->comm, sums, UM_F64, n + 2, "times of the stages"));
+    um_conveyor_times all = {.wall_s = sums[n + 1]};
+    memcpy(all.busy_s, sums, (size_t)n * sizeof *sums);
+    for (int k = 0; k < n; k++)
+        if (sums[k] > 0)
+            UM_TRY(um_text_add(&line, "%s%s %.1f", line.n ? ", " : "", every[k].name, sums[k]));
     um_log(UM_LOG_INFO, "stages, busy seconds over all ranks: %s; at work %.1f; bound by: %s", um_text_get(&line), all.wall_s,
-           r->shop.stages[um_conveyor_bounding(r->shop.stages, UM_ARCHIVE_STAGES, &all)].name);
-    um_log(UM_LOG_INFO, "%.0f images in %.1f s, %.1f images/s; memory peak of rank 0: %.0f MB of %.0f", sums[UM_ARCHIVE_STAGES], took,
-           sums[UM_ARCHIVE_STAGES] / (took > 0 ? took : 1), peak / 1e6, r->shop.memory_bound / 1e6);
+           every[um_conveyor_bounding(every, n, &all)].name);
+    um_log(UM_LOG_INFO, "%.0f images in %.1f s, %.1f images/s; memory peak of rank 0: %.0f MB of %.0f", sums[n], took,
+           sums[n] / (took > 0 ? took : 1), peak / 1e6, r->shop.memory_bound / 1e6);
 done:
     um_text_free(&line);
     return rc;

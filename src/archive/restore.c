@@ -37,7 +37,7 @@ static um_status undo_open(undo *u, const um_archive_paths *p, const char *back)
     const um_shard_index *x = um_shard_get_index(u->released);
     UM_TRY(um_delta_file_open(&u->delta, p->delta));
     UM_TRY(um_delta_file_fits(&u->delta, x));
-    UM_TRY(um_unit_room_add(&room, x));
+    UM_TRY(um_unit_room_add(&room, x, um_unit_bytes(NULL)));
     UM_TRY(UM_NEW_ARRAY(u->pixels, room.bytes));
     UM_TRY(UM_NEW_ARRAY(u->change, room.bytes));
     UM_TRY(UM_NEW_ARRAY(u->masks, room.masks));
@@ -76,7 +76,7 @@ static um_status restore_shard(const um_archive_paths *p, const char *back)
     char sha256[UM_SHA256_HEX];
     UM_TRY(undo_open(&u, p, back));
     const um_shard_index *x = um_shard_get_index(u.released);
-    UM_TRY(um_unit_starts(x, &starts, &n));
+    UM_TRY(um_unit_starts(x, um_unit_bytes(NULL), &starts, &n));
     for (int64_t k = 0; k < n; k++) {
         UM_TRY(um_stop_check("the same command restores the other shards"));
         UM_TRY(undo_unit(&u, starts[k], starts[k + 1] - starts[k]));

@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/signal.h"
+#include "base/threads.h"
 #include "image/metric.h"
 
 typedef enum fate { PROTECT, COPY, REFUSE } fate;
@@ -232,6 +233,43 @@ done:
     return rc;
 }
 
+/* Where networks run on a device, three stages take the place of one: while a unit is computed, the next one is on its way there, and the
+ * last one on its way back. */
+static um_status carry_unit_in(um_shard_job *j, um_unit *u, int worker)
+{
+    um_status rc = UM_OK;
+    (void)worker;
+    for (int i = 0; i < u->n_runs; i++)
+        UM_TRY(um_perturbation_in(&u->runs[i], j->w->perturber));
+done:
+    return rc;
+}
+
+static um_status compute_unit(um_shard_job *j, um_unit *u, int worker)
+{
+    um_status rc = UM_OK;
+    (void)worker;
+    for (int i = 0; i < u->n_runs; i++) {
+        UM_TRY(um_stop_check("the same command goes on with this shard"));
+        UM_TRY(um_perturbation_compute(&u->runs[i], j->w->perturber));
+    }
+done:
+    return rc;
+}
+
+static um_status carry_unit_out(um_shard_job *j, um_unit *u, int worker)
+{
+    um_status rc = UM_OK;
+    (void)worker;
+    for (int i = 0; i < u->n_runs; i++) {
+        UM_TRY(um_perturbation_out(&u->runs[i], j->w->perturber, &u->views[i], u->change + u->view_at[i]));
+        um_perturbation_clear(&u->runs[i], j->w->perturber);
+    }
+    u->n_runs = 0;
+done:
+    return rc;
+}
+
 static um_status measure(um_shard_job *j, const um_shard_row *r, const char *id, const void *clean, const void *released, double squares)
 {
     um_status rc = UM_OK;
@@ -363,13 +401,31 @@ static um_status stage_perturb(const um_conveyor_turn *t) { return step(t, pertu
 static um_status stage_finish(const um_conveyor_turn *t) { return step(t, finish_unit); }
 static um_status stage_pack(const um_conveyor_turn *t) { return step(t, pack_unit); }
 
-void um_shard_job_stages(um_conveyor_stage stages[UM_ARCHIVE_STAGES], const um_archive_options *o)
+static um_status stage_carry_in(const um_conveyor_turn *t) { return step(t, carry_unit_in); }
+static um_status stage_compute(const um_conveyor_turn *t) { return step(t, compute_unit); }
+static um_status stage_carry_out(const um_conveyor_turn *t) { return step(t, carry_unit_out); }
+
+/* Threads for the maps: one keeps up with networks on CPUs. */
+static int map_workers(const um_archive_options *o, bool carries)
 {
-    const um_conveyor_stage all[UM_ARCHIVE_STAGES] = {
-        {"read", 1, stage_read},     {"maps", 1, stage_maps},                    {"perturb", 0, stage_perturb},
-        {"round", 1, stage_finish}, {"pack", (int)o->pack_workers, stage_pack}, {"write", 1, stage_write},
-    };
-    memcpy(stages, all, sizeof all);
+    int free_cores = um_threads() / 2;
+    return o->map_workers > 0 ? (int)o->map_workers : !carries || free_cores < 1 ? 1 : free_cores > 8 ? 8 : free_cores;
+}
+
+int um_shard_job_stages(um_conveyor_stage stages[UM_ARCHIVE_STAGES], const um_archive_options *o, bool carries)
+{
+    const um_conveyor_stage perturb[] = {{"perturb", 0, stage_perturb}};
+    const um_conveyor_stage parts[] = {{"to device", 1, stage_carry_in}, {"perturb", 0, stage_compute}, {"from device", 1, stage_carry_out}};
+    const um_conveyor_stage before[] = {{"read", 1, stage_read}, {"maps", map_workers(o, carries), stage_maps}};
+    const um_conveyor_stage behind[] = {{"round", 1, stage_finish}, {"pack", (int)o->pack_workers, stage_pack}, {"write", 1, stage_write}};
+    int n = 0;
+    for (size_t i = 0; i < UM_COUNT(before); i++)
+        stages[n++] = before[i];
+    for (size_t i = 0; i < (carries ? UM_COUNT(parts) : UM_COUNT(perturb)); i++)
+        stages[n++] = carries ? parts[i] : perturb[i];
+    for (size_t i = 0; i < UM_COUNT(behind); i++)
+        stages[n++] = behind[i];
+    return n;
 }
 
 /* ---- the shard ---- */
@@ -441,7 +497,7 @@ static um_status open_clean(um_shard_job *j)
     if (!um_shard_is_clean(j->clean))
         UM_TRY(um_fail(UM_E_DATA, "%s: says nothing of where it comes from, as released files do; protecting a release once more would "
                        "leave no way back to the clean images. Import or pack the originals", j->clean_path));
-    UM_TRY(um_unit_starts(j->in, &j->starts, &j->n_units));
+    UM_TRY(um_unit_starts(j->in, um_unit_bytes(j->w->job->backend), &j->starts, &j->n_units));
 done:
     return rc;
 }
@@ -495,7 +551,7 @@ um_status um_workshop_run(um_workshop *w, const um_shard_traffic *traffic)
 {
     um_status rc = UM_OK;
     w->traffic = *traffic;
-    rc = um_conveyor_run(w->stages, UM_ARCHIVE_STAGES, UM_CONVEYOR_OPEN, (void *const *)w->units, w->n_slots, w, &w->times);
+    rc = um_conveyor_run(w->stages, w->n_stages, UM_CONVEYOR_OPEN, (void *const *)w->units, w->n_slots, w, &w->times);
     w->at = NULL;
     for (int i = 0; i < w->n_slots; i++)
         um_unit_reset(w->units[i], w->perturber);

@@ -13,7 +13,7 @@
 #include "io/delta_file.h"
 #include "train/evaluate.h"
 
-enum { UM_UNIT_IMAGES = 128, UM_UNIT_BYTES = 1 << 20, UM_ARCHIVE_STAGES = 6 };
+enum { UM_UNIT_IMAGES = 128, UM_ARCHIVE_STAGES = 8 };
 
 /* What the images of a shard can need at most: the units are made for the largest of all shards, once. */
 typedef struct um_unit_room {
@@ -60,6 +60,7 @@ typedef struct um_workshop {
     um_shard_traffic traffic;
     um_shard_job *at;       /* that units are read from; NULL: the next one comes */
     um_conveyor_stage stages[UM_ARCHIVE_STAGES];
+    int n_stages;
     um_conveyor_times times;
     /* For progress lines, of the last stage only: images that went through here, those done elsewhere, those of the archive. */
     int64_t images_done, images_before, images_total;
@@ -73,14 +74,17 @@ void um_workshop_close(um_workshop *w);
 void um_unit_reset(um_unit *u, const um_perturber *p); /* what a shard that failed left in it */
 /* All shards that `next` gives through the stages. Errors: what ends a run; a shard's own trouble stays with the shard. */
 um_status um_workshop_run(um_workshop *w, const um_shard_traffic *traffic);
-void um_shard_job_stages(um_conveyor_stage stages[UM_ARCHIVE_STAGES], const um_archive_options *o);
-/* Bytes of all slots. */
-double um_workshop_bytes(const um_unit_room *room, const um_archive_options *o);
+/* carries: networks run on a device, with stages of their own for the way there and back. Returns how many there are. */
+int um_shard_job_stages(um_conveyor_stage stages[UM_ARCHIVE_STAGES], const um_archive_options *o, bool carries);
+/* Bytes of all slots. carries: with what is page-locked. */
+double um_workshop_bytes(const um_unit_room *room, const um_archive_options *o, bool carries);
 
-/* Widens room to what the units of a shard take. */
-um_status um_unit_room_add(um_unit_room *room, const um_shard_index *index);
+/* Pixel bytes of a unit where the networks of a job run: enough for several batches on a device. b NULL: no networks. */
+int64_t um_unit_bytes(const um_backend *b);
+/* Widens room to what the units of a shard take. unit_bytes: of a unit of several images. */
+um_status um_unit_room_add(um_unit_room *room, const um_shard_index *index, int64_t unit_bytes);
 /* Where units begin: [n + 1] rows; owned by the caller. */
-um_status um_unit_starts(const um_shard_index *index, int64_t **out, int64_t *n);
+um_status um_unit_starts(const um_shard_index *index, int64_t unit_bytes, int64_t **out, int64_t *n);
 
 /* Chunks on their way from a stream to the file. */
 um_status um_unit_add_chunk(um_unit *u, const um_h5_chunk *chunk); /* takes its data on success */

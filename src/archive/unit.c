@@ -4,14 +4,21 @@
 #include "archive/shard_job.h"
 #include "base/mem.h"
 
-um_status um_unit_starts(const um_shard_index *x, int64_t **out, int64_t *n_out)
+enum { UNIT_BYTES = 1 << 20, UNIT_BYTES_ON_DEVICE = 8 << 20 };
+
+int64_t um_unit_bytes(const um_backend *b)
+{
+    return b && b->queues ? UNIT_BYTES_ON_DEVICE : UNIT_BYTES;
+}
+
+um_status um_unit_starts(const um_shard_index *x, int64_t unit_bytes, int64_t **out, int64_t *n_out)
 {
     um_status rc = UM_OK;
     int64_t *starts = NULL, n = 0, cap = 64, bytes = 0;
     UM_TRY(UM_NEW_ARRAY(starts, cap + 1));
     for (int64_t i = 0; i < x->n; i++) {
         int64_t own = um_shard_values(&x->rows[i]) * (x->bits / 8);
-        bool full = i == 0 || bytes + own > UM_UNIT_BYTES || i - starts[n - 1] >= UM_UNIT_IMAGES;
+        bool full = i == 0 || bytes + own > unit_bytes || i - starts[n - 1] >= UM_UNIT_IMAGES;
         if (full && n == cap) {
             UM_TRY(UM_GROW(starts, cap + 1, 2 * cap + 1));
             cap *= 2;
@@ -34,11 +41,11 @@ static int64_t larger(int64_t a, int64_t b)
     return a > b ? a : b;
 }
 
-um_status um_unit_room_add(um_unit_room *room, const um_shard_index *x)
+um_status um_unit_room_add(um_unit_room *room, const um_shard_index *x, int64_t unit_bytes)
 {
     um_status rc = UM_OK;
     int64_t *starts = NULL, n = 0;
-    UM_TRY(um_unit_starts(x, &starts, &n));
+    UM_TRY(um_unit_starts(x, unit_bytes, &starts, &n));
     for (int64_t u = 0; u < n; u++) {
         int64_t values, masks, images = starts[u + 1] - starts[u];
         um_shard_extent(x, starts[u], images, &values, &masks);
@@ -53,9 +60,10 @@ done:
 }
 
 /* Pixels three times, the change as float, masks; what the protector derives per pixel; chunks raw and packed. */
-double um_workshop_bytes(const um_unit_room *room, const um_archive_options *o)
+double um_workshop_bytes(const um_unit_room *room, const um_archive_options *o, bool carries)
 {
-    double unit = 3.0 * (double)room->bytes + 4.0 * (double)room->values + 13.0 * (double)room->masks;
+    double pinned = carries ? 8.0 * (double)room->values + 12.0 * (double)room->masks : 0;
+    double unit = pinned + 3.0 * (double)room->bytes + 4.0 * (double)room->values + 13.0 * (double)room->masks;
     double chunks = 2 * (2.0 * (double)room->bytes + (double)room->masks), held = (3 * 2.0 + 2 * 4.0) * (2 << 20); /* streams; chunks that the reader keeps */
     return (double)o->slots * (unit + chunks) + (double)room->masks + held + (double)o->pack_workers * (double)(5 << 20);
 }
@@ -121,7 +129,7 @@ um_status um_workshop_open(um_workshop *out, const um_archive_job *job, um_pertu
         UM_TRY(unit_create(&w.units[i], &w));
     for (int64_t i = 0; i < w.o->pack_workers; i++)
         UM_TRY(um_deflate_create(&w.deflate[i], 1));
-    um_shard_job_stages(w.stages, w.o);
+    w.n_stages = um_shard_job_stages(w.stages, w.o, perturber->carries);
     *out = w;
     w = (um_workshop){0};
 done:

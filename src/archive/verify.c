@@ -226,14 +226,14 @@ static um_status check_content(const verifier *v, um_shard *shard, const um_arch
     UM_TRY(check_recorded(p->delta, item, "bytes_delta", "sha256_delta"));
     UM_TRY(um_delta_file_open(&d, p->delta));
     UM_TRY(um_delta_file_fits(&d, x));
-    UM_TRY(um_unit_room_add(&room, x));
+    UM_TRY(um_unit_room_add(&room, x, um_unit_bytes(NULL)));
     UM_TRY(UM_NEW_ARRAY(s.pixels, room.bytes));
     UM_TRY(UM_NEW_ARRAY(s.was, room.bytes));
     UM_TRY(UM_NEW_ARRAY(s.change, room.bytes));
     UM_TRY(UM_NEW_ARRAY(s.masks, room.masks));
     um_sha256_init(&s.clean);
     um_sha256_init(&s.released);
-    UM_TRY(um_unit_starts(x, &starts, &n));
+    UM_TRY(um_unit_starts(x, um_unit_bytes(NULL), &starts, &n));
     for (int64_t k = 0; k < n; k++) {
         UM_TRY(um_stop_check("not all files were looked at"));
         UM_TRY(look_at_unit(v, &s, shard, &d, starts[k], starts[k + 1] - starts[k]));

@@ -5,7 +5,7 @@
 #include "base/opt.h"
 #include "io/config.h"
 #include "kernels/backend.h"
-#include "mpi/comm.h"
+#include "mpi/reducer.h"
 
 enum { UM_CLI_LIST = 64 };
 
@@ -45,6 +45,7 @@ struct um_cli {
     um_settings *settings;
     um_grid_config *sweep;
     um_comm *comm; /* all ranks of the run; NULL: one */
+    um_reducer *sums; /* um_cli_sums */
 };
 
 /* options.c */
@@ -56,7 +57,11 @@ um_status um_cli_choice(const char *value, const char *option, const char *choic
 
 /* settings.c: every option table of the program, and the effective settings: defaults, then -c, then --set, then named options. */
 um_status um_cli_settings(um_cli *cli);
+/* run.backend, and a line about it where there are several ranks. Collective. */
 um_status um_cli_backend(const um_cli *cli, um_backend **out);
+/* For commands that train on all ranks together, before they do and when they are done with the backend. Collective. */
+um_status um_cli_sums(um_cli *cli, um_backend *b);
+void um_cli_sums_end(um_cli *cli);
 /* For what is only planned: needs no device, whatever run.backend and run.precision say. */
 um_status um_cli_plan_backend(const um_cli *cli, um_backend **out);
 

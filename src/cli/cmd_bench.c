@@ -50,6 +50,8 @@ static um_status run(um_cli *cli)
     if (cli->v.dry_run && what != 2)
         UM_TRY(um_fail(UM_E_USAGE, "--dry-run is for `umed bench step`"));
     UM_TRY(cli->v.dry_run ? um_cli_plan_backend(cli, &backend) : um_cli_backend(cli, &backend));
+    if (what == 3)
+        UM_TRY(um_cli_sums(cli, backend));
     um_bench_job job = {.backend = backend, .settings = cli->settings, .peer = peer ? cli->v.peer : NULL,
                         .rounds = cli->v.n > 0 ? (int)cli->v.n : ROUNDS, .comm = cli->comm};
     um_bench_step_job step = {.model = cli->v.model ? cli->v.model : "unet", .side = cli->v.size > 0 ? cli->v.size : 128,
@@ -69,6 +71,7 @@ static um_status run(um_cli *cli)
         fputs(um_text_get(&text), stdout);
 done:
     um_text_free(&text);
+    um_cli_sums_end(cli);
     um_backend_free(backend);
     return rc;
 }

@@ -5,7 +5,6 @@
 #include "base/threads.h"
 #include "grid/names.h"
 #include "io/provenance.h"
-#include "mpi/comm.h"
 
 #include <stdio.h>
 
@@ -22,7 +21,7 @@ static um_status run_info(um_cli *cli)
     printf("cpu           %s\n", um_backend_describe(backend));
     printf("cuda          %s\n", um_backend_create(&cuda, "cuda", UM_F32) == UM_OK ? um_backend_describe(cuda) : um_error_text());
     um_error_clear();
-    printf("nccl          not in this version\n");
+    printf("nccl          %s\n", um_nccl_about());
 done:
     um_backend_free(cuda);
     um_backend_free(backend);

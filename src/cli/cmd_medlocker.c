@@ -175,6 +175,7 @@ um_status um_verb_train(um_cli *cli)
     training t = {0};
     rc = training_prepare(&t, cli);
     UM_TRY(um_comm_agree(cli->comm, rc));
+    UM_TRY(um_cli_sums(cli, t.backend));
     UM_TRY(um_classify_run(&t.net, &t.result,
                            &(um_classify_job){.settings = cli->settings,
                                               .backend = t.backend,
@@ -200,6 +201,7 @@ um_status um_verb_train(um_cli *cli)
     print_scores("train", &t.result.train);
     print_scores("test", &t.result.test);
 done:
+    um_cli_sums_end(cli);
     training_clear(&t);
     return rc;
 }

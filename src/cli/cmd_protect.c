@@ -145,6 +145,7 @@ static um_status run(um_cli *cli)
     if (rc == UM_OK)
         rc = load(cli, &p);
     UM_TRY(um_comm_agree(cli->comm, rc));
+    UM_TRY(um_cli_sums(cli, p.backend));
     UM_TRY(work(cli, &p));
     if (um_comm_leads(cli->comm))
         rc = commit(cli, &p);
@@ -155,6 +156,7 @@ static um_status run(um_cli *cli)
            p.side.dir);
     print_visibility(&p.result.visibility);
 done:
+    um_cli_sums_end(cli);
     clear(&p);
     return rc;
 }

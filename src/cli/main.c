@@ -122,9 +122,8 @@ static void announce_ranks(const um_cli *cli)
         return;
     um_log(UM_LOG_INFO, "%d ranks on %d host%s, %d threads each on %d of %d cores", size, hosts, hosts == 1 ? "" : "s",
            um_threads(), um_cores(), um_cores() * size / um_comm_ranks_on_cores(cli->comm));
-    um_log(UM_LOG_INFO,
-           "sums over ranks: %s (run.reduce), by our own exchanges in host memory over %s, since networks are computed on the CPU",
-           run->reduce == 1 ? "fast, one lane per rank" : "ordered, the same bits for 1, 2, 4 ... ranks", um_comm_library());
+    um_log(UM_LOG_INFO, "sums over ranks: %s (run.reduce)",
+           run->reduce == 1 ? "fast, one lane per rank" : "ordered, the same bits for 1, 2, 4 ... ranks");
     announce_places(cli->comm);
 }
 
@@ -135,6 +134,7 @@ static um_status open_ranks(um_cli *cli, int *argc, char ***argv)
     UM_TRY(um_comm_open(&cli->comm, argc, argv));
     um_log_set_rank(um_comm_rank(cli->comm), um_comm_size(cli->comm));
     um_threads_set_ranks_on_node(um_comm_ranks_on_cores(cli->comm));
+    um_backend_set_place(um_comm_rank_on_host(cli->comm));
     um_comm_set_deadline(cli->comm, run->deadline_s);
     UM_TRY(um_comm_watch(cli->comm, run->deadline_s, on_lost, cli));
     announce_ranks(cli);

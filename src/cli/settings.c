@@ -1,10 +1,12 @@
 #include "cli/cli.h"
 
 #include "base/file.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "grid/plan.h"
 #include "grid/tables.h"
 #include "io/private.h"
+#include "train/ranks.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -46,15 +48,52 @@ done:
     return rc;
 }
 
+/* Which rank computes where, and what that means for sums over ranks. */
+static um_status announce_backend(const um_cli *cli, const um_backend *b)
+{
+    um_status rc = UM_OK;
+    um_device_places p;
+    if (um_comm_size(cli->comm) == 1)
+        return UM_OK;
+    UM_TRY(um_comm_devices(cli->comm, b, &p));
+    if (b->on_host)
+        um_log(UM_LOG_INFO, "sums by our own exchanges in host memory over %s, since networks are computed on the CPU", um_comm_library());
+    um_log_set_voice(true);
+    if (!b->on_host)
+        um_log(UM_LOG_INFO, "%s, %s", um_backend_describe(b), b->device);
+    um_log_set_voice(um_comm_leads(cli->comm));
+    if (p.n_shared > 0 && um_comm_leads(cli->comm))
+        um_log(UM_LOG_WARN, "%d ranks share a device with others, up to %d on one: they take turns; start one rank per GPU unless networks "
+               "are small", p.n_shared, p.most_sharing);
+done:
+    return rc;
+}
+
 um_status um_cli_backend(const um_cli *cli, um_backend **out)
 {
     um_status rc = UM_OK;
+    um_backend *b = NULL;
     const um_run_options *run = um_settings_get(cli->settings, "run");
     const um_conv_options *conv = um_settings_get(cli->settings, "conv");
-    UM_TRY(um_backend_open(out, um_run_backend_name(run), UM_F32, (um_precision)run->precision));
-    (*out)->conv_algo = (um_conv_algo)conv->algo;
+    UM_TRY(um_backend_open(&b, um_run_backend_name(run), UM_F32, (um_precision)run->precision));
+    b->conv_algo = (um_conv_algo)conv->algo;
+    UM_TRY(announce_backend(cli, b));
+    *out = b;
+    b = NULL;
 done:
+    um_backend_free(b);
     return rc;
+}
+
+um_status um_cli_sums(um_cli *cli, um_backend *b)
+{
+    return um_spread_device(&cli->sums, um_settings_get(cli->settings, "run"), cli->comm, b);
+}
+
+void um_cli_sums_end(um_cli *cli)
+{
+    um_reducer_close(cli->sums);
+    cli->sums = NULL;
 }
 
 um_status um_cli_plan_backend(const um_cli *cli, um_backend **out)

@@ -19,6 +19,7 @@ typedef struct sweep_run {
     const um_sweep_run_options *o;
     um_task_cache cache;
     um_comm *world, *group;
+    um_reducer *sums; /* of the group */
     int n_groups;
     bool idle;   /* this rank is in no group */
     int *order;           /* numbers of the tasks, the most expensive first */
@@ -264,8 +265,10 @@ static um_status form_groups(sweep_run *r)
     r->idle = rank >= size - left;
     UM_TRY(um_comm_split(&r->group, r->world, r->idle ? -1 : rank / each));
     um_spread spread = um_spread_of(um_settings_get(r->o->settings, "run"), r->group);
-    if (!r->idle)
+    if (!r->idle) {
         UM_TRY(um_spread_check(&spread));
+        UM_TRY(um_spread_device(&r->sums, um_settings_get(r->o->settings, "run"), r->group, r->o->backend));
+    }
     if (size > 1)
         um_log(UM_LOG_INFO, "%d group%s of %d rank%s, each on a cell of its own", r->n_groups, r->n_groups == 1 ? "" : "s", each,
                each == 1 ? "" : "s");
@@ -338,6 +341,7 @@ um_status um_sweep_execute(const um_sweep_run_options *o, um_sweep_tally *tally)
         rc = um_fail(UM_E_PARTIAL, "%d of %d cells failed; reasons: %s/cells/*/failed.txt; the same command tries them again",
                      tally->failed, tally->done + tally->failed + tally->running + tally->stale + tally->open, o->dir);
 done:
+    um_reducer_close(r.sums);
     um_comm_free(r.group);
     um_task_cache_clear(&r.cache);
     um_free(r.order);

@@ -56,6 +56,18 @@ static um_status create_plain(um_backend **out, const char *name, um_dtype real,
         near ? near : "cpu");
 }
 
+static int rank_on_host;
+
+void um_backend_set_place(int rank)
+{
+    rank_on_host = rank;
+}
+
+int um_backend_place(void)
+{
+    return rank_on_host;
+}
+
 um_status um_backend_open(um_backend **out, const char *name, um_dtype real, um_precision precision)
 {
     um_status rc = UM_OK;

@@ -13,6 +13,7 @@
 #include "kernels/ops.h"
 
 typedef struct um_backend um_backend;
+typedef struct um_queue_iface um_queue_iface; /* kernels/queue.h */
 
 /* Arithmetic of products; what each means for memory is told in kernels/cuda/cuda.h. The CPU has fp32 (and f64 for tests) only. */
 typedef enum um_precision { UM_PRECISION_FP32, UM_PRECISION_TF32, UM_PRECISION_BF16 } um_precision;
@@ -51,8 +52,15 @@ struct um_backend {
     um_dtype store; /* what activations may be stored as: real, or UM_BF16 (nn/narrow.h decides which) */
     bool on_host;   /* its memory can be read and written directly */
     um_conv_algo conv_algo; /* what layers ask of their convolutions (nn/layers.h); UM_CONV_AUTO unless its owner changes it */
+    const um_queue_iface *queues; /* work beside the runs; NULL: none */
+    char device[48]; /* what no other device on this host is called; "": it is not on a device */
     void *impl;
 };
+
+/* Which of the ranks on this host this process is, from 0, before a backend is opened: rank r takes device r modulo their number.
+ * Until it is called: 0. */
+void um_backend_set_place(int rank_on_host);
+int um_backend_place(void);
 
 /* name: "cpu", "cuda", "check:cpu", "check:cuda", "auto" (cuda where there is a device, else cpu). Errors: UM_E_UNSUPPORTED for
  * cuda

@@ -201,6 +201,9 @@ typedef struct um_batch {
     /* Sum of n doubles over the ranks of the cell, in place, same bits everywhere; NULL with one rank. Returns a um_status. */
     int (*reduce)(void *arg, double *data, int64_t n);
     void *reduce_arg;
+    /* The same in the memory of the backend that runs the batch, in order with its runs; NULL: `reduce` has to do, in host memory. */
+    int (*reduce_here)(void *arg, double *data, int64_t n);
+    void *reduce_here_arg;
 } um_batch;
 
 /* One rank, n images in n_lanes lanes: lane l = [l*n/n_lanes, (l+1)*n/n_lanes). */

@@ -58,6 +58,23 @@ int um_comm_ranks_on_cores(const um_comm *world)
     return world ? world->ranks_on_cores : 1;
 }
 
+int um_comm_rank_on_host(const um_comm *world)
+{
+    return world ? world->rank_on_host : 0;
+}
+
+um_status um_comm_listen(um_comm *c, const char *what)
+{
+    um_notice n;
+    while (um_comm_size(c) > 1 && um_comm_link_noticed(c, &n)) {
+        if (n.round != c->round)
+            continue; /* of an outcome that was agreed on since */
+        c->broken = true;
+        return um_fail((um_status)n.code, "%s gave up, interrupting the %s: %s", um_comm_peer(c, n.rank), what, n.text);
+    }
+    return UM_OK;
+}
+
 int um_comm_hosts(const um_comm *world)
 {
     return world ? world->hosts : 1;

@@ -37,18 +37,6 @@ static void pause_between_tests(int64_t tests, double waited)
         nanosleep(&nap, NULL);
 }
 
-static um_status take_notice(um_comm *c, const char *what)
-{
-    um_notice n;
-    while (um_comm_link_noticed(c, &n)) {
-        if (n.round != c->round)
-            continue; /* of an outcome that was agreed on since */
-        c->broken = true;
-        return um_fail((um_status)n.code, "%s gave up, interrupting the %s: %s", um_comm_peer(c, n.rank), what, n.text);
-    }
-    return UM_OK;
-}
-
 static um_status too_late(um_comm *c, const MPI_Request *r, const int *peer, const char *what)
 {
     char who[2 * UM_PEER_TEXT] = "";
@@ -76,7 +64,9 @@ static um_status finish(um_comm *c, int tag, MPI_Request r[2], const int peer[2]
         double now = tests < SPINS ? start : um_now();
         if (tag != UM_TAG_AGREE && now - listened > 1e-3 * NOTICE_AFTER_MS) {
             listened = now;
-            UM_TRY(take_notice(c, what));
+            UM_TRY(um_comm_listen(c, what));
+            if (atomic_load(&c->interrupted))
+                UM_TRY(um_fail(UM_E_COMM, "%s: given up by this rank", what));
         }
         if (deadline > 0 && now - start > deadline)
             UM_TRY(too_late(c, r, peer, what));
@@ -127,6 +117,11 @@ bool um_comm_link_noticed(um_comm *c, um_notice *out)
     MPI_Status s;
     return MPI_Iprobe(MPI_ANY_SOURCE, UM_TAG_NOTICE, c->link->comm, &there, &s) == MPI_SUCCESS && there &&
            MPI_Recv(out, (int)sizeof *out, MPI_BYTE, s.MPI_SOURCE, UM_TAG_NOTICE, c->link->comm, &s) == MPI_SUCCESS;
+}
+
+bool um_comm_link_threads(const um_comm *c)
+{
+    return c->link->threads;
 }
 
 /* ---- communicators ---- */
@@ -209,6 +204,7 @@ static um_status introduce(um_comm *c)
         const card *own = &cards[c->rank], *other = &cards[r];
         bool here = strcmp(own->host, other->host) == 0, seen = false;
         c->ranks_on_cores += here && own->cores_hash == other->cores_hash;
+        c->rank_on_host += here && r < c->rank;
         for (int k = 0; k < r; k++)
             seen = seen || strcmp(cards[k].host, other->host) == 0;
         c->hosts += !seen;
@@ -275,6 +271,7 @@ um_status um_comm_split(um_comm **out, um_comm *c, int color)
         return UM_OK;
     UM_TRY(wrap(&group, part, c->deadline_s));
     group->parent = c;
+    group->link->threads = c->link->threads;
     MPI_Group from, to;
     MPI_Comm_group(part, &from);
     MPI_Comm_group(c->link->comm, &to);

@@ -72,6 +72,7 @@ um_status um_comm_watch(um_comm *world, double deadline_s, void (*lost)(void *pa
 
 const char *um_comm_library(void); /* local: "Open MPI v4.1.4", or "none (...)"; needs no um_comm_open. Borrowed. */
 int um_comm_ranks_on_cores(const um_comm *world); /* local: ranks on this host with the same affinity mask as this one */
+int um_comm_rank_on_host(const um_comm *world);   /* local: how many ranks of lower number this host has */
 int um_comm_hosts(const um_comm *world);          /* local: hosts of the run */
 const char *um_comm_place(const um_comm *world, int rank); /* local: host and affinity mask, "node7, cores 0-3,8"; borrowed */
 

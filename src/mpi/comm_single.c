@@ -57,6 +57,17 @@ bool um_comm_link_noticed(um_comm *c, um_notice *out)
     return false;
 }
 
+bool um_comm_link_threads(const um_comm *c)
+{
+    (void)c;
+    return false;
+}
+
+bool um_comm_link_takes_device(void)
+{
+    return false;
+}
+
 um_status um_comm_watch(um_comm *world, double deadline_s, void (*lost)(void *payload, const char *text), void *payload)
 {
     (void)world, (void)deadline_s, (void)lost, (void)payload;

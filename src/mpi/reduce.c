@@ -12,14 +12,21 @@
 
 enum { BUCKET_BYTES = 1 << 20, WHOLE_BELOW = 1024 /* elements: below, latency costs more than bytes */ };
 
-static void add(void *to, const void *from, um_dtype type, int64_t n)
+static um_status add_on_host(void *self, void *to, const void *from, um_dtype type, int64_t n)
 {
+    (void)self;
     if (type == UM_F64)
         for (int64_t i = 0; i < n; i++)
             ((double *)to)[i] += ((const double *)from)[i];
     else
         for (int64_t i = 0; i < n; i++)
             ((float *)to)[i] += ((const float *)from)[i];
+    return UM_OK;
+}
+
+static um_status exchange_on_host(void *self, int to, const void *give, size_t n_give, int from, void *take, size_t n_take, const char *what)
+{
+    return um_comm_exchange(self, to, give, n_give, from, take, n_take, what);
 }
 
 /* The 2^k ranks that add, numbered 0 .. p-1, and how to find them: the first `paired` of them stand for two ranks each. */
@@ -43,7 +50,8 @@ static tree tree_of(const um_comm *c)
 }
 
 typedef struct bucket {
-    um_comm *c;
+    const um_comm *c;
+    const um_sum_way *way;
     char *data;
     um_dtype type;
     size_t size; /* of an element */
@@ -54,11 +62,12 @@ typedef struct bucket {
 static um_status trade(const bucket *b, int rank, int64_t give, int64_t n_give, int64_t take, int64_t n_take, bool adds)
 {
     um_status rc = UM_OK;
-    char *to = adds ? b->c->scratch : b->data + (size_t)take * b->size;
-    UM_TRY(um_comm_exchange(b->c, rank, b->data + (size_t)give * b->size, (size_t)n_give * b->size, rank, to,
-                            (size_t)n_take * b->size, b->what));
+    const um_sum_way *way = b->way;
+    char *to = adds ? way->scratch : b->data + (size_t)take * b->size;
+    UM_TRY(way->exchange(way->self, rank, b->data + (size_t)give * b->size, (size_t)n_give * b->size, rank, to,
+                         (size_t)n_take * b->size, b->what));
     if (adds)
-        add(b->data + (size_t)take * b->size, to, b->type, n_take);
+        UM_TRY(way->add(way->self, b->data + (size_t)take * b->size, to, b->type, n_take));
 done:
     return rc;
 }
@@ -93,22 +102,39 @@ done:
 static um_status sum_bucket(const bucket *b)
 {
     um_status rc = UM_OK;
-    um_comm *c = b->c;
-    tree t = tree_of(c);
+    const um_sum_way *way = b->way;
+    tree t = tree_of(b->c);
     size_t bytes = (size_t)b->n * b->size;
-    bool paired = c->rank < 2 * t.paired, gives = paired && c->rank % 2 == 1;
+    int rank = b->c->rank;
+    bool paired = rank < 2 * t.paired, gives = paired && rank % 2 == 1;
     if (gives) {
-        UM_TRY(um_comm_exchange(c, c->rank - 1, b->data, bytes, -1, NULL, 0, b->what));
-        UM_TRY(um_comm_exchange(c, -1, NULL, 0, c->rank - 1, b->data, bytes, b->what));
+        UM_TRY(way->exchange(way->self, rank - 1, b->data, bytes, -1, NULL, 0, b->what));
+        UM_TRY(way->exchange(way->self, -1, NULL, 0, rank - 1, b->data, bytes, b->what));
         goto done;
     }
     if (paired) {
-        UM_TRY(um_comm_exchange(c, -1, NULL, 0, c->rank + 1, c->scratch, bytes, b->what));
-        add(b->data, c->scratch, b->type, b->n);
+        UM_TRY(way->exchange(way->self, -1, NULL, 0, rank + 1, way->scratch, bytes, b->what));
+        UM_TRY(way->add(way->self, b->data, way->scratch, b->type, b->n));
     }
     UM_TRY(b->n < WHOLE_BELOW ? sum_whole(b, &t) : sum_halves(b, &t, 1, 0, b->n));
     if (paired)
-        UM_TRY(um_comm_exchange(c, c->rank + 1, b->data, bytes, -1, NULL, 0, b->what));
+        UM_TRY(way->exchange(way->self, rank + 1, b->data, bytes, -1, NULL, 0, b->what));
+done:
+    return rc;
+}
+
+um_status um_comm_sum_by(const um_comm *c, const um_sum_way *way, void *data, um_dtype type, int64_t n, const char *what)
+{
+    um_status rc = UM_OK;
+    bucket b = {.c = c, .way = way, .type = type, .size = um_dtype_bytes(type), .what = what};
+    int64_t most = (int64_t)(way->room / b.size);
+    if (um_comm_size(c) == 1)
+        return UM_OK;
+    for (int64_t at = 0; at < n; at += most) {
+        b.data = (char *)data + (size_t)at * b.size;
+        b.n = n - at < most ? n - at : most;
+        UM_TRY(sum_bucket(&b));
+    }
 done:
     return rc;
 }
@@ -120,13 +146,8 @@ um_status um_comm_sum(um_comm *c, void *data, um_dtype type, int64_t n, const ch
         return UM_OK;
     if (!c->scratch)
         UM_TRY(um_alloc((void **)&c->scratch, 1, BUCKET_BYTES));
-    bucket b = {.c = c, .type = type, .size = um_dtype_bytes(type), .what = what};
-    int64_t most = (int64_t)(BUCKET_BYTES / b.size);
-    for (int64_t at = 0; at < n; at += most) {
-        b.data = (char *)data + (size_t)at * b.size;
-        b.n = n - at < most ? n - at : most;
-        UM_TRY(sum_bucket(&b));
-    }
+    um_sum_way way = {exchange_on_host, add_on_host, c, c->scratch, BUCKET_BYTES};
+    UM_TRY(um_comm_sum_by(c, &way, data, type, n, what));
 done:
     return rc;
 }

@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "kernels/queue.h"
 #include "nn/narrow.h"
 #include "nn/record.h"
 
@@ -138,11 +139,11 @@ static size_t image_bytes(const um_exec *e, um_tid t, int64_t n)
     return (size_t)((q->batched ? n : q->n) * q->h * q->w * q->c) * um_dtype_bytes(q->dtype);
 }
 
-um_status um_exec_upload(um_exec *e, um_tid t, const void *host, int64_t n)
+static um_status fits(const um_exec *e, int64_t n)
 {
     if (n > e->graph->max_batch)
         return um_fail(UM_E_BUG, "%ld images for a graph of at most %ld", (long)n, (long)e->graph->max_batch);
-    return e->backend->iface->upload(e->backend, bind(e, t).data, host, image_bytes(e, t, n));
+    return UM_OK;
 }
 
 um_view um_exec_input(const um_exec *e, um_tid t, int64_t n)
@@ -152,12 +153,36 @@ um_view um_exec_input(const um_exec *e, um_tid t, int64_t n)
     return v;
 }
 
-um_status um_exec_download(um_exec *e, um_tid t, void *host, int64_t n)
+static um_status kept(const um_exec *e, um_tid t)
 {
     const um_tensor *q = &e->graph->tensors[t];
     if (q->parent >= 0 || !q->keep)
         return um_fail(UM_E_BUG, "tensor %s is not kept after the run", q->name);
-    return e->backend->iface->download(e->backend, host, bind(e, t).data, image_bytes(e, t, n));
+    return UM_OK;
+}
+
+um_status um_exec_upload(um_exec *e, um_tid t, const void *host, int64_t n)
+{
+    um_status rc = fits(e, n);
+    return rc != UM_OK ? rc : e->backend->iface->upload(e->backend, bind(e, t).data, host, image_bytes(e, t, n));
+}
+
+um_status um_exec_download(um_exec *e, um_tid t, void *host, int64_t n)
+{
+    um_status rc = kept(e, t);
+    return rc != UM_OK ? rc : e->backend->iface->download(e->backend, host, bind(e, t).data, image_bytes(e, t, n));
+}
+
+um_status um_exec_copy_in(um_exec *e, um_tid t, const void *from, int64_t n)
+{
+    um_status rc = fits(e, n);
+    return rc != UM_OK ? rc : e->backend->queues->copy(e->backend, NULL, bind(e, t).data, from, image_bytes(e, t, n));
+}
+
+um_status um_exec_copy_out(um_exec *e, um_tid t, void *to, int64_t n)
+{
+    um_status rc = kept(e, t);
+    return rc != UM_OK ? rc : e->backend->queues->copy(e->backend, NULL, to, bind(e, t).data, image_bytes(e, t, n));
 }
 
 /* No more lanes, and none larger, than the plan made room for. */
@@ -260,7 +285,9 @@ static um_status run_stretch(um_exec *e, const um_batch *batch, int64_t n, int f
 {
     um_status rc = UM_OK;
     int known = e->recordings.n;
-    um_recording *r = n == 0 || e->timed || last - first < 2 ? NULL : um_recordings_get(&e->recordings, batch, first, last);
+    um_recording *r = NULL;
+    if (n > 0 && !e->timed && last - first >= 2)
+        UM_TRY(um_recordings_get(&e->recordings, batch, first, last, &r));
     if (!r || e->recordings.n != known)
         return run_nodes(e, batch, n, first, last);
     if (!r->handle)
@@ -306,6 +333,11 @@ void um_exec_set_bn_momentum(um_exec *e, double momentum)
 const um_plan *um_exec_plan(const um_exec *e)
 {
     return e->plan;
+}
+
+um_backend *um_exec_backend(const um_exec *e)
+{
+    return e->backend;
 }
 
 um_status um_exec_times(const um_exec *e, um_text *out)

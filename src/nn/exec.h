@@ -44,6 +44,10 @@ um_status um_exec_download(um_exec *e, um_tid t, void *host, int64_t n);
 /* An input's place for n images, for whoever fills it by ops of the backend; stays as long as the executor. */
 um_view um_exec_input(const um_exec *e, um_tid t, int64_t n);
 
+/* The same from and to memory of the backend, in order with its runs; for backends with queues (kernels/queue.h). */
+um_status um_exec_copy_in(um_exec *e, um_tid t, const void *from, int64_t n);
+um_status um_exec_copy_out(um_exec *e, um_tid t, void *to, int64_t n);
+
 /* Runs nodes [first, last) for the batch; last < 0: to the end. A batch that is reduced over ranks may have no image here: then
  * sums
  * over it are zero on this rank. Errors: of the backend, with the node's name. */
@@ -53,6 +57,7 @@ um_status um_exec_run(um_exec *e, const um_batch *batch, int first, int last);
 void um_exec_set_bn_momentum(um_exec *e, double momentum);
 
 const um_plan *um_exec_plan(const um_exec *e);
+um_backend *um_exec_backend(const um_exec *e); /* borrowed */
 /* Seconds per op since creation, most expensive first, with calls and GFLOP/s. */
 um_status um_exec_times(const um_exec *e, um_text *out);
 

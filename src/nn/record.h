@@ -4,7 +4,8 @@
 
 #include "nn/graph.h"
 
-enum { UM_MAX_RECORDINGS = 32 };
+/* A step between ranks has a stretch for every sum over the batch, for every shape of a batch. */
+enum { UM_MAX_RECORDINGS = 2048 };
 
 /* Nodes [first, last) as they ran on a batch of this shape. */
 typedef struct um_recording {
@@ -15,13 +16,13 @@ typedef struct um_recording {
 
 typedef struct um_recordings {
     um_backend *backend;
-    um_recording list[UM_MAX_RECORDINGS];
-    int n;
+    um_recording *list;
+    int n, cap;
 } um_recordings;
 
-/* The recording of these nodes on batches like this one; a new, empty one when there is none. NULL: the backend has no
- * recordings. */
-um_recording *um_recordings_get(um_recordings *r, const um_batch *batch, int first, int last);
+/* out: the recording of these nodes on batches like this one, a new, empty one when there is none; borrowed until the next call.
+ * *out = NULL: the backend has no recordings. */
+um_status um_recordings_get(um_recordings *r, const um_batch *batch, int first, int last, um_recording **out);
 void um_recordings_clear(um_recordings *r);
 
 #endif

@@ -43,6 +43,15 @@ typedef struct um_protector_def {
     um_status (*prepare)(void *state, const um_dataset *d, const int64_t *rows, int64_t n, void **prepared);
     um_status (*apply_prepared)(void *state, void *prepared, float *delta);
     void (*drop_prepared)(void *prepared);
+    /* apply_prepared in three parts, for callers that overlap them for different images: to the device, on it, and back. Each from one
+     * thread at a time; only compute uses the networks. carry_in takes `prepared`, carry_out `carried`, whatever happens; drop_carried is
+     * for who never comes to it. Only where carries(state): a device that copies beside its runs (kernels/queue.h). NULL, all of them:
+     * no such thing. */
+    bool (*carries)(const void *state);
+    um_status (*carry_in)(void *state, void *prepared, void **carried);
+    um_status (*compute)(void *state, void *carried);
+    um_status (*carry_out)(void *state, void *carried, float *delta);
+    void (*drop_carried)(void *state, void *carried);
     /* Bytes that apply takes for images of this size, besides what the state holds already. NULL: little. */
     um_status (*apply_bytes)(void *state, int64_t h, int64_t w, int64_t c, double *out);
     /* Largest |delta| this protector declares, in [0,1] units (the tests hold it to that); INFINITY: it bounds something else. */

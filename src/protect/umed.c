@@ -1,5 +1,5 @@
 /* The UMed protector: what the rest of the program sees of it. */
-#include "protect/umed.h"
+#include "protect/umed_flow.h"
 
 #include <string.h>
 
@@ -31,6 +31,7 @@ void um_umed_free(um_umed *u)
 {
     if (!u)
         return;
+    um_umed_flow_free(u);
     um_umed_graph_free(&u->apply);
     um_params_free(u->contour);
     um_params_free(u->texture);
@@ -103,6 +104,8 @@ done:
 /* Images per run of the export graph: fewer of larger ones, so that memory does not grow with the area. */
 static int64_t apply_batch(const um_umed *u, int64_t h, int64_t w)
 {
+    if (u->backend->queues)
+        return um_umed_flow_batch(h, w);
     int64_t n = u->o.batch * 224 * 224 / (h * w);
     return n < 1 ? 1 : n > u->o.batch ? u->o.batch : n;
 }
@@ -145,7 +148,8 @@ static um_status prepare(void *state, const um_dataset *d, const int64_t *rows, 
     um_umed_feed *feed = NULL;
     if (d->c != u->c)
         return um_fail(UM_E_DATA, "the generators were fitted to images of %ld channels; these have %ld", (long)u->c, (long)d->c);
-    UM_TRY(um_umed_feed_create(&feed, u, d, rows, n, n < apply_batch(u, d->h, d->w) ? n : apply_batch(u, d->h, d->w)));
+    int64_t most = apply_batch(u, d->h, d->w), batch = u->backend->queues ? 0 : n < most ? n : most;
+    UM_TRY(um_umed_feed_create(&feed, u, d, rows, n, batch));
     *prepared = feed;
 done:
     return rc;
@@ -156,11 +160,62 @@ static void drop_prepared(void *prepared)
     um_umed_feed_free(prepared);
 }
 
+/* ---- on a device (protector.h) ---- */
+
+static bool carries(const void *state)
+{
+    return ((const um_umed *)state)->backend->queues != NULL;
+}
+
+static um_status carry_in(void *state, void *prepared, void **carried)
+{
+    return um_umed_flow_in(state, prepared, (um_umed_cargo **)carried);
+}
+
+static um_status compute(void *state, void *carried)
+{
+    um_status rc = UM_OK;
+    int64_t h, w;
+    um_umed_cargo_size(carried, &h, &w);
+    UM_TRY(ready_to_apply(state, h, w));
+    UM_TRY(um_umed_flow_run(state, carried));
+done:
+    return rc;
+}
+
+static um_status carry_out(void *state, void *carried, float *delta)
+{
+    return um_umed_flow_out(state, carried, delta);
+}
+
+static void drop_carried(void *state, void *carried)
+{
+    um_umed_flow_drop(state, carried);
+}
+
+static um_status apply_by_flow(um_umed *u, um_umed_feed *feed, float *delta)
+{
+    um_status rc = UM_OK;
+    void *cargo = NULL, *taken;
+    UM_TRY(carry_in(u, feed, &cargo));
+    UM_TRY(compute(u, cargo));
+    taken = cargo;
+    cargo = NULL;
+    UM_TRY(carry_out(u, taken, delta));
+done:
+    drop_carried(u, cargo);
+    return rc;
+}
+
+/* ---- apply ---- */
+
 static um_status apply_prepared(void *state, void *prepared, float *delta)
 {
     um_status rc = UM_OK;
     um_umed *u = state;
     um_umed_feed *feed = prepared;
+    if (carries(u))
+        return apply_by_flow(u, feed, delta);
     int64_t *pick = NULL, n = feed->n_rows;
     UM_TRY(UM_NEW_ARRAY(pick, n));
     for (int64_t i = 0; i < n; i++)
@@ -293,5 +348,6 @@ const um_protector_def um_protector_umed = {
     .name = "umed", .summary = "UMed (IJCAI 2024): contour- and texture-aware generators against a U-Net surrogate",
     .table = &um_umed_table, .groups = "umed model loss run conv", .unseen = true,
     .fit = fit, .apply = apply, .prepare = prepare, .apply_prepared = apply_prepared, .drop_prepared = drop_prepared,
+    .carries = carries, .carry_in = carry_in, .compute = compute, .carry_out = carry_out, .drop_carried = drop_carried,
     .apply_bytes = apply_bytes, .bound = bound, .save = save, .load = load, .free = release, .cost = cost,
 };

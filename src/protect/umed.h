@@ -72,6 +72,7 @@ typedef struct um_umed {
     bool recompute; /* um_graph.recompute: in host memory, and on a device that has no room otherwise */
     um_params *contour, *texture, *surrogate; /* owned */
     um_umed_graph apply;                      /* UM_UMED_EXPORT, made on first use */
+    struct um_umed_flow *flow;                /* umed_flow.h; NULL until needed */
     um_text applied;                          /* the settings that count when the state is applied */
 } um_umed;
 
@@ -90,7 +91,7 @@ um_status um_umed_fit(um_umed *u, const um_protect_job *job, um_curves *curves);
 typedef struct um_umed_feed {
     const um_dataset *data;
     const int64_t *rows; /* borrowed */
-    int64_t n_rows, max_batch;
+    int64_t n_rows, max_batch; /* 0: for um_umed_feed_gather alone */
     float *contour, *texture;     /* [n_rows][h][w] */
     char *x, *xy, *y, *bc, *bt;   /* one batch */
     um_resident *resident;        /* images and masks of `data`; NULL: batches are gathered here */
@@ -102,6 +103,10 @@ um_status um_umed_feed_create(um_umed_feed **out, const um_umed *u, const um_dat
                               int64_t max_batch);
 /* Leaves data and bound maps with the backend, if it has room, for graphs of which it is fed many batches (real f32; gen.input x). */
 um_status um_umed_feed_keep(um_umed_feed *f, const um_umed *u, const char *label);
+/* Rows pick[0..n) (positions in feed->rows; NULL: the first n) in the real type into arrays for the inputs image, image and mask, mask,
+ * contour bound, texture bound; NULL: not wanted, but the second needs the first and the third. */
+enum { UM_UMED_INPUTS = 5 };
+void um_umed_feed_gather(const um_umed_feed *f, um_dtype real, const int64_t *pick, int64_t n, char *const to[UM_UMED_INPUTS]);
 /* Uploads the rows pick[0..n) (positions in feed->rows; NULL: the first n) to the inputs that the graph has. */
 um_status um_umed_feed_upload(um_umed_feed *f, const um_umed *u, const um_umed_graph *g, const int64_t *pick, int64_t n);
 void um_umed_feed_free(um_umed_feed *f);

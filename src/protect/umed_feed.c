@@ -82,11 +82,10 @@ static void widen(const float *from, um_dtype real, void *to, int64_t n)
             ((double *)to)[i] = from[i];
 }
 
-/* xy = [x, y] along channels. */
-static void join(const um_umed *u, const char *x, const char *y, char *xy)
+/* xy = [x, y] along channels, one image. */
+static void join(const char *x, const char *y, char *xy, int64_t pixels, size_t c, size_t size)
 {
-    size_t size = um_dtype_bytes(u->backend->real), c = (size_t)u->c;
-    for (int64_t p = 0; p < u->h * u->w; p++) {
+    for (int64_t p = 0; p < pixels; p++) {
         memcpy(xy + (size_t)p * (c + 1) * size, x + (size_t)p * c * size, c * size);
         memcpy(xy + ((size_t)p * (c + 1) + c) * size, y + (size_t)p * size, size);
     }
@@ -130,27 +129,36 @@ done:
     return rc;
 }
 
-um_status um_umed_feed_upload(um_umed_feed *f, const um_umed *u, const um_umed_graph *g, const int64_t *pick, int64_t n)
+void um_umed_feed_gather(const um_umed_feed *f, um_dtype real, const int64_t *pick, int64_t n, char *const to[UM_UMED_INPUTS])
 {
-    um_status rc = UM_OK;
-    um_dtype real = u->backend->real;
-    int64_t hw = u->h * u->w;
-    if (f->resident)
-        return gather(f, g, pick, n);
-    size_t plane = (size_t)hw * um_dtype_bytes(real), c = (size_t)u->c;
+    const um_dataset *d = f->data;
+    int64_t hw = d->h * d->w;
+    size_t plane = (size_t)hw * um_dtype_bytes(real), c = (size_t)d->c;
     for (int64_t i = 0; i < n; i++) {
         size_t k = (size_t)i;
         int64_t at = pick ? pick[i] : i, row = f->rows[at];
-        um_row_image(f->data, row, real, f->x + k * plane * c);
-        um_row_mask(f->data, row, real, f->y + k * plane);
-        widen(f->contour + at * hw, real, f->bc + k * plane, hw);
-        widen(f->texture + at * hw, real, f->bt + k * plane, hw);
-        if (g->xy >= 0)
-            join(u, f->x + k * plane * c, f->y + k * plane, f->xy + k * plane * (c + 1));
+        if (to[0])
+            um_row_image(d, row, real, to[0] + k * plane * c);
+        if (to[2])
+            um_row_mask(d, row, real, to[2] + k * plane);
+        if (to[3])
+            widen(f->contour + at * hw, real, to[3] + k * plane, hw);
+        if (to[4])
+            widen(f->texture + at * hw, real, to[4] + k * plane, hw);
+        if (to[1])
+            join(to[0] + k * plane * c, to[2] + k * plane, to[1] + k * plane * (c + 1), hw, c, um_dtype_bytes(real));
     }
-    const um_tid to[] = {g->x, g->xy, g->y, g->contour, g->texture};
-    const char *from[] = {f->x, f->xy, f->y, f->bc, f->bt};
-    for (int k = 0; k < 5; k++)
+}
+
+um_status um_umed_feed_upload(um_umed_feed *f, const um_umed *u, const um_umed_graph *g, const int64_t *pick, int64_t n)
+{
+    um_status rc = UM_OK;
+    const um_tid to[UM_UMED_INPUTS] = {g->x, g->xy, g->y, g->contour, g->texture};
+    char *const from[UM_UMED_INPUTS] = {f->x, g->xy >= 0 ? f->xy : NULL, f->y, f->bc, f->bt};
+    if (f->resident)
+        return gather(f, g, pick, n);
+    um_umed_feed_gather(f, u->backend->real, pick, n, from);
+    for (int k = 0; k < UM_UMED_INPUTS; k++)
         if (to[k] >= 0)
             UM_TRY(um_exec_upload(g->exec, to[k], from[k], n));
 done:

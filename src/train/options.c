@@ -28,6 +28,10 @@ static const um_opt run_rows[] = {
     {"checkpoint_s", UM_OPT_T_REAL, offsetof(um_run_options, checkpoint_s), "300", 0, 1e9, NULL, "s", "time between checkpoints", RUN_ONLY},
     {"deadline_s", UM_OPT_T_REAL, offsetof(um_run_options, deadline_s), "300", 0, 1e9, NULL, "s",
      "longest wait for another rank before the run ends with exit code 76, naming it; 0: for ever", RUN_ONLY},
+    {"allreduce", UM_OPT_T_ENUM, offsetof(um_run_options, allreduce), "auto", 0, 0, "auto nccl mpi staged", "",
+     "sums over ranks on GPUs: NCCL, an MPI that takes device memory, or pinned host memory; auto: the first that is possible", RUN_ONLY},
+    {"bucket_mib", UM_OPT_T_INT, offsetof(um_run_options, bucket_mib), "8", 1, 1024, NULL, "MiB",
+     "sums of gradients on GPUs start when so much of them is complete", RUN_ONLY},
     {"progress_s", UM_OPT_T_REAL, offsetof(um_run_options, progress_s), "10", 0, 1e9, NULL, "s", "time between progress lines", RUN_ONLY},
 };
 const um_opt_table um_run_table = UM_OPT_TABLE("run", um_run_options, run_rows);

@@ -24,6 +24,8 @@ typedef struct um_run_options {
     int precision;   /* um_precision */
     double checkpoint_s, progress_s;
     double deadline_s; /* longest wait for another rank */
+    int allreduce;     /* um_reduce_path */
+    int64_t bucket_mib;
 } um_run_options;
 extern const um_opt_table um_run_table;
 const char *um_run_backend_name(const um_run_options *o);

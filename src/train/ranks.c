@@ -1,6 +1,8 @@
 #include "train/ranks.h"
 
+#include "base/log.h"
 #include "base/mem.h"
+#include "train/exchange.h"
 
 um_spread um_spread_of(const um_run_options *run, um_comm *comm)
 {
@@ -100,11 +102,30 @@ done:
 um_status um_share_run(um_exec *e, const um_graph *g, const um_share *share, um_comm *comm)
 {
     um_status rc = UM_OK;
+    um_reducer *r = um_comm_reducer(comm, um_exec_backend(e));
     if (um_comm_size(comm) == 1)
         return um_exec_run(e, &share->batch, 0, -1);
+    if (r)
+        return um_exchange_run(e, g, &share->batch, r);
     UM_TRY(um_exec_run(e, &share->batch, 0, g->n_local));
     UM_TRY(sum_gradients(g, comm));
     UM_TRY(um_exec_run(e, &share->batch, g->n_local, -1));
+done:
+    return rc;
+}
+
+um_status um_spread_device(um_reducer **out, const um_run_options *run, um_comm *comm, um_backend *b)
+{
+    um_status rc = UM_OK;
+    um_reducer *r = NULL;
+    um_reducer_config config = {.path = (um_reduce_path)run->allreduce, .fast = run->reduce == 1, .bucket_bytes = run->bucket_mib << 20};
+    if (um_comm_size(comm) > 1 && !b->queues && config.path != UM_REDUCE_AUTO)
+        return um_fail(UM_E_CONFIG, "run.allreduce is for ranks on GPUs, and backend %s sums in host memory; use auto", b->name);
+    if (um_comm_size(comm) > 1 && b->queues) {
+        UM_TRY(um_reducer_open(&r, comm, b, &config));
+        um_log(UM_LOG_INFO, "sums of gradients and statistics over %d ranks: %s", um_comm_size(comm), um_reducer_describe(r));
+    }
+    *out = r;
 done:
     return rc;
 }

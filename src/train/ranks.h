@@ -10,7 +10,7 @@
 #ifndef UM_TRAIN_RANKS_H
 #define UM_TRAIN_RANKS_H
 
-#include "mpi/comm.h"
+#include "mpi/reducer.h"
 #include "nn/exec.h"
 #include "train/options.h"
 
@@ -35,6 +35,11 @@ void um_share_set(um_share *out, const um_spread *s, int64_t n);
 void um_share_graph(const um_spread *s, um_graph *g);
 /* The most images that any rank may get of a batch of at most n. */
 int64_t um_share_most(const um_spread *s, int64_t n);
+
+/* How ranks that train together on devices add up (mpi/reducer.h), said in one line; NULL with one rank, or where b computes on the CPU.
+ * Before their first step; collective. Errors: UM_E_CONFIG for a run.allreduce that is not possible. out: owned by the caller, who
+ * closes it before b and comm. */
+um_status um_spread_device(um_reducer **out, const um_run_options *run, um_comm *comm, um_backend *b);
 
 /* Runs a training graph on a share, and sums the gradients over the ranks before what is derived from them. */
 um_status um_share_run(um_exec *e, const um_graph *g, const um_share *share, um_comm *comm);

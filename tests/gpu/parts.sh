@@ -22,6 +22,12 @@ ranks() {
     echo "DSC of one rank $one, of two $two: within 2 percent points"
 }
 
+# under_mpirun RANKS PROGRAM
+under_mpirun() {
+    command -v mpirun >/dev/null || { echo "no mpirun here"; return 77; }
+    mpirun --allow-run-as-root --oversubscribe --bind-to none -np "$@"
+}
+
 # The same training twice: the same bits.
 repeats() {
     rm -rf "$out/repeats"
@@ -63,6 +69,6 @@ CFG
 }
 
 case ${1:-} in
-ranks | repeats | cells) "$@" ;;
-*) echo "usage: parts.sh ranks|repeats|cells PROTECTOR..." >&2; exit 64 ;;
+ranks | repeats | cells | under_mpirun) "$@" ;;
+*) echo "usage: parts.sh ranks|repeats|cells PROTECTOR...|under_mpirun RANKS PROGRAM" >&2; exit 64 ;;
 esac

@@ -94,6 +94,8 @@ else
     part small 40 $against --precision bf16 $settings_small
 fi
 part ranks 40 bash "$here/parts.sh" ranks
+part rank-sums-1 30 bash "$here/parts.sh" under_mpirun 1 "$(program test_gpu_ranks)"
+part rank-sums-2 60 bash "$here/parts.sh" under_mpirun 2 "$(program test_gpu_ranks)"
 if [ -z "$quick" ]; then
     part cells 120 bash "$here/parts.sh" cells none umed
     for tool in memcheck initcheck synccheck; do
@@ -150,7 +152,8 @@ number() { # LOG PATTERN: what \( \) of a sed pattern finds first
         [ -n "$share" ] && printf '%-66s %s, gate 0.80: %s\n' "E4 memory of that step, umed / PyTorch" "$share" "$(awk "BEGIN { print ($share <= 0.8 ? \"pass\" : \"ABOVE\") }")"
     fi
     ratio "E4 G-2 U-Net w=16, 128, batch 16, bf16, eager" small 1.5
-    outcome "E5 two ranks on one GPU equal one" ranks
+    outcome "E5 two ranks on one GPU equal one" ranks rank-sums-2
+    outcome "E5 NCCL with one rank" rank-sums-1
     if [ -z "$quick" ]; then
         outcome "E6 U-Net on BUSI at full size, none and UMed" cells
         tail -n 12 "$out/cells.log" 2>/dev/null

@@ -90,6 +90,8 @@ UM_CUDA_OP(all_reduce)
         UM_TRY(um_dev_copy(cu->dev, t->data, s->data, bytes));
     if (!batch->reduce)
         return UM_OK;
+    if (batch->reduce_here)
+        return (um_status)batch->reduce_here(batch->reduce_here_arg, t->data, um_view_count(s));
     UM_TRY(UM_NEW_ARRAY(host, um_view_count(s)));
     UM_TRY(um_dev_download(cu->dev, host, t->data, bytes));
     UM_TRY((um_status)batch->reduce(batch->reduce_arg, host, um_view_count(s)));
@@ -97,6 +99,12 @@ UM_CUDA_OP(all_reduce)
 done:
     um_free(host);
     return rc;
+}
+
+um_dev *um_cuda_dev(const um_backend *b)
+{
+    const cuda_impl *impl = b->impl;
+    return impl->cu.dev;
 }
 
 static bool cuda_supports(const um_backend *b, um_op op)
@@ -249,10 +257,9 @@ static const char *cuda_describe(const um_backend *b)
     static const char *const names[] = {"fp32", "tf32", "bf16"};
     cuda_impl *impl = b->impl;
     const um_dev_info *d = um_dev_about(impl->cu.dev);
-    snprintf(impl->line, sizeof impl->line, "cuda: device %d of %d, %.90s, compute capability %d.%d, %.1f GiB, %s%s", d->index,
+    snprintf(impl->line, sizeof impl->line, "cuda: device %d of %d, %.90s, compute capability %d.%d, %.1f GiB, %s", d->index,
         d->n_devices, d->name,
-             d->cc_major, d->cc_minor, (double)d->bytes_total / 1073741824, names[impl->cu.precision],
-                 d->n_sharing > 1 ? ", shared with other ranks" : "");
+             d->cc_major, d->cc_minor, (double)d->bytes_total / 1073741824, names[impl->cu.precision]);
     return impl->line;
 }
 
@@ -283,12 +290,13 @@ um_status um_cuda_backend_create(um_backend **out, um_dtype real, um_precision p
     UM_TRY(UM_NEW(b));
     UM_TRY(UM_NEW(impl));
     *impl = (cuda_impl){.base = {cuda_describe}, .cu = {.precision = precision}};
-    UM_TRY(um_dev_open(&impl->cu.dev));
+    UM_TRY(um_dev_open(&impl->cu.dev, um_backend_place()));
     UM_TRY(um_dnn_create(&impl->cu.dnn, impl->cu.dev, precision));
     UM_TRY(um_gemm_create(&impl->cu.gemm, impl->cu.dev, precision));
     UM_TRY(um_dev_alloc(impl->cu.dev, (void **)&impl->cu.step, sizeof *impl->cu.step));
     um_dtype store = precision == UM_PRECISION_BF16 ? UM_BF16 : UM_F32;
-    *b = (um_backend){.iface = &cuda_iface, .name = "cuda", .real = real, .store = store, .impl = impl};
+    *b = (um_backend){.iface = &cuda_iface, .name = "cuda", .real = real, .store = store, .queues = &um_cuda_queues, .impl = impl};
+    snprintf(b->device, sizeof b->device, "%s", um_dev_about(impl->cu.dev)->uuid);
     *out = b;
     b = NULL;
     impl = NULL;

@@ -1,48 +1,22 @@
 #include "kernels/cuda/library.h"
 
-#include <dlfcn.h>
 #include <stddef.h>
-#include <stdio.h>
-#include <string.h>
 
+#include "base/library.h"
 #include "base/mem.h"
 
 um_cudnn_library um_cudnn;
 um_cublaslt_library um_cublaslt;
 
-typedef struct member {
-    const char *name;
-    size_t at; /* of the pointer in its struct */
-} member;
-
 #define CUDNN_MEMBER(name) {#name, offsetof(um_cudnn_library, name)},
 #define CUBLASLT_MEMBER(name) {#name, offsetof(um_cublaslt_library, name)},
-static const member cudnn_members[] = {UM_CUDNN_FUNCTIONS(CUDNN_MEMBER)};
-static const member cublaslt_members[] = {UM_CUBLASLT_FUNCTIONS(CUBLASLT_MEMBER)};
+static const um_library_member cudnn_members[] = {UM_CUDNN_FUNCTIONS(CUDNN_MEMBER)};
+static const um_library_member cublaslt_members[] = {UM_CUBLASLT_FUNCTIONS(CUBLASLT_MEMBER)};
 
-/* The first of the names that loads. */
-static void *open_any(const char *const *names, size_t n)
+static um_status load(void *library, const char *const *names, size_t n_names, const um_library_member *members, size_t n_members)
 {
-    void *handle = NULL;
-    for (size_t i = 0; i < n && !handle; i++)
-        handle = dlopen(names[i], RTLD_NOW | RTLD_LOCAL);
-    return handle;
-}
-
-/* Libraries stay loaded: CUDA's do not survive being unloaded. */
-static um_status load(void *library, const char *const *names, size_t n_names, const member *members, size_t n_members)
-{
-    void *handle = open_any(names, n_names);
-    if (!handle)
-        return um_fail(UM_E_UNSUPPORTED,
-            "backend cuda needs %s: %.160s; set LD_LIBRARY_PATH to its folder, or use --backend cpu", names[0], dlerror());
-    for (size_t i = 0; i < n_members; i++) {
-        void *function = dlsym(handle, members[i].name);
-        if (!function)
-            return um_fail(UM_E_UNSUPPORTED, "%s has no %s: it is too old for this build", names[0], members[i].name);
-        memcpy((char *)library + members[i].at, &function, sizeof function);
-    }
-    return UM_OK;
+    return um_library_load(library, names, n_names, members, n_members, "backend cuda",
+                           "set LD_LIBRARY_PATH to its folder, or use --backend cpu");
 }
 
 um_status um_cudnn_load(void)

@@ -20,6 +20,7 @@ struct um_dev {
     cudaEvent_t stage_free[N_STAGES]; /* when its last copy is done */
     int next_stage;
     cudaEvent_t begin, end;
+    cudaEvent_t fence, marks[UM_DEV_MARKS]; /* fence: of follow */
 };
 
 static um_status fail_cuda(const char *file, int line, cudaError_t e, const char *what)
@@ -50,30 +51,25 @@ static long env_number(const char *name)
     return text && *text ? strtol(text, NULL, 10) : -1;
 }
 
-static int first_known(const char *const *names, size_t n, int otherwise)
+static um_status choose_device(um_dev_info *info, int rank_on_host)
 {
-    for (size_t i = 0; i < n; i++)
-        if (env_number(names[i]) >= 0)
-            return (int)env_number(names[i]);
-    return otherwise;
-}
-
-static um_status choose_device(um_dev_info *info)
-{
-    static const char *const ranks[] = {"OMPI_COMM_WORLD_LOCAL_RANK", "SLURM_LOCALID", "MPI_LOCALRANKID"};
-    static const char *const sizes[] = {"OMPI_COMM_WORLD_LOCAL_SIZE", "SLURM_NTASKS_PER_NODE", "MPI_LOCALNRANKS"};
     cudaError_t e = cudaGetDeviceCount(&info->n_devices);
     if (e != cudaSuccess || info->n_devices < 1)
         return um_fail(UM_E_UNSUPPORTED, "backend cuda: this machine has no CUDA device (%s); use --backend cpu",
                        e == cudaSuccess ? "none found" : cudaGetErrorString(e));
-    int rank = first_known(ranks, UM_COUNT(ranks), 0), size = first_known(sizes, UM_COUNT(sizes), 1);
     long wanted = env_number("UMED_CUDA_DEVICE");
     if (wanted >= info->n_devices)
         return um_fail(UM_E_CONFIG, "UMED_CUDA_DEVICE is %ld, but this machine has %d devices (0 to %d)", wanted,
             info->n_devices, info->n_devices - 1);
-    info->index = wanted >= 0 ? (int)wanted : rank % info->n_devices;
-    info->n_sharing = (size - info->index + info->n_devices - 1) / info->n_devices;
+    info->index = wanted >= 0 ? (int)wanted : rank_on_host % info->n_devices;
     return UM_OK;
+}
+
+static void print_uuid(const cudaUUID_t *u, char out[48])
+{
+    int at = snprintf(out, 48, "GPU-");
+    for (int i = 0; i < 16; i++)
+        at += snprintf(out + at, 48 - (size_t)at, "%s%02x", i == 4 || i == 6 || i == 8 || i == 10 ? "-" : "", (unsigned char)u->bytes[i]);
 }
 
 static um_status describe_device(um_dev_info *info)
@@ -88,6 +84,7 @@ static um_status describe_device(um_dev_info *info)
     info->cc_minor = p.minor;
     info->multiprocessors = p.multiProcessorCount;
     info->bytes_total = p.totalGlobalMem;
+    print_uuid(&p.uuid, info->uuid);
     if (p.major < 8)
         rc = um_fail(UM_E_UNSUPPORTED, "backend cuda needs compute capability 8.0 or newer (A100, H100, ...); %s has %d.%d",
             info->name, p.major, p.minor);
@@ -95,15 +92,27 @@ done:
     return rc;
 }
 
-um_status um_dev_open(um_dev **out)
+/* Waiting for a mark sleeps: a thread that spins takes a core from the stages beside it. */
+static um_status make_events(um_dev *d)
+{
+    um_status rc = UM_OK;
+    TRY_CUDA(cudaEventCreateWithFlags(&d->fence, cudaEventDisableTiming));
+    for (int i = 0; i < UM_DEV_MARKS; i++)
+        TRY_CUDA(cudaEventCreateWithFlags(&d->marks[i], cudaEventDisableTiming | cudaEventBlockingSync));
+done:
+    return rc;
+}
+
+um_status um_dev_open(um_dev **out, int rank_on_host)
 {
     um_status rc = UM_OK;
     um_dev *d = NULL;
     UM_TRY(UM_NEW(d));
-    UM_TRY(choose_device(&d->info));
+    UM_TRY(choose_device(&d->info, rank_on_host));
     UM_TRY(describe_device(&d->info));
     TRY_CUDA(cudaSetDevice(d->info.index));
     TRY_CUDA(cudaStreamCreateWithFlags(&d->stream, cudaStreamNonBlocking));
+    UM_TRY(make_events(d));
     TRY_CUDA(cudaEventCreate(&d->begin));
     TRY_CUDA(cudaEventCreate(&d->end));
     for (int i = 0; i < N_STAGES; i++) {
@@ -114,6 +123,32 @@ um_status um_dev_open(um_dev **out)
     d = NULL;
 done:
     um_dev_close(d);
+    return rc;
+}
+
+/* Its launches go before those of d that wait for a free multiprocessor: what others wait for is short. */
+um_status um_dev_branch(um_dev **out, const um_dev *d)
+{
+    um_status rc = UM_OK;
+    um_dev *branch = NULL;
+    int low = 0, high = 0;
+    UM_TRY(UM_NEW(branch));
+    branch->info = d->info;
+    TRY_CUDA(cudaDeviceGetStreamPriorityRange(&low, &high));
+    TRY_CUDA(cudaStreamCreateWithPriority(&branch->stream, cudaStreamNonBlocking, high));
+    UM_TRY(make_events(branch));
+    *out = branch;
+    branch = NULL;
+done:
+    um_dev_close(branch);
+    return rc;
+}
+
+um_status um_dev_enter(const um_dev *d)
+{
+    um_status rc = UM_OK;
+    TRY_CUDA(cudaSetDevice(d->info.index));
+done:
     return rc;
 }
 
@@ -134,6 +169,11 @@ void um_dev_close(um_dev *d)
         (void)cudaEventDestroy(d->begin);
     if (d->end)
         (void)cudaEventDestroy(d->end);
+    if (d->fence)
+        (void)cudaEventDestroy(d->fence);
+    for (int i = 0; i < UM_DEV_MARKS; i++)
+        if (d->marks[i])
+            (void)cudaEventDestroy(d->marks[i]);
     if (d->stream)
         (void)cudaStreamDestroy(d->stream);
     um_free(d);
@@ -229,6 +269,77 @@ um_status um_dev_sync(um_dev *d)
 {
     um_status rc = UM_OK;
     TRY_CUDA(cudaStreamSynchronize(d->stream));
+done:
+    return rc;
+}
+
+um_status um_dev_pin(um_dev *d, void **out, size_t bytes)
+{
+    um_status rc = UM_OK;
+    void *p = NULL;
+    (void)d;
+    TRY_CUDA(cudaMallocHost(&p, bytes ? bytes : 1));
+    memset(p, 0, bytes);
+    *out = p;
+done:
+    return rc;
+}
+
+void um_dev_unpin(um_dev *d, void *p)
+{
+    (void)d;
+    if (p)
+        (void)cudaFreeHost(p);
+}
+
+um_status um_dev_fetch(um_dev *d, void *pinned, const void *from, size_t bytes)
+{
+    um_status rc = UM_OK;
+    TRY_CUDA(cudaMemcpyAsync(pinned, from, bytes, cudaMemcpyDeviceToHost, d->stream));
+done:
+    return rc;
+}
+
+um_status um_dev_send(um_dev *d, void *to, const void *pinned, size_t bytes)
+{
+    um_status rc = UM_OK;
+    TRY_CUDA(cudaMemcpyAsync(to, pinned, bytes, cudaMemcpyHostToDevice, d->stream));
+done:
+    return rc;
+}
+
+um_status um_dev_follow(um_dev *d, um_dev *other)
+{
+    um_status rc = UM_OK;
+    TRY_CUDA(cudaEventRecord(other->fence, other->stream));
+    TRY_CUDA(cudaStreamWaitEvent(d->stream, other->fence, 0));
+done:
+    return rc;
+}
+
+um_status um_dev_mark(um_dev *d, int i)
+{
+    um_status rc = UM_OK;
+    TRY_CUDA(cudaEventRecord(d->marks[i], d->stream));
+done:
+    return rc;
+}
+
+um_status um_dev_wait(um_dev *d, int i)
+{
+    um_status rc = UM_OK;
+    TRY_CUDA(cudaEventSynchronize(d->marks[i]));
+done:
+    return rc;
+}
+
+um_status um_dev_reached(um_dev *d, int i, bool *yes)
+{
+    um_status rc = UM_OK;
+    cudaError_t e = cudaEventQuery(d->marks[i]);
+    *yes = e == cudaSuccess;
+    if (e != cudaErrorNotReady)
+        TRY_CUDA(e);
 done:
     return rc;
 }

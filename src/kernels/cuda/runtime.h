@@ -23,15 +23,16 @@ typedef struct um_dev_info {
     int cc_major, cc_minor, multiprocessors;
     size_t bytes_total;
     int runtime, driver; /* CUDART version numbers, 13000 */
-    int n_sharing;       /* ranks of this host on the same device, this one included */
+    char uuid[48];       /* "GPU-5a2b..." */
 } um_dev_info;
 
-/* Device number (rank of this host) modulo (number of devices); the rank is what mpirun and srun put in the environment
- * (OMPI_COMM_WORLD_LOCAL_RANK, SLURM_LOCALID, MPI_LOCALRANKID), 0 without them. UMED_CUDA_DEVICE=N in the environment decides
- * instead.
- * out: owned by the caller. */
-um_status um_dev_open(um_dev **out);
+/* Device rank_on_host modulo (number of devices); UMED_CUDA_DEVICE=N in the environment decides instead. out: owned by the caller. */
+um_status um_dev_open(um_dev **out, int rank_on_host);
+/* A further stream of the same device, for work beside that of d: it has memory, copies, marks and launches, no transfers from and to
+ * memory that is not pinned, and no captures. Close it before d. */
+um_status um_dev_branch(um_dev **out, const um_dev *d);
 void um_dev_close(um_dev *d); /* accepts NULL */
+um_status um_dev_enter(const um_dev *d); /* in every further thread, once, before it uses the device */
 const um_dev_info *um_dev_about(const um_dev *d);
 
 um_status um_dev_alloc(um_dev *d, void **out, size_t bytes); /* zeroed, 256-byte aligned */
@@ -43,6 +44,20 @@ um_status um_dev_download(um_dev *d, void *host, const void *from, size_t bytes)
 um_status um_dev_copy(um_dev *d, void *to, const void *from, size_t bytes);
 um_status um_dev_fill(um_dev *d, void *to, int byte, size_t bytes);
 um_status um_dev_sync(um_dev *d);
+
+/* Page-locked host memory, and copies to and from it that return before they are done. */
+um_status um_dev_pin(um_dev *d, void **out, size_t bytes); /* zeroed */
+void um_dev_unpin(um_dev *d, void *p);                     /* accepts NULL */
+um_status um_dev_fetch(um_dev *d, void *pinned, const void *from, size_t bytes);
+um_status um_dev_send(um_dev *d, void *to, const void *pinned, size_t bytes);
+
+/* Streams of one device. follow: what d is given from here on begins when `other` has done all it holds now. Marks stand behind all
+ * that d holds now; wait returns when d came to it. */
+enum { UM_DEV_MARKS = 8 };
+um_status um_dev_follow(um_dev *d, um_dev *other);
+um_status um_dev_mark(um_dev *d, int i);
+um_status um_dev_wait(um_dev *d, int i);
+um_status um_dev_reached(um_dev *d, int i, bool *yes);
 
 /* Between begin and end launches are recorded, not run; end gives the recording, launch runs it. abandon ends a capture that
  * failed. */

@@ -36,6 +36,12 @@ typedef struct um_cuda_op {
 
 extern const um_cuda_op um_cuda_table[UM_OP_COUNT];
 
+/* queue.c */
+extern const struct um_queue_iface um_cuda_queues;
+um_dev *um_cuda_dev(const um_backend *b);
+/* to[i] += from[i] on the stream of dev, which may be a branch; type: UM_F32, UM_F64. sum.cu */
+um_status um_cuda_add_into(um_dev *dev, void *to, const void *from, um_dtype type, int64_t n);
+
 #define UM_CUDA_OP(op) um_status um_cuda_##op(um_cuda *cu, const um_op_call *call)
 #define UM_CUDA_PREPARE(op) um_status um_cuda_##op##_prepare(um_cuda *cu, const um_op_call *call, size_t *bytes)
 #define UM_CUDA_PREPARED(op) \

@@ -12,11 +12,14 @@ typedef struct um_host_counts {
     int allocs, frees, uploads, downloads, syncs, launches, captures, replays, forgotten;
     size_t uploaded; /* bytes */
     size_t room;     /* the largest allocation that there is room for; 0: any */
+    int fetches, sends, pinned; /* pinned: blocks that are there now */
+    int nccl_sums, nccl_messages;
     /* What the stand-in for cuDNN refuses, as a real one may. */
     bool refuse_slices, refuse_f32_gradients;
     int prepared; /* problems that it was asked about and accepted */
 } um_host_counts;
 extern um_host_counts um_host_count;
+extern bool um_host_one_device; /* every process is on the same one, else each on its own */
 
 /* Does run(job) now, or keeps a copy of the job's bytes while a capture is on, as a device keeps the arguments of a launch. */
 void um_host_launch(void (*run)(const void *job), const void *job, size_t bytes);

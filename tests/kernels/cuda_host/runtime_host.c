@@ -1,10 +1,13 @@
 /* kernels/cuda/runtime.h over host memory: what the backend does above it runs as on a device, and what a device would refuse is
- * refused.
- * While a capture is on, launches are kept with a copy of their arguments, and a replay does them. */
+ * refused. While a capture is on, launches are kept with a copy of their arguments, and a replay does them. Copies of a branch are put
+ * off until somebody waits for them: who reads or overwrites too early finds the wrong numbers. */
 #include "kernels/cuda_host/cuda_host.h"
 
+#include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/mem.h"
@@ -21,33 +24,151 @@ typedef struct recorded {
     int n, cap;
 } recorded;
 
+typedef struct move {
+    void *to;
+    const void *from; /* NULL: fill with byte */
+    size_t bytes;
+    int byte;
+} move;
+
 struct um_dev {
     um_dev_info info;
-    bool capturing;
+    bool capturing, branch;
+    pthread_mutex_t lock; /* of what a branch holds */
+    move *held;
+    int n_held, n_done, cap, marks[UM_DEV_MARKS];
+    bool asked; /* um_dev_reached says no first */
 };
 
 static recorded *current; /* the capture that is on */
 um_host_counts um_host_count;
+bool um_host_one_device;
 
 int um_cuda_devices(void)
 {
     return 1;
 }
 
-um_status um_dev_open(um_dev **out)
+um_status um_dev_open(um_dev **out, int rank_on_host)
 {
     um_status rc = UM_OK;
     um_dev *d = NULL;
     UM_TRY(UM_NEW(d));
-    d->info = (um_dev_info){.name = "host memory", .n_devices = 1, .cc_major = 9, .bytes_total = (size_t)1 << 34, .n_sharing = 1};
+    d->info = (um_dev_info){.name = "host memory", .index = rank_on_host, .n_devices = 1, .cc_major = 9, .bytes_total = (size_t)1 << 34};
+    snprintf(d->info.uuid, sizeof d->info.uuid, "HOST-%d", um_host_one_device ? 0 : (int)getpid());
+    pthread_mutex_init(&d->lock, NULL);
     *out = d;
 done:
     return rc;
 }
 
+um_status um_dev_branch(um_dev **out, const um_dev *d)
+{
+    um_status rc = um_dev_open(out, d->info.index);
+    if (rc == UM_OK)
+        (*out)->branch = true;
+    return rc;
+}
+
+um_status um_dev_enter(const um_dev *d)
+{
+    (void)d;
+    return UM_OK;
+}
+
+static void do_move(const void *job);
+
+/* What a branch holds, up to its n-th move. */
+static void do_held(um_dev *d, int n)
+{
+    pthread_mutex_lock(&d->lock);
+    while (d->n_done < n)
+        do_move(&d->held[d->n_done++]);
+    pthread_mutex_unlock(&d->lock);
+}
+
 void um_dev_close(um_dev *d)
 {
+    if (!d)
+        return;
+    do_held(d, d->n_held);
+    free(d->held);
+    pthread_mutex_destroy(&d->lock);
     um_free(d);
+}
+
+/* Put off on a branch, else done at once. */
+static um_status hold(um_dev *d, move m)
+{
+    um_status rc = UM_OK;
+    UM_REQUIRE(!d->capturing);
+    if (!d->branch) {
+        do_move(&m);
+        return UM_OK;
+    }
+    pthread_mutex_lock(&d->lock);
+    if (d->n_held == d->cap)
+        d->held = realloc(d->held, (size_t)(d->cap = 2 * d->cap + 64) * sizeof *d->held);
+    if (!d->held)
+        abort();
+    d->held[d->n_held++] = m;
+    pthread_mutex_unlock(&d->lock);
+done:
+    return rc;
+}
+
+um_status um_dev_pin(um_dev *d, void **out, size_t bytes)
+{
+    (void)d;
+    um_host_count.pinned++;
+    return um_alloc(out, bytes, 1);
+}
+
+void um_dev_unpin(um_dev *d, void *p)
+{
+    (void)d;
+    um_host_count.pinned -= p != NULL;
+    um_free(p);
+}
+
+um_status um_dev_fetch(um_dev *d, void *pinned, const void *from, size_t bytes)
+{
+    um_host_count.fetches++;
+    return hold(d, (move){pinned, from, bytes, 0});
+}
+
+um_status um_dev_send(um_dev *d, void *to, const void *pinned, size_t bytes)
+{
+    um_host_count.sends++;
+    return hold(d, (move){to, pinned, bytes, 0});
+}
+
+um_status um_dev_follow(um_dev *d, um_dev *other)
+{
+    (void)d;
+    do_held(other, other->n_held);
+    return UM_OK;
+}
+
+um_status um_dev_mark(um_dev *d, int i)
+{
+    pthread_mutex_lock(&d->lock);
+    d->marks[i] = d->n_held;
+    pthread_mutex_unlock(&d->lock);
+    return UM_OK;
+}
+
+um_status um_dev_wait(um_dev *d, int i)
+{
+    do_held(d, d->marks[i]);
+    return UM_OK;
+}
+
+um_status um_dev_reached(um_dev *d, int i, bool *yes)
+{
+    d->asked = !d->asked;
+    *yes = !d->asked;
+    return *yes ? um_dev_wait(d, i) : UM_OK;
 }
 
 const um_dev_info *um_dev_about(const um_dev *d)
@@ -114,13 +235,6 @@ um_status um_dev_download(um_dev *d, void *host, const void *from, size_t bytes)
     return copy_by_host(d, host, from, bytes);
 }
 
-typedef struct move {
-    void *to;
-    const void *from; /* NULL: fill with byte */
-    size_t bytes;
-    int byte;
-} move;
-
 static void do_move(const void *job)
 {
     const move *m = job;
@@ -132,7 +246,8 @@ static void do_move(const void *job)
 
 um_status um_dev_copy(um_dev *d, void *to, const void *from, size_t bytes)
 {
-    (void)d;
+    if (d->branch)
+        return hold(d, (move){to, from, bytes, 0});
     um_host_launch(do_move, &(move){to, from, bytes, 0}, sizeof(move));
     return UM_OK;
 }
