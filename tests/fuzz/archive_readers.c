@@ -150,8 +150,8 @@ um_status fuzz_read_shard(const char *path)
     UM_TRY(um_shard_open(&s, path));
     const um_shard_index *x = um_shard_get_index(s);
     UM_TRY(um_shard_mark(s, mark));
-    UM_TRY(um_unit_starts(x, &starts, &n));
-    UM_TRY(um_unit_room_add(&room, x));
+    UM_TRY(um_unit_starts(x, um_unit_bytes(NULL), &starts, &n));
+    UM_TRY(um_unit_room_add(&room, x, um_unit_bytes(NULL)));
     UM_TRY(UM_NEW_ARRAY(pixels, room.bytes));
     UM_TRY(UM_NEW_ARRAY(masks, room.masks));
     for (int64_t k = 0; k < n; k++)
