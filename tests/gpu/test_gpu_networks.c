@@ -382,7 +382,7 @@ static void fit_dataset(char sha[65], int bits, bool resident, size_t room, um_h
         d->masks[i] = masks[i % (IMAGES * PIXELS)] > 0;
     }
     for (int i = 0; i < ROWS; i++) {
-        char id[8];
+        char id[16];
         snprintf(id, sizeof id, "row%d", i);
         d->ids[i] = strdup(id);
     }
