@@ -146,6 +146,7 @@ void um_archive_plan_clear(um_archive_plan *p)
 
 static const um_archive_member members[] = {
     {"protector", "protector"}, {"state_sha256", "state"}, {"unmasked", "--unmasked"}, {"settings", "settings"}, {"shards", "number of shards"},
+    {"backend", "backend (none: a CPU)"},
 };
 
 /* The members, and "source": the marks of all shards, "-" for one that cannot be read. */
