@@ -76,6 +76,48 @@ static double seconds_of(const struct timespec *t)
     return (double)t->tv_sec + 1e-9 * (double)t->tv_nsec;
 }
 
+/* ---- files that are there for a moment: PREFIX-clock-XXXXXX ---- */
+
+/* Creates one beside the claims. path: its name, also after a failure. */
+static um_status brief_create(const char *prefix, um_text *path, int *fd)
+{
+    um_status rc = UM_OK;
+    UM_TRY(um_text_add(path, "%s-clock-XXXXXX", prefix));
+    *fd = mkostemp(path->data, O_CLOEXEC);
+    if (*fd < 0)
+        rc = um_fail(UM_E_IO, "%s: cannot write beside it: %s", prefix, strerror(errno));
+done:
+    return rc;
+}
+
+static void brief_remove(um_text *path, int fd)
+{
+    if (fd >= 0) {
+        close(fd);
+        unlink(path->data);
+    }
+    um_text_free(path);
+}
+
+/* Those of runs that were killed. One that is in use may go too: a clock was read already, and who misses its claim tries again. */
+static void brief_sweep(const char *prefix)
+{
+    char *dir = NULL, **names = NULL;
+    const char *base = NULL;
+    size_t n = 0;
+    um_text start = {0}, path = {0};
+    if (split_prefix(prefix, &dir, &base) == UM_OK && um_dir_list(&names, &n, dir) == UM_OK &&
+        um_text_add(&start, "%s-clock-", base) == UM_OK)
+        for (size_t i = 0; i < n; i++)
+            if (strncmp(names[i], start.data, start.n) == 0 && um_text_add(&path, "%s/%s", dir, names[i]) == UM_OK) {
+                unlink(path.data);
+                um_text_free(&path);
+            }
+    um_names_free(names, n);
+    um_text_free(&start);
+    um_free(dir);
+}
+
 /* The present time of the file server: that of a file made just now beside the claims. */
 static um_status server_now(const char *prefix, double *out)
 {
@@ -83,18 +125,13 @@ static um_status server_now(const char *prefix, double *out)
     um_text path = {0};
     struct stat s;
     int fd = -1;
-    UM_TRY(um_text_add(&path, "%s-clock-XXXXXX", prefix));
-    if ((fd = mkstemp(path.data)) < 0 || fstat(fd, &s) != 0) {
-        rc = um_fail(UM_E_IO, "%s: cannot write beside it: %s", prefix, strerror(errno));
-        goto done;
-    }
-    *out = seconds_of(&s.st_mtim);
+    UM_TRY(brief_create(prefix, &path, &fd));
+    if (fstat(fd, &s) != 0)
+        rc = um_fail(UM_E_IO, "%s: %s", path.data, strerror(errno));
+    else
+        *out = seconds_of(&s.st_mtim);
 done:
-    if (fd >= 0) {
-        close(fd);
-        unlink(path.data);
-    }
-    um_text_free(&path);
+    brief_remove(&path, fd);
     return rc;
 }
 
@@ -164,27 +201,50 @@ static void *beat(void *payload)
     return NULL;
 }
 
-/* Creates the claim; *ours = false when somebody was faster. */
-static um_status create_claim(const char *path, bool *ours)
+static um_status write_owner(int fd, const char *path)
 {
     um_status rc = UM_OK;
     um_text text = {0};
     um_lease_owner self;
+    UM_TRY(um_lease_owner_self(&self));
+    UM_TRY(um_lease_owner_print(&self, &text));
+    if (write(fd, text.data, text.n) != (ssize_t)text.n || fsync(fd) != 0)
+        rc = um_fail(UM_E_IO, "%s: cannot be written: %s", path, strerror(errno));
+done:
+    um_text_free(&text);
+    return rc;
+}
+
+/* Where files have one name only: a claim without an owner, if this dies in between, goes stale by its age. */
+static um_status create_in_place(const char *path, bool *ours)
+{
+    um_status rc = UM_OK;
     int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
     *ours = fd >= 0;
     if (fd < 0 && errno == EEXIST)
         return UM_OK;
     if (fd < 0)
         return um_fail(UM_E_IO, "%s: cannot be created: %s", path, strerror(errno));
-    UM_TRY(um_lease_owner_self(&self));
-    UM_TRY(um_lease_owner_print(&self, &text));
-    if (write(fd, text.data, text.n) != (ssize_t)text.n || fsync(fd) != 0)
-        rc = um_fail(UM_E_IO, "%s: cannot be written: %s", path, strerror(errno));
-done:
+    rc = write_owner(fd, path);
     close(fd);
     if (rc != UM_OK)
         unlink(path);
-    um_text_free(&text);
+    return rc;
+}
+
+/* Creates the claim, with its owner from the first moment on; *ours = false when somebody was faster. */
+static um_status create_claim(const char *prefix, const char *path, bool *ours)
+{
+    um_status rc = UM_OK;
+    um_text brief = {0};
+    int fd = -1;
+    UM_TRY(brief_create(prefix, &brief, &fd));
+    UM_TRY(write_owner(fd, brief.data));
+    *ours = fchmod(fd, 0644) == 0 && link(brief.data, path) == 0;
+    if (!*ours && errno != EEXIST && errno != ENOENT)
+        UM_TRY(create_in_place(path, ours));
+done:
+    brief_remove(&brief, fd);
     return rc;
 }
 
@@ -197,6 +257,7 @@ static void remove_older(const um_lease *l)
         if (!removed)
             break;
     }
+    brief_sweep(l->prefix);
 }
 
 um_status um_lease_take(um_lease **out, const char *prefix, double lease_s)
@@ -214,7 +275,7 @@ um_status um_lease_take(um_lease **out, const char *prefix, double lease_s)
     l->generation = generation + 1;
     UM_TRY(um_strdup(&l->prefix, prefix));
     UM_TRY(claim_path(&l->path, prefix, l->generation));
-    UM_TRY(create_claim(l->path, &ours));
+    UM_TRY(create_claim(prefix, l->path, &ours));
     if (!ours)
         goto none;
     remove_older(l);

@@ -312,6 +312,29 @@ static void waits_for_an_empty_claim(void **state)
     um_lease_release(mine);
 }
 
+/* A claim has its owner from the first moment on, and what runs that were killed left beside it goes. */
+static void a_claim_is_whole(void **state)
+{
+    (void)state;
+    um_lease *mine = NULL;
+    um_text holder = {0};
+    char **names = NULL;
+    size_t n = 0;
+    bool held = false;
+    store_bytes(at("lease-clock-a1b2c3"), (const uint8_t *)"", 0);
+    OK(um_lease_take(&mine, at("lease"), 600));
+    assert_non_null(mine);
+    OK(um_lease_holder(&holder, &held, at("lease"), 600));
+    assert_true(held);
+    assert_non_null(strstr(holder.data, "pid"));
+    OK(um_dir_list(&names, &n, fixture_dir));
+    assert_int_equal(n, 1);
+    assert_string_equal(names[0], "lease.1");
+    um_names_free(names, n);
+    um_text_free(&holder);
+    um_lease_release(mine);
+}
+
 static void notices_a_takeover(void **state)
 {
     (void)state;
@@ -359,7 +382,7 @@ int main(void)
         FIXTURE_TEST(processes),              FIXTURE_TEST(take_and_release),         FIXTURE_TEST(takes_over_from_the_dead),
         FIXTURE_TEST(waits_for_another_host), FIXTURE_TEST(waits_for_an_empty_claim), FIXTURE_TEST(notices_a_takeover),
         FIXTURE_TEST(race),                   FIXTURE_TEST(rule_jobs),                FIXTURE_TEST(asks_slurm),
-        FIXTURE_TEST(takes_over_from_an_ended_job),
+        FIXTURE_TEST(takes_over_from_an_ended_job), FIXTURE_TEST(a_claim_is_whole),
     };
     return cmocka_run_group_tests_name("grid_lease", tests, NULL, NULL);
 }
