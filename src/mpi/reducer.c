@@ -45,7 +45,7 @@ um_status um_reduce_choose(um_reduce_path *out, char why[256], um_reduce_path wa
         snprintf(why, 256, "NCCL %.20s, %s", f->version, wanted ? "as run.allreduce says" : "since every rank has a device of its own");
     } else if (wanted == UM_REDUCE_MPI || (wanted == UM_REDUCE_AUTO && !mpi[0])) {
         *out = UM_REDUCE_MPI;
-        snprintf(why, 256, "MPI from device memory (%.60s), %s%.150s", f->mpi, wanted ? "as run.allreduce says" : "since ",
+        snprintf(why, 256, "MPI from device memory (%.60s), %s%.140s", f->mpi, wanted ? "as run.allreduce says" : "since ",
                  wanted ? "" : nccl);
     } else {
         *out = UM_REDUCE_STAGED;
