@@ -101,11 +101,6 @@ void um_h5_stream_free(um_h5_stream *s)
     um_free(s);
 }
 
-size_t um_h5_stream_chunk_bytes(const um_h5_stream *s)
-{
-    return s->chunk_bytes;
-}
-
 static void hand_out(um_h5_stream *s, um_h5_chunk *chunk)
 {
     *chunk = (um_h5_chunk){.stream = s, .index = s->n_cut++, .data = s->held, .bytes = s->chunk_bytes};

@@ -27,7 +27,6 @@ typedef struct um_h5_chunk {
 um_status um_h5_stream_open(um_h5_stream **out, um_h5 *f, const um_h5_array *a);
 void um_h5_stream_free(um_h5_stream *s); /* accepts NULL */
 
-size_t um_h5_stream_chunk_bytes(const um_h5_stream *s); /* raw */
 /* Takes bytes until the chunk is full or none are left: *taken. chunk->data is NULL unless one became full. */
 um_status um_h5_stream_cut(um_h5_stream *s, const void *data, size_t bytes, size_t *taken, um_h5_chunk *chunk);
 um_status um_h5_stream_finish(um_h5_stream *s, um_h5_chunk *chunk); /* chunk->data NULL: nothing was left */

@@ -4,7 +4,8 @@
 
 #include <stdint.h>
 
-/* Multiply-adds from registers on `threads` threads for about 20 ms. Returns FLOP/s, a multiply-add counted as two. */
+/* Multiply-adds from registers on `threads` threads: the best of 20 bursts of some milliseconds. Returns FLOP/s, a multiply-add counted
+ * as two. */
 double um_probe_fma(int threads);
 
 /* a = b + 3 c over n floats each, plain stores. Returns bytes/s, 12 bytes counted per element. */

@@ -16,11 +16,6 @@ typedef struct um_effect {
     } of_class[256]; /* the same of the images of each true class; [0, classes) */
 } um_effect;
 
-static inline double um_effect_asr(const um_effect *e)
-{
-    return e->right_before ? (double)e->broken / (double)e->right_before : 0;
-}
-
 /* Rows of clean and the rows with the same ids in marked. Errors: UM_E_DATA when an id is missing there. */
 um_status um_effect_measure(um_effect *out, um_segmenter *net, const um_dataset *clean, const um_rows *rows,
                             const um_dataset *marked, um_comm *comm);

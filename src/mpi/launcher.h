@@ -1,4 +1,4 @@
-/* What the environment says about a launcher, shared by the MPI build and the stub. */
+/* What the environment says about a launcher, for builds with MPI and without. */
 #ifndef UM_MPI_LAUNCHER_H
 #define UM_MPI_LAUNCHER_H
 
