@@ -9,13 +9,14 @@ enum { COEF_MEAN, COEF_R, COEF_A, COEF_B, COEF_ROWS };
 /* Coefficients [COEF_ROWS][c]: of all images, or of each (statistics per lane). */
 struct coefs {
     const float *data;
-    int64_t c, pixels; /* of an image; 0: one set for all */
-    UM_HD const float *at(int64_t p) const { return data + (pixels ? um_split(p, pixels).a * COEF_ROWS * c : 0); }
+    int64_t c;
+    bool each;
+    UM_HD float at(int64_t image, int row, int64_t k) const { return data[((each ? image * COEF_ROWS : 0) + row) * c + k]; }
 };
 
-coefs coefs_of(const um_view *coef, const um_view *x)
+coefs coefs_of(const um_view *coef)
 {
-    coefs f = {(const float *)coef->data, coef->c, coef->n > 1 ? x->h * x->w : 0};
+    coefs f = {(const float *)coef->data, coef->c, coef->n > 1};
     return f;
 }
 
@@ -37,19 +38,25 @@ UM_HD double lane_sum(const um_lanes &lanes, int l, const double *s, int64_t c, 
     return sum;
 }
 
+/* Columns of um_sum_columns and um_map_columns. */
+
 struct channel_values {
-    um_view x;
-    UM_HD void operator()(int64_t p, int64_t k, double *s) const { s[0] += (double)um_get(x, p, k); }
+    template <int V> struct column {
+        UM_HD column(const channel_values &, int64_t, int64_t) {}
+        UM_HD void add(int, const float *x, int64_t, double *s) const { s[0] += (double)x[0]; }
+    };
 };
 
 struct moments {
-    um_view x;
-    UM_HD void operator()(int64_t p, int64_t k, double *s) const
-    {
-        double v = (double)um_get(x, p, k);
-        s[0] += v;
-        s[1] += v * v;
-    }
+    template <int V> struct column {
+        UM_HD column(const moments &, int64_t, int64_t) {}
+        UM_HD void add(int, const float *x, int64_t, double *s) const
+        {
+            double v = (double)x[0];
+            s[0] += v;
+            s[1] += v * v;
+        }
+    };
 };
 
 UM_HD void put_coef(float *coef, int64_t c, int64_t k, float gamma, float beta, double mean, double var, double eps)
@@ -101,27 +108,48 @@ struct coef_item {
 struct apply {
     coefs rows;
     bool relu;
-    UM_HD float operator()(const float *x, int64_t p, int64_t k) const
-    {
-        const float *coef = rows.at(p);
-        int64_t c = rows.c;
-        float v = coef[COEF_A * c + k] * x[0] + coef[COEF_B * c + k];
-        return relu && v < 0 ? 0 : v;
-    }
+    template <int V> struct column {
+        float a[V], b[V];
+        bool relu;
+        UM_HD column(const apply &f, int64_t image, int64_t k) : relu(f.relu)
+        {
+            for (int l = 0; l < V; l++) {
+                a[l] = f.rows.at(image, COEF_A, k + l);
+                b[l] = f.rows.at(image, COEF_B, k + l);
+            }
+        }
+        UM_HD float at(int l, const float *x) const
+        {
+            float v = a[l] * x[0] + b[l];
+            return relu && v < 0 ? 0 : v;
+        }
+    };
 };
 
+/* x[0]: dy, x[1]: x. s: sums of g and of g*(x - mean)*r, with g = dy where the ReLU let x through. */
 struct bwd_sums {
-    um_view dy, x;
     coefs rows;
     bool relu;
-    UM_HD void operator()(int64_t p, int64_t k, double *s) const
-    {
-        const float *coef = rows.at(p);
-        float v = um_get(x, p, k), y = coef[COEF_A * x.c + k] * v + coef[COEF_B * x.c + k];
-        double g = relu && y <= 0 ? 0 : (double)um_get(dy, p, k);
-        s[0] += g;
-        s[1] += g * (((double)v - (double)coef[COEF_MEAN * x.c + k]) * (double)coef[COEF_R * x.c + k]);
-    }
+    template <int V> struct column {
+        float a[V], b[V], mean[V], r[V];
+        bool relu;
+        UM_HD column(const bwd_sums &f, int64_t image, int64_t k) : relu(f.relu)
+        {
+            for (int l = 0; l < V; l++) {
+                a[l] = f.rows.at(image, COEF_A, k + l);
+                b[l] = f.rows.at(image, COEF_B, k + l);
+                mean[l] = f.rows.at(image, COEF_MEAN, k + l);
+                r[l] = f.rows.at(image, COEF_R, k + l);
+            }
+        }
+        UM_HD void add(int l, const float *x, int64_t, double *s) const
+        {
+            float y = a[l] * x[1] + b[l];
+            double g = relu && y <= 0 ? 0 : (double)x[0];
+            s[0] += g;
+            s[1] += g * (((double)x[1] - (double)mean[l]) * (double)r[l]);
+        }
+    };
 };
 
 struct bwd_param {
@@ -136,44 +164,39 @@ struct bwd_param {
     }
 };
 
-/* dx = a*g + k1*(x - mean) + k0 with k1 = -a*r*s1/m, k0 = -a*s0/m; rows[sets][2][c] = k1, k0: of all images, or of each. */
-struct bwd_rows {
-    const double *s; /* NULL: eval */
-    const float *coef;
-    float *rows;
-    int64_t c, hw;
-    double n_total;
-    bool per_lane;
-    um_lanes lanes;
-    UM_HD void operator()(int64_t i) const
-    {
-        um_split at(i, c);
-        int64_t k = at.b;
-        int l = per_lane ? lane_of(lanes, at.a) : 0;
-        const float *own = coef + at.a * COEF_ROWS * c;
-        float *to = rows + at.a * 2 * c;
-        double a = (double)own[COEF_A * c + k], r = (double)own[COEF_R * c + k];
-        double m = (per_lane ? (double)(lanes.begin[l + 1] - lanes.begin[l]) : n_total) * (double)hw;
-        double s0 = !s ? 0 : per_lane ? lane_sum(lanes, l, s, c, k) : s[k];
-        double s1 = !s ? 0 : per_lane ? lane_sum(lanes, l, s, c, c + k) : s[c + k];
-        to[k] = s ? (float)(-a * r * s1 / m) : 0;
-        to[c + k] = s ? (float)(-a * s0 / m) : 0;
-    }
-};
-
-/* x[0]: dy, x[1]: x. */
+/* dx = a*g + k1*(x - mean) + k0 with k1 = -a*r*s1/m, k0 = -a*s0/m, m the pixels that the statistics are of. x[0]: dy, x[1]: x. */
 struct bwd_apply {
-    coefs of;
-    const float *shifts; /* [sets][2][c] */
-    bool relu;
-    UM_HD float operator()(const float *x, int64_t p, int64_t k) const
+    coefs rows;
+    const double *s; /* [2][c], or of every image; NULL: eval */
+    int64_t hw;
+    double n_total;
+    bool relu, per_lane;
+    um_lanes lanes;
+    template <int V> struct column {
+        float a[V], b[V], mean[V], k1[V], k0[V];
+        bool relu;
+        UM_HD column(const bwd_apply &f, int64_t image, int64_t k) : relu(f.relu)
+        {
+            int lane = f.per_lane ? lane_of(f.lanes, image) : 0;
+            double n = f.per_lane ? (double)(f.lanes.begin[lane + 1] - f.lanes.begin[lane]) : f.n_total, share = -1 / (n * (double)f.hw);
+            for (int l = 0; l < V; l++) {
+                a[l] = f.rows.at(image, COEF_A, k + l);
+                b[l] = f.rows.at(image, COEF_B, k + l);
+                mean[l] = f.rows.at(image, COEF_MEAN, k + l);
+                double slope = (double)a[l] * share, r = (double)f.rows.at(image, COEF_R, k + l);
+                k1[l] = (float)(slope * r * f.sum(lane, f.rows.c + k + l));
+                k0[l] = (float)(slope * f.sum(lane, k + l));
+            }
+        }
+        UM_HD float at(int l, const float *x) const
+        {
+            float y = a[l] * x[1] + b[l], g = relu && y <= 0 ? 0 : x[0];
+            return a[l] * g + (k1[l] * (x[1] - mean[l]) + k0[l]);
+        }
+    };
+    UM_HD double sum(int lane, int64_t k) const
     {
-        int64_t c = of.c;
-        const float *coef = of.at(p), *rows = shifts + (of.pixels ? um_split(p, of.pixels).a * 2 * c : 0);
-        float a = coef[COEF_A * c + k], y = a * x[1] + coef[COEF_B * c + k];
-        float g = relu && y <= 0 ? 0 : x[0];
-        float d = rows[k] * (x[1] - coef[COEF_MEAN * c + k]) + rows[c + k];
-        return a * g + d;
+        return !s ? 0 : per_lane ? lane_sum(lanes, lane, s, rows.c, k) : s[k];
     }
 };
 
@@ -191,7 +214,7 @@ UM_CUDA_OP(channel_sum)
 {
     const um_view *x = &call->in[0];
     double *sums;
-    um_status rc = um_sum_images<1>(cu, "channel_sum", x->n, x->h * x->w, x->c, call->workspace, NULL, channel_values{*x}, &sums);
+    um_status rc = um_sum_columns<1>(cu, "channel_sum", {x}, call->workspace, NULL, channel_values(), &sums);
     um_lane_sums f = {sums, x->c, um_lanes_of(call->batch), NULL, (float *)call->out[0].data, call->accumulate};
     return rc == UM_OK ? um_each(cu, "channel_sum", x->c, f) : rc;
 }
@@ -208,7 +231,7 @@ UM_CUDA_OP(bn_stats)
 {
     const um_view *x = &call->in[0];
     double *sums, *own = call->attr.bn.per_lane ? (double *)call->out[0].data : NULL;
-    um_status rc = um_sum_images<2>(cu, "bn_stats", x->n, x->h * x->w, x->c, call->workspace, own, moments{*x}, &sums);
+    um_status rc = um_sum_columns<2>(cu, "bn_stats", {x}, call->workspace, own, moments(), &sums);
     if (own)
         return rc;
     um_lane_sums f = {sums, 2 * x->c, um_lanes_of(call->batch), (double *)call->out[0].data, NULL, false};
@@ -252,8 +275,8 @@ UM_CUDA_OP(bn_coef)
 
 UM_CUDA_OP(bn_apply)
 {
-    apply f = {coefs_of(&call->in[1], &call->in[0]), call->attr.bn.relu};
-    return um_map(cu, "bn_apply", {&call->in[0]}, call->out[0], false, f);
+    apply f = {coefs_of(&call->in[1]), call->attr.bn.relu};
+    return um_map_columns(cu, "bn_apply", {&call->in[0]}, call->out[0], false, f);
 }
 
 UM_CUDA_PREPARE(bn_bwd_sums)
@@ -268,8 +291,8 @@ UM_CUDA_OP(bn_bwd_sums)
 {
     const um_view *x = &call->in[1];
     double *sums, *own = call->attr.bn.per_lane ? (double *)call->out[0].data : NULL;
-    bwd_sums add = {call->in[0], *x, coefs_of(&call->in[2], x), call->attr.bn.relu};
-    um_status rc = um_sum_images<2>(cu, "bn_bwd_sums", x->n, x->h * x->w, x->c, call->workspace, own, add, &sums);
+    bwd_sums add = {coefs_of(&call->in[2]), call->attr.bn.relu};
+    um_status rc = um_sum_columns<2>(cu, "bn_bwd_sums", {&call->in[0], x}, call->workspace, own, add, &sums);
     if (own)
         return rc;
     um_lane_sums f = {sums, 2 * x->c, um_lanes_of(call->batch), (double *)call->out[0].data, (float *)call->out[1].data, false};
@@ -283,28 +306,16 @@ UM_CUDA_OP(bn_bwd_param)
     return um_each(cu, "bn_bwd_param", f.c, f);
 }
 
-UM_CUDA_PREPARE(bn_bwd_apply)
-{
-    (void)cu;
-    *bytes = 2 * (size_t)(call->in[2].n * call->in[1].c) * sizeof(float);
-    return UM_OK;
-}
-
 UM_CUDA_OP(bn_bwd_apply)
 {
     const um_view *x = &call->in[1];
-    const um_view *coef = &call->in[2];
-    const um_batch *batch = call->batch;
-    bwd_rows first;
-    first.s = call->attr.bn.eval ? NULL : (const double *)call->in[3].data;
-    first.coef = (const float *)coef->data;
-    first.rows = (float *)call->workspace;
-    first.c = x->c;
-    first.hw = x->h * x->w;
-    first.n_total = (double)batch->n_total;
-    first.per_lane = call->attr.bn.per_lane;
-    first.lanes = um_lanes_of(batch);
-    bwd_apply f = {coefs_of(coef, x), first.rows, call->attr.bn.relu};
-    um_status rc = um_each(cu, "bn_bwd_apply", coef->n * x->c, first);
-    return rc == UM_OK ? um_map(cu, "bn_bwd_apply", {&call->in[0], x}, call->out[0], call->accumulate, f) : rc;
+    bwd_apply f;
+    f.rows = coefs_of(&call->in[2]);
+    f.s = call->attr.bn.eval ? NULL : (const double *)call->in[3].data;
+    f.hw = x->h * x->w;
+    f.n_total = (double)call->batch->n_total;
+    f.relu = call->attr.bn.relu;
+    f.per_lane = call->attr.bn.per_lane;
+    f.lanes = um_lanes_of(call->batch);
+    return um_map_columns(cu, "bn_bwd_apply", {&call->in[0], x}, call->out[0], call->accumulate, f);
 }

@@ -33,7 +33,7 @@ const um_cuda_op um_cuda_table[UM_OP_COUNT] = {
     [UM_OP_BN_APPLY] = RUN(bn_apply),
     [UM_OP_BN_BWD_SUMS] = PREPARED(bn_bwd_sums),
     [UM_OP_BN_BWD_PARAM] = RUN(bn_bwd_param),
-    [UM_OP_BN_BWD_APPLY] = PREPARED(bn_bwd_apply),
+    [UM_OP_BN_BWD_APPLY] = RUN(bn_bwd_apply),
     [UM_OP_ALL_REDUCE] = RUN(all_reduce),
     [UM_OP_MAXPOOL_FWD] = RUN(maxpool_fwd),
     [UM_OP_MAXPOOL_BWD] = RUN(maxpool_bwd),
@@ -113,12 +113,15 @@ static bool cuda_supports(const um_backend *b, um_op op)
     return op >= 0 && op < UM_OP_COUNT && um_cuda_table[op].run != NULL;
 }
 
-/* 32-bit image numbers and one grid dimension: far above what a device holds. */
+/* Kernels count pixels in 31 bits: 8 GiB of a picture of one channel. */
 static um_status check_sizes(um_op op, const um_op_call *call)
 {
-    for (int i = 0; i < UM_OP_MAX_IN; i++)
-        if (call->in[i].n > INT32_MAX)
-            return um_fail(UM_E_UNSUPPORTED, "%s: a batch of %lld images", um_op_table[op].name, (long long)call->in[i].n);
+    for (int i = 0; i < UM_OP_MAX_IN + UM_OP_MAX_OUT; i++) {
+        const um_view *v = i < UM_OP_MAX_IN ? &call->in[i] : &call->out[i - UM_OP_MAX_IN];
+        if (um_view_pixels(v) > INT32_MAX)
+            return um_fail(UM_E_UNSUPPORTED, "%s: %lld images of %lldx%lld are more pixels than a kernel counts; use a smaller batch",
+                um_op_table[op].name, (long long)v->n, (long long)v->h, (long long)v->w);
+    }
     return UM_OK;
 }
 

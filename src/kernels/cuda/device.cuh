@@ -22,6 +22,7 @@
 #ifdef UM_CUDA_HOST
 #define UM_HD inline
 #else
+#include <cuda_bf16.h>
 #include <cuda_runtime.h>
 #define UM_HD __host__ __device__ __forceinline__
 #endif
@@ -50,10 +51,14 @@ UM_HD float um_from_bf16(uint16_t h)
 /* To the nearest, ties to even; NaN stays NaN. */
 UM_HD uint16_t um_to_bf16(float f)
 {
+#ifdef __CUDA_ARCH__
+    return __bfloat16_as_ushort(__float2bfloat16_rn(f));
+#else
     uint32_t bits = um_float_bits(f);
     if ((bits & 0x7FFFFFFFu) > 0x7F800000u)
         return (uint16_t)(bits >> 16 | 0x40u);
     return (uint16_t)((bits + 0x7FFFu + (bits >> 16 & 1u)) >> 16);
+#endif
 }
 
 /* ---- views ---- */
@@ -74,46 +79,75 @@ UM_HD void um_put(const um_view &v, int64_t p, int64_t k, float x)
         ((float *)v.data)[i] = x;
 }
 
-struct alignas(16) um_four_f32 {
-    float v[4];
-};
-struct alignas(8) um_four_bf16 {
-    uint16_t v[4];
-};
+/* Four neighbours in one access of 16, 8 or 4 bytes, where the address is a multiple of that. The compiler merges no stores by itself:
+ * hence the vector types. */
+UM_HD void um_load_four(const float *from, float *x)
+{
+#ifdef __CUDA_ARCH__
+    float4 four = *(const float4 *)from;
+    x[0] = four.x, x[1] = four.y, x[2] = four.z, x[3] = four.w;
+#else
+    memcpy(x, from, 4 * sizeof *x);
+#endif
+}
+
+UM_HD void um_store_four(float *to, const float *x)
+{
+#ifdef __CUDA_ARCH__
+    *(float4 *)to = make_float4(x[0], x[1], x[2], x[3]);
+#else
+    memcpy(to, x, 4 * sizeof *x);
+#endif
+}
+
+UM_HD void um_load_four(const uint16_t *from, float *x)
+{
+    uint32_t pair[2];
+#ifdef __CUDA_ARCH__
+    uint2 four = *(const uint2 *)from;
+    pair[0] = four.x, pair[1] = four.y;
+#else
+    memcpy(pair, from, sizeof pair);
+#endif
+    for (int l = 0; l < 2; l++) {
+        x[2 * l] = um_bits_float(pair[l] << 16);
+        x[2 * l + 1] = um_bits_float(pair[l] & 0xFFFF0000u);
+    }
+}
+
+UM_HD void um_store_four(uint16_t *to, const float *x)
+{
+    uint32_t pair[2];
+    for (int l = 0; l < 2; l++)
+        pair[l] = (uint32_t)um_to_bf16(x[2 * l]) | (uint32_t)um_to_bf16(x[2 * l + 1]) << 16;
+#ifdef __CUDA_ARCH__
+    *(uint2 *)to = make_uint2(pair[0], pair[1]);
+#else
+    memcpy(to, pair, sizeof pair);
+#endif
+}
 
 /* V elements from k on. V = 4 needs what um_width checks. */
 template <int V> UM_HD void um_load(const um_view &v, int64_t p, int64_t k, float *x)
 {
     int64_t i = p * v.ld + k;
-    if (V == 1) {
+    if (V == 1)
         x[0] = um_get(v, p, k);
-    } else if (v.dtype == UM_BF16) {
-        um_four_bf16 four = *(const um_four_bf16 *)((const uint16_t *)v.data + i);
-        for (int l = 0; l < V; l++)
-            x[l] = um_from_bf16(four.v[l % 4]);
-    } else {
-        um_four_f32 four = *(const um_four_f32 *)((const float *)v.data + i);
-        for (int l = 0; l < V; l++)
-            x[l] = four.v[l % 4];
-    }
+    else if (v.dtype == UM_BF16)
+        um_load_four((const uint16_t *)v.data + i, x);
+    else
+        um_load_four((const float *)v.data + i, x);
 }
 
 template <int V> UM_HD void um_store(const um_view &v, int64_t p, int64_t k, const float *x)
 {
     int64_t i = p * v.ld + k;
-    if (V == 1) {
+    if (V == 1)
         um_put(v, p, k, x[0]);
-    } else if (v.dtype == UM_BF16) {
-        um_four_bf16 four;
-        for (int l = 0; l < V; l++)
-            four.v[l % 4] = um_to_bf16(x[l]);
-        *(um_four_bf16 *)((uint16_t *)v.data + i) = four;
-    } else {
-        um_four_f32 four;
-        for (int l = 0; l < V; l++)
-            four.v[l % 4] = x[l];
-        *(um_four_f32 *)((float *)v.data + i) = four;
-    }
+    else if (v.dtype == UM_BF16)
+        um_store_four((uint16_t *)v.data + i, x);
+    else
+        um_store_four((float *)v.data + i, x);
 }
 
 static inline bool um_four_fit(const um_view *v)
@@ -129,6 +163,32 @@ static inline int um_width(const um_view *const *views, int n)
         if (!um_four_fit(views[i]))
             return 1;
     return 4;
+}
+
+/* V neighbouring channels of a view whose type and width are known where the kernel is compiled, and the kind for all others. */
+template <class T> struct um_quad {
+    static constexpr int V = 4;
+    static UM_HD void load(const um_view &v, int64_t p, int64_t k, float *x) { um_load_four((const T *)v.data + p * v.ld + k, x); }
+    static UM_HD void store(const um_view &v, int64_t p, int64_t k, const float *x) { um_store_four((T *)v.data + p * v.ld + k, x); }
+};
+typedef um_quad<float> um_quad_f32;
+typedef um_quad<uint16_t> um_quad_bf16;
+
+struct um_single {
+    static constexpr int V = 1;
+    static UM_HD void load(const um_view &v, int64_t p, int64_t k, float *x) { x[0] = um_get(v, p, k); }
+    static UM_HD void store(const um_view &v, int64_t p, int64_t k, const float *x) { um_put(v, p, k, x[0]); }
+};
+
+/* g(A()) for the kind A that suits all n views. */
+template <class G> um_status um_by_access(const um_view *const *views, int n, const G &g)
+{
+    bool f32 = um_width(views, n) == 4, bf16 = f32;
+    for (int i = 0; i < n; i++) {
+        f32 = f32 && views[i]->dtype == UM_F32;
+        bf16 = bf16 && views[i]->dtype == UM_BF16;
+    }
+    return f32 ? g(um_quad_f32()) : bf16 ? g(um_quad_bf16()) : g(um_single());
 }
 
 /* i = a * n + b with 0 <= b < n, by 32-bit division where that does. */

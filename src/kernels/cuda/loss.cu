@@ -27,7 +27,7 @@ struct sigmoid_pair {
 
 struct seg_pixel {
     um_view z, y;
-    UM_HD void operator()(int64_t p, int64_t, double *s) const
+    UM_HD void operator()(int64_t p, double *s) const
     {
         float v = logit(z, p), mask = um_get(y, p, 0);
         sigmoid_pair a(v);
@@ -95,6 +95,9 @@ struct batch_loss {
         double ces[UM_MAX_LANES] = {0}, dices[UM_MAX_LANES] = {0}, totals[UM_MAX_LANES] = {0}, hw = (double)a.hw;
         for (int l = 0; l < lanes.n; l++) {
             double ce = 0, d = 0;
+#ifdef __CUDA_ARCH__
+#pragma unroll 8
+#endif
             for (int64_t i = lanes.begin[l]; i < lanes.begin[l + 1]; i++) {
                 ce += s[i * N_SUMS + S_CE];
                 d += a.dice_batch ? 0 : dice[i];
@@ -174,7 +177,7 @@ UM_HD float other_mean(const um_view &m, int64_t image, bool inside, int64_t k)
 
 struct align_pixel {
     um_view h, y, m;
-    UM_HD void operator()(int64_t p, int64_t, double *s) const
+    UM_HD void operator()(int64_t p, double *s) const
     {
         bool inside = um_get(y, p, 0) > 0.5f;
         int64_t image = um_split(p, h.h * h.w).a;
@@ -259,7 +262,7 @@ UM_CUDA_OP(seg_sums)
 {
     const um_view *z = &call->in[0];
     seg_pixel f = {*z, call->in[1]};
-    return um_sum_images<N_SUMS>(cu, "seg_sums", z->n, z->h * z->w, 1, call->workspace, (double *)call->out[0].data, f, NULL);
+    return um_sum_pixels<N_SUMS>(cu, "seg_sums", z->n, z->h * z->w, call->workspace, (double *)call->out[0].data, f);
 }
 
 UM_CUDA_OP(batch_sum)
@@ -307,7 +310,7 @@ UM_CUDA_OP(align_sums)
 {
     const um_view *h = &call->in[0];
     align_pixel f = {*h, call->in[1], call->in[2]};
-    return um_sum_images<N_ALIGN>(cu, "align_sums", h->n, h->h * h->w, 1, call->workspace, (double *)call->out[0].data, f, NULL);
+    return um_sum_pixels<N_ALIGN>(cu, "align_sums", h->n, h->h * h->w, call->workspace, (double *)call->out[0].data, f);
 }
 
 UM_CUDA_OP(align_bwd)

@@ -9,13 +9,14 @@ enum { STAT_MEAN, STAT_R, N_STATS };
 /* ---- statistics of a group: sums per channel of each image, then one item per group ---- */
 
 struct moments {
-    um_view x;
-    UM_HD void operator()(int64_t p, int64_t k, double *s) const
-    {
-        double v = (double)um_get(x, p, k);
-        s[0] += v;
-        s[1] += v * v;
-    }
+    template <int V> struct column {
+        UM_HD column(const moments &, int64_t, int64_t) {}
+        UM_HD void add(int, const float *x, int64_t, double *s) const
+        {
+            s[0] += (double)x[0];
+            s[1] += (double)x[0] * (double)x[0];
+        }
+    };
 };
 
 struct group_stats {
@@ -40,12 +41,20 @@ struct group_stats {
 
 struct group_apply {
     const float *gamma, *beta, *stats;
-    int64_t width, groups, pixels;
-    UM_HD float operator()(const float *x, int64_t p, int64_t k) const
-    {
-        const float *s = stats + (um_split(p, pixels).a * groups + um_split(k, width).a) * N_STATS;
-        return gamma[k] * s[STAT_R] * (x[0] - s[STAT_MEAN]) + beta[k];
-    }
+    int64_t width, groups;
+    template <int V> struct column {
+        float slope[V], mean[V], beta[V];
+        UM_HD column(const group_apply &f, int64_t image, int64_t k)
+        {
+            for (int l = 0; l < V; l++) {
+                const float *s = f.stats + (image * f.groups + um_split(k + l, f.width).a) * N_STATS;
+                slope[l] = f.gamma[k + l] * s[STAT_R];
+                mean[l] = s[STAT_MEAN];
+                beta[l] = f.beta[k + l];
+            }
+        }
+        UM_HD float at(int l, const float *x) const { return slope[l] * (x[0] - mean[l]) + beta[l]; }
+    };
 };
 
 /* ---- a pixel by itself, a warp each ---- */
@@ -94,18 +103,41 @@ struct layer_bwd {
 
 /* ---- gradients of gamma and beta, and of groups ---- */
 
-struct bwd_sums {
-    um_view dy, x;
+/* x[0]: dy, x[1]: x; sums of dy and of dy*(x - mean)*r. */
+struct group_bwd_sums {
     const float *stats;
-    int64_t groups, width, pixels; /* groups = 0: statistics per pixel */
-    UM_HD void operator()(int64_t p, int64_t k, double *s) const
-    {
-        int64_t at = groups ? um_split(p, pixels).a * groups + um_split(k, width).a : p;
-        double g = (double)um_get(dy, p, k), mean = (double)stats[at * N_STATS + STAT_MEAN],
-            r = (double)stats[at * N_STATS + STAT_R];
-        s[0] += g;
-        s[1] += g * (((double)um_get(x, p, k) - mean) * r);
-    }
+    int64_t groups, width;
+    template <int V> struct column {
+        float mean[V], r[V];
+        UM_HD column(const group_bwd_sums &f, int64_t image, int64_t k)
+        {
+            for (int l = 0; l < V; l++) {
+                const float *s = f.stats + (image * f.groups + um_split(k + l, f.width).a) * N_STATS;
+                mean[l] = s[STAT_MEAN];
+                r[l] = s[STAT_R];
+            }
+        }
+        UM_HD void add(int l, const float *x, int64_t, double *s) const
+        {
+            s[0] += (double)x[0];
+            s[1] += (double)x[0] * (((double)x[1] - (double)mean[l]) * (double)r[l]);
+        }
+    };
+};
+
+/* The same with statistics per pixel. */
+struct layer_bwd_sums {
+    const float *stats;
+    template <int V> struct column {
+        const float *stats;
+        UM_HD column(const layer_bwd_sums &f, int64_t, int64_t) : stats(f.stats) {}
+        UM_HD void add(int, const float *x, int64_t p, double *s) const
+        {
+            const float *own = stats + p * N_STATS;
+            s[0] += (double)x[0];
+            s[1] += (double)x[0] * (((double)x[1] - (double)own[STAT_MEAN]) * (double)own[STAT_R]);
+        }
+    };
 };
 
 /* dx = scale*dy - shift - slope*(x - mean), rows [images][4][c]. */
@@ -138,24 +170,34 @@ struct group_bwd_rows {
 
 struct group_bwd {
     const float *rows;
-    int64_t c, pixels;
-    UM_HD float operator()(const float *x, int64_t p, int64_t k) const
-    {
-        const float *row = rows + um_split(p, pixels).a * BWD_ROWS * c + k;
-        return row[BWD_SCALE * c] * x[0] - row[BWD_SHIFT * c] - row[BWD_SLOPE * c] * (x[1] - row[BWD_MEAN * c]);
-    }
+    int64_t c;
+    template <int V> struct column {
+        float scale[V], shift[V], slope[V], mean[V];
+        UM_HD column(const group_bwd &f, int64_t image, int64_t k)
+        {
+            const float *row = f.rows + image * BWD_ROWS * f.c + k;
+            for (int l = 0; l < V; l++) {
+                scale[l] = row[BWD_SCALE * f.c + l];
+                shift[l] = row[BWD_SHIFT * f.c + l];
+                slope[l] = row[BWD_SLOPE * f.c + l];
+                mean[l] = row[BWD_MEAN * f.c + l];
+            }
+        }
+        UM_HD float at(int l, const float *x) const { return scale[l] * x[0] - shift[l] - slope[l] * (x[1] - mean[l]); }
+    };
 };
 
 /* ---- weight standardisation: filters are the columns of [rows][K] ---- */
 
-struct column_products {
-    const float *a, *b;
-    int64_t c;
-    UM_HD void operator()(int64_t p, int64_t k, double *s) const
-    {
-        s[0] += (double)a[p * c + k];
-        s[1] += (double)a[p * c + k] * (double)b[p * c + k];
-    }
+struct products {
+    template <int V> struct column {
+        UM_HD column(const products &, int64_t, int64_t) {}
+        UM_HD void add(int, const float *x, int64_t, double *s) const
+        {
+            s[0] += (double)x[0];
+            s[1] += (double)x[0] * (double)x[1];
+        }
+    };
 };
 
 struct standardise {
@@ -227,9 +269,11 @@ struct unfold {
     }
 };
 
-int64_t filter_rows(const um_view *w)
+/* A filter as one image of rows x 1 pixels. */
+um_view filter_rows(const um_view *w)
 {
-    return w->n * w->h * w->w;
+    um_view v = {w->data, UM_F32, 1, w->n * w->h * w->w, 1, w->c, w->c};
+    return v;
 }
 
 }
@@ -251,11 +295,11 @@ UM_CUDA_OP(norm_fwd)
     double *sums, eps = call->attr.norm.eps;
     if (groups == 0)
         return um_each_warp(cu, "norm_fwd", um_view_pixels(x), layer_fwd{*x, *y, gamma, beta, stats, eps});
-    um_status rc = um_sum_images<2>(cu, "norm_fwd", x->n, pixels, x->c, call->workspace, NULL, moments{*x}, &sums);
+    um_status rc = um_sum_columns<2>(cu, "norm_fwd", {x}, call->workspace, NULL, moments(), &sums);
     if (rc == UM_OK)
         rc = um_each(cu, "norm_fwd", x->n * groups, group_stats{sums, stats, x->c, groups, pixels, eps});
-    group_apply f = {gamma, beta, stats, x->c / groups, groups, pixels};
-    return rc == UM_OK ? um_map(cu, "norm_fwd", {x}, *y, false, f) : rc;
+    group_apply f = {gamma, beta, stats, x->c / groups, groups};
+    return rc == UM_OK ? um_map_columns(cu, "norm_fwd", {x}, *y, false, f) : rc;
 }
 
 UM_CUDA_PREPARE(norm_bwd_sums)
@@ -268,10 +312,13 @@ UM_CUDA_PREPARE(norm_bwd_sums)
 
 UM_CUDA_OP(norm_bwd_sums)
 {
-    const um_view *x = &call->in[1];
+    const um_view *dy = &call->in[0], *x = &call->in[1];
+    const float *stats = (const float *)call->in[2].data;
+    double *sums = (double *)call->out[0].data;
     int64_t groups = call->attr.norm.groups;
-    bwd_sums add = {call->in[0], *x, (const float *)call->in[2].data, groups, groups ? x->c / groups : 1, x->h * x->w};
-    return um_sum_images<2>(cu, "norm_bwd_sums", x->n, x->h * x->w, x->c, call->workspace, (double *)call->out[0].data, add, NULL);
+    if (groups == 0)
+        return um_sum_columns<2>(cu, "norm_bwd_sums", {dy, x}, call->workspace, sums, layer_bwd_sums{stats}, NULL);
+    return um_sum_columns<2>(cu, "norm_bwd_sums", {dy, x}, call->workspace, sums, group_bwd_sums{stats, groups, x->c / groups}, NULL);
 }
 
 UM_CUDA_OP(norm_bwd_param)
@@ -303,43 +350,40 @@ UM_CUDA_OP(norm_bwd)
     float *rows = (float *)call->workspace;
     group_bwd_rows first = {(const double *)call->in[4].data, gamma, stats, rows, x->c, groups, pixels};
     um_status rc = um_each(cu, "norm_bwd", x->n * groups, first);
-    return rc == UM_OK ? um_map(cu, "norm_bwd", {dy, x}, *dx, call->accumulate, group_bwd{rows, x->c, pixels}) : rc;
+    return rc == UM_OK ? um_map_columns(cu, "norm_bwd", {dy, x}, *dx, call->accumulate, group_bwd{rows, x->c}) : rc;
 }
 
 UM_CUDA_PREPARE(ws_fwd)
 {
     (void)cu;
-    *bytes = um_sum_bytes(1, filter_rows(&call->in[0]), call->in[0].c, 2);
+    *bytes = um_sum_bytes(1, filter_rows(&call->in[0]).h, call->in[0].c, 2);
     return UM_OK;
 }
 
 UM_CUDA_OP(ws_fwd)
 {
-    const um_view *w = &call->in[0];
-    const float *from = (const float *)w->data;
+    um_view w = filter_rows(&call->in[0]);
     double *sums;
-    int64_t rows = filter_rows(w);
-    um_status rc = um_sum_images<2>(cu, "ws_fwd", 1, rows, w->c, call->workspace, NULL, column_products{from, from, w->c}, &sums);
-    standardise f = {from, (float *)call->out[0].data, (float *)call->out[1].data, sums, rows, w->c, call->attr.ws.eps};
-    return rc == UM_OK ? um_each(cu, "ws_fwd", um_view_count(w), f) : rc;
+    um_status rc = um_sum_columns<2>(cu, "ws_fwd", {&w}, call->workspace, NULL, moments(), &sums);
+    standardise f = {(const float *)w.data, (float *)call->out[0].data, (float *)call->out[1].data, sums, w.h, w.c, call->attr.ws.eps};
+    return rc == UM_OK ? um_each(cu, "ws_fwd", um_view_count(&w), f) : rc;
 }
 
 UM_CUDA_PREPARE(ws_bwd)
 {
     (void)cu;
-    *bytes = um_sum_bytes(1, filter_rows(&call->in[0]), call->in[0].c, 2);
+    *bytes = um_sum_bytes(1, filter_rows(&call->in[0]).h, call->in[0].c, 2);
     return UM_OK;
 }
 
 UM_CUDA_OP(ws_bwd)
 {
-    const um_view *g = &call->in[0];
-    const float *dh = (const float *)g->data, *h = (const float *)call->in[1].data;
+    um_view dh = filter_rows(&call->in[0]), h = filter_rows(&call->in[1]);
     double *sums;
-    int64_t rows = filter_rows(g);
-    um_status rc = um_sum_images<2>(cu, "ws_bwd", 1, rows, g->c, call->workspace, NULL, column_products{dh, h, g->c}, &sums);
-    standardise_bwd f = {dh, h, (const float *)call->in[2].data, sums, (float *)call->out[0].data, rows, g->c, call->accumulate};
-    return rc == UM_OK ? um_each(cu, "ws_bwd", um_view_count(g), f) : rc;
+    um_status rc = um_sum_columns<2>(cu, "ws_bwd", {&dh, &h}, call->workspace, NULL, products(), &sums);
+    standardise_bwd f = {(const float *)dh.data, (const float *)h.data, (const float *)call->in[2].data, sums, (float *)call->out[0].data,
+        dh.h, dh.c, call->accumulate};
+    return rc == UM_OK ? um_each(cu, "ws_bwd", um_view_count(&dh), f) : rc;
 }
 
 UM_CUDA_OP(cdc_fold)

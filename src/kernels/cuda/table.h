@@ -62,7 +62,7 @@ UM_CUDA_OP(bn_coef);
 UM_CUDA_OP(bn_apply);
 UM_CUDA_PREPARED(bn_bwd_sums);
 UM_CUDA_OP(bn_bwd_param);
-UM_CUDA_PREPARED(bn_bwd_apply);
+UM_CUDA_OP(bn_bwd_apply);
 UM_CUDA_OP(all_reduce);
 UM_CUDA_OP(maxpool_fwd);
 UM_CUDA_OP(maxpool_bwd);
