@@ -79,8 +79,8 @@ UM_HD void um_put(const um_view &v, int64_t p, int64_t k, float x)
         ((float *)v.data)[i] = x;
 }
 
-/* Four neighbours in one access of 16, 8 or 4 bytes, where the address is a multiple of that. The compiler merges no stores by itself:
- * hence the vector types. */
+/* Four neighbours in one access of 16, 8 or 4 bytes, where the address is a multiple of that. The compiler takes stores of
+ * vector types apart again: hence the intrinsics. */
 UM_HD void um_load_four(const float *from, float *x)
 {
 #ifdef __CUDA_ARCH__
@@ -94,7 +94,7 @@ UM_HD void um_load_four(const float *from, float *x)
 UM_HD void um_store_four(float *to, const float *x)
 {
 #ifdef __CUDA_ARCH__
-    *(float4 *)to = make_float4(x[0], x[1], x[2], x[3]);
+    __stwb((float4 *)to, make_float4(x[0], x[1], x[2], x[3]));
 #else
     memcpy(to, x, 4 * sizeof *x);
 #endif
@@ -121,7 +121,7 @@ UM_HD void um_store_four(uint16_t *to, const float *x)
     for (int l = 0; l < 2; l++)
         pair[l] = (uint32_t)um_to_bf16(x[2 * l]) | (uint32_t)um_to_bf16(x[2 * l + 1]) << 16;
 #ifdef __CUDA_ARCH__
-    *(uint2 *)to = make_uint2(pair[0], pair[1]);
+    __stwb((uint2 *)to, make_uint2(pair[0], pair[1]));
 #else
     memcpy(to, pair, sizeof pair);
 #endif
