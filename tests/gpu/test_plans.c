@@ -51,12 +51,17 @@ static void every_problem_finalises(void **state)
     for (int op = UM_DNN_FWD; op <= UM_DNN_WEIGHT; op++)
         for (size_t t = 0; t < UM_COUNT(types); t++)
             for (size_t i = 0; i < UM_COUNT(shapes); i++)
-                for (int slice = 0; slice < 2; slice++) {
+                for (int way = 0; way < 4; way++) {
+                    bool slice = way & 1, bias = way & 2;
+                    if (bias && op == UM_DNN_WEIGHT)
+                        continue;
                     um_dnn_operation o = {0};
                     um_dnn_conv c = problem((um_dnn_op)op, types[t], shapes[i][0], shapes[i][1]);
                     c.ld_x += slice ? 64 : 0;
+                    c.bias = bias;
                     if (um_dnn_operation_make(&o, &c) != UM_OK)
-                        fail_msg("op %d, type %zu, shape %zu, slice %d: %s", op, t, i, slice, um_error_text());
+                        fail_msg("op %d, type %zu, shape %zu, slice %d, bias %d: %s", op, t, i, slice, bias, um_error_text());
+                    assert_int_equal(o.n_ops, bias ? 2 : 1);
                     um_dnn_operation_free(&o);
                 }
 }
@@ -84,6 +89,30 @@ static void tensors_are_nhwc(void **state)
     um_dnn_operation_free(&o); /* again is no error */
 }
 
+/* A convolution writes what is in no memory, and its sum with the bias goes where the result belongs. */
+static void the_bias_is_added_on_the_way(void **state)
+{
+    (void)state;
+    need_cudnn();
+    for (int op = UM_DNN_FWD; op <= UM_DNN_DATA; op++) {
+        um_dnn_operation o = {0};
+        um_dnn_conv c = problem((um_dnn_op)op, UM_BF16, 3, 1);
+        const int64_t channels = op == UM_DNN_FWD ? 128 : 64, bias[4] = {1, channels, 1, 1}, raw[4] = {4, channels, 56, 56};
+        int64_t got[4], n = 0;
+        bool nowhere = false;
+        c.bias = 1;
+        assert_int_equal(um_dnn_operation_make(&o, &c), UM_OK);
+        read_int64(o.bias, CUDNN_ATTR_TENSOR_DIMENSIONS, got);
+        assert_memory_equal(got, bias, sizeof bias);
+        read_int64(o.raw, CUDNN_ATTR_TENSOR_DIMENSIONS, got);
+        assert_memory_equal(got, raw, sizeof raw);
+        assert_int_equal(um_cudnn.cudnnBackendGetAttribute(o.raw, CUDNN_ATTR_TENSOR_IS_VIRTUAL, CUDNN_TYPE_BOOLEAN, 1, &n, &nowhere),
+            CUDNN_STATUS_SUCCESS);
+        assert_true(nowhere);
+        um_dnn_operation_free(&o);
+    }
+}
+
 static void refusals_name_the_call(void **state)
 {
     (void)state;
@@ -92,7 +121,7 @@ static void refusals_name_the_call(void **state)
     um_dnn_conv c = problem(UM_DNN_FWD, UM_F32, 3, 1);
     c.p = 40; /* not what the window gives */
     assert_int_equal(um_dnn_operation_make(&o, &c), UM_E_DEVICE);
-    assert_null(o.op);
+    assert_null(o.ops[0]);
     assert_non_null(strstr(um_error_text(), "cuDNN: "));
     assert_non_null(strstr(um_error_text(), "cudnnBackendFinalize"));
 }
@@ -142,13 +171,14 @@ static void every_field_is_in_the_key(void **state)
     um_text first = {0};
     um_dnn_conv base = problem(UM_DNN_FWD, UM_F32, 3, 1);
     assert_int_equal(um_plan_key(&first, &base, UM_PRECISION_TF32, "H100 9.0", 91900), UM_OK);
-    for (int field = 0; field < 19; field++) {
+    for (int field = 0; field < 20; field++) {
         um_dnn_conv c = base;
         int64_t *numbers[] = {&c.n, &c.h, &c.w, &c.c, &c.p, &c.q, &c.k, &c.r, &c.s, &c.ld_x, &c.ld_y, &c.stride, &c.pad};
         um_text other = {0};
         if (field < 13)
             ++*numbers[field];
         c.op = field == 13 ? UM_DNN_DATA : c.op;
+        c.bias = field == 19;
         c.type = field == 14 ? UM_BF16 : c.type;
         c.grad_type = field == 15 ? UM_BF16 : c.grad_type;
         assert_int_equal(um_plan_key(&other, &c, field == 16 ? UM_PRECISION_FP32 : UM_PRECISION_TF32,
@@ -206,6 +236,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_problem_finalises),
         cmocka_unit_test(tensors_are_nhwc),
+        cmocka_unit_test(the_bias_is_added_on_the_way),
         cmocka_unit_test(refusals_name_the_call),
         cmocka_unit_test(engines_are_chosen_by_their_notes),
         cmocka_unit_test(every_field_is_in_the_key),

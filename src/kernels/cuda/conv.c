@@ -20,7 +20,8 @@ typedef struct job {
     um_filter_shape filter;
     um_view x, y, w;             /* the call's operands, x and y in the roles of um_dnn_conv */
     bool copy_x, copy_y;         /* through the workspace */
-    size_t x_at, y_at, w_at, dnn_at, bytes, dnn_bytes;
+    bool bias;                   /* the call has one; conv.bias: the library adds it */
+    size_t x_at, y_at, w_at, bias_at, dnn_at, bytes, dnn_bytes;
 } job;
 
 static int64_t round_up(int64_t n, int64_t to)
@@ -40,6 +41,7 @@ static void assign_roles(job *j, const um_op_call *call, um_op op)
     default: j->y = in[0], j->x = in[1], j->w = out[0], j->conv.op = UM_DNN_WEIGHT; break;
     }
     j->filter.outer = op == UM_OP_CONVT_FWD || op == UM_OP_CONVT_BWD_DATA || op == UM_OP_CONVT_BWD_WEIGHT;
+    j->bias = (op == UM_OP_CONV_FWD || op == UM_OP_CONVT_FWD) && in[2].c > 0;
 }
 
 /* Channels that one operand of a tensor core holds; without tensor cores nothing is padded. */
@@ -85,20 +87,27 @@ static void set_pitches(job *j)
     j->conv.ld_y = j->copy_y ? j->conv.k : j->y.ld;
 }
 
-/* Asks the library; what it refuses as a slice or with f32 gradients of bf16 filters is asked again without. */
+/* May the library add the bias? It has no bias for channels that only fill an operand up. */
+static bool bias_fits(const job *j)
+{
+    return j->bias && (j->conv.op == UM_DNN_FWD ? j->y.c == j->conv.k : j->x.c == j->conv.c);
+}
+
+/* Asks the library; what it refuses with a bias, as a slice, or with f32 gradients of bf16 filters is asked again without. */
 static um_status consult(um_cuda *cu, job *j)
 {
     um_status rc = UM_OK;
     bool supported = false;
-    for (int attempt = 0; attempt < 4 && !supported; attempt++) {
-        bool dense = attempt & 1, narrow = attempt & 2;
-        if ((narrow && (j->conv.op != UM_DNN_WEIGHT || j->conv.type == UM_F32)) ||
+    for (int attempt = 0; attempt < 8 && !supported; attempt++) {
+        bool plain = attempt & 1, dense = attempt & 2, narrow = attempt & 4;
+        if ((!plain && !bias_fits(j)) || (narrow && (j->conv.op != UM_DNN_WEIGHT || j->conv.type == UM_F32)) ||
             (dense && (j->copy_x || j->x.ld == j->x.c) && (j->copy_y || j->y.ld == j->y.c)))
             continue;
         bool copy_x = j->copy_x, copy_y = j->copy_y;
         j->copy_x = copy_x || (dense && j->x.ld != j->x.c);
         j->copy_y = copy_y || (dense && j->y.ld != j->y.c);
         j->conv.grad_type = narrow ? UM_BF16 : j->conv.grad_type;
+        j->conv.bias = !plain;
         set_pitches(j);
         UM_TRY(um_dnn_prepare(cu->dnn, &j->conv, &supported, &j->dnn_bytes));
         if (!supported)
@@ -132,6 +141,7 @@ static um_status job_of(job *j, um_cuda *cu, const um_op_call *call, um_op op)
     j->x_at = take(&j->bytes, j->copy_x ? (size_t)(c->n * c->h * c->w * c->c) * size : 0);
     j->y_at = take(&j->bytes, j->copy_y ? (size_t)(c->n * c->p * c->q * c->k) * size : 0);
     j->w_at = take(&j->bytes, (size_t)(c->k * c->r * c->s * c->c) * um_dtype_bytes(c->grad_type));
+    j->bias_at = take(&j->bytes, c->bias ? (size_t)(c->op == UM_DNN_FWD ? c->k : c->c) * sizeof(float) : 0);
     j->dnn_at = take(&j->bytes, j->dnn_bytes);
 done:
     return rc;
@@ -183,11 +193,26 @@ static um_status collect(um_cuda *cu, const job *j, const um_view *copy, const u
     return um_cuda_move(cu, &from, to, accumulate);
 }
 
+/* The bias where the library takes it: parameters may begin anywhere. */
+static um_status place_bias(um_cuda *cu, const job *j, const um_op_call *call, const void **bias)
+{
+    um_status rc = UM_OK;
+    const um_view *own = &call->in[2];
+    *bias = own->data;
+    if (!j->conv.bias || (uintptr_t)own->data % PIECE == 0)
+        return UM_OK;
+    *bias = (char *)call->workspace + j->bias_at;
+    UM_TRY(um_dev_copy(cu->dev, (void *)*bias, own->data, (size_t)own->c * sizeof(float)));
+done:
+    return rc;
+}
+
 static um_status run(um_cuda *cu, const um_op_call *call, um_op op)
 {
     um_status rc = UM_OK;
     job j;
     um_view x, y;
+    const void *bias = NULL;
     const char *name = um_op_table[op].name;
     UM_TRY(job_of(&j, cu, call, op));
     void *w = (char *)call->workspace + j.w_at, *own = (char *)call->workspace + j.dnn_at;
@@ -195,14 +220,15 @@ static um_status run(um_cuda *cu, const um_op_call *call, um_op op)
     UM_TRY(give(cu, &j, call, false, name, &y));
     if (j.conv.op != UM_DNN_WEIGHT)
         UM_TRY(um_cuda_filter_pack(cu, &j.filter, j.w.data, w, j.conv.type));
-    UM_TRY(um_dnn_run(cu->dnn, &j.conv, x.data, w, y.data, own, j.dnn_bytes));
+    UM_TRY(place_bias(cu, &j, call, &bias));
+    UM_TRY(um_dnn_run(cu->dnn, &j.conv, x.data, w, y.data, bias, own, j.dnn_bytes));
     if (j.conv.op == UM_DNN_WEIGHT)
         UM_TRY(um_cuda_filter_unpack(cu, &j.filter, w, j.conv.grad_type, j.w.data, call->accumulate));
     else if (j.conv.op == UM_DNN_FWD)
         UM_TRY(collect(cu, &j, &y, &j.y, call->accumulate));
     else
         UM_TRY(collect(cu, &j, &x, &j.x, call->accumulate));
-    if ((op == UM_OP_CONV_FWD || op == UM_OP_CONVT_FWD) && call->in[2].data)
+    if (j.bias && !j.conv.bias)
         UM_TRY(um_cuda_bias_add(cu, &call->out[0], call->in[2].data));
 done:
     return rc;

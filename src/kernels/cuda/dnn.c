@@ -97,15 +97,17 @@ done:
     return rc;
 }
 
-static um_status execute(um_dnn *d, cudnnBackendDescriptor_t plan, void *x, void *w, void *y, void *workspace)
+/* operands: x, w, y and, for problems with a bias, the bias: in the order of their ids. */
+enum { MAX_OPERANDS = 4 };
+
+static um_status execute(um_dnn *d, cudnnBackendDescriptor_t plan, void *const operands[MAX_OPERANDS], bool bias, void *workspace)
 {
     um_status rc = UM_OK;
     cudnnBackendDescriptor_t pack = NULL;
-    void *pointers[3] = {x, w, y};
-    const int64_t ids[3] = {UM_DNN_X, UM_DNN_W, UM_DNN_Y};
+    const int64_t ids[MAX_OPERANDS] = {UM_DNN_X, UM_DNN_W, UM_DNN_Y, UM_DNN_BIAS}, n = bias ? 4 : 3;
     const um_dnn_attribute attributes[] = {
-        {CUDNN_ATTR_VARIANT_PACK_UNIQUE_IDS, CUDNN_TYPE_INT64, 3, ids},
-        {CUDNN_ATTR_VARIANT_PACK_DATA_POINTERS, CUDNN_TYPE_VOID_PTR, 3, pointers},
+        {CUDNN_ATTR_VARIANT_PACK_UNIQUE_IDS, CUDNN_TYPE_INT64, n, ids},
+        {CUDNN_ATTR_VARIANT_PACK_DATA_POINTERS, CUDNN_TYPE_VOID_PTR, n, operands},
         {CUDNN_ATTR_VARIANT_PACK_WORKSPACE, CUDNN_TYPE_VOID_PTR, 1, &workspace},
         {.type = -1},
     };
@@ -124,7 +126,7 @@ typedef struct search {
     um_dnn_operation operation;
     cudnnBackendDescriptor_t graph;
     size_t limit;                 /* of the workspace */
-    void *x, *w, *y, *workspace;  /* device memory while plans are measured */
+    void *operands[MAX_OPERANDS], *workspace; /* device memory while plans are measured */
     size_t workspace_bytes;
     cudnnBackendDescriptor_t best;
     size_t best_bytes;
@@ -137,7 +139,7 @@ static um_status make_graph(search *s)
     um_status rc = UM_OK;
     UM_TRY(um_dnn_operation_make(&s->operation, s->conv));
     const um_dnn_attribute attributes[] = {
-        {CUDNN_ATTR_OPERATIONGRAPH_OPS, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &s->operation.op},
+        {CUDNN_ATTR_OPERATIONGRAPH_OPS, CUDNN_TYPE_BACKEND_DESCRIPTOR, s->operation.n_ops, s->operation.ops},
         {CUDNN_ATTR_OPERATIONGRAPH_HANDLE, CUDNN_TYPE_HANDLE, 1, &s->d->handle},
         {.type = -1},
     };
@@ -149,9 +151,8 @@ done:
 static void search_close(search *s)
 {
     um_dev *dev = s->d->dev;
-    um_dev_free(dev, s->x);
-    um_dev_free(dev, s->w);
-    um_dev_free(dev, s->y);
+    for (int i = 0; i < MAX_OPERANDS; i++)
+        um_dev_free(dev, s->operands[i]);
     um_dev_free(dev, s->workspace);
     um_dnn_release(&s->best);
     um_dnn_release(&s->graph);
@@ -216,9 +217,11 @@ static um_status allocate_operands(search *s)
 {
     um_status rc = UM_OK;
     const um_dnn_conv *c = s->conv;
-    UM_TRY(operand(s, &s->x, c->n * c->h * c->w * c->ld_x, c->type));
-    UM_TRY(operand(s, &s->w, c->k * c->r * c->s * c->c, c->op == UM_DNN_WEIGHT ? c->grad_type : c->type));
-    UM_TRY(operand(s, &s->y, c->n * c->p * c->q * c->ld_y, c->type));
+    UM_TRY(operand(s, &s->operands[0], c->n * c->h * c->w * c->ld_x, c->type));
+    UM_TRY(operand(s, &s->operands[1], c->k * c->r * c->s * c->c, c->op == UM_DNN_WEIGHT ? c->grad_type : c->type));
+    UM_TRY(operand(s, &s->operands[2], c->n * c->p * c->q * c->ld_y, c->type));
+    if (c->bias)
+        UM_TRY(operand(s, &s->operands[3], c->op == UM_DNN_FWD ? c->k : c->c, UM_F32));
 done:
     return rc;
 }
@@ -231,7 +234,7 @@ typedef struct timed {
 static um_status run_timed(void *payload)
 {
     timed *t = payload;
-    return execute(t->s->d, t->plan, t->s->x, t->s->w, t->s->y, t->s->workspace);
+    return execute(t->s->d, t->plan, t->s->operands, t->s->conv->bias, t->s->workspace);
 }
 
 /* Keeps the plan if it is the fastest so far. plan: taken. */
@@ -421,12 +424,13 @@ done:
     return rc;
 }
 
-um_status um_dnn_run(um_dnn *d, const um_dnn_conv *conv, void *x, void *w, void *y, void *workspace, size_t bytes)
+um_status um_dnn_run(um_dnn *d, const um_dnn_conv *conv, void *x, void *w, void *y, const void *bias, void *workspace, size_t bytes)
 {
     um_status rc = UM_OK;
+    void *const operands[MAX_OPERANDS] = {x, w, y, (void *)bias};
     const entry *e = find(d, conv);
     UM_REQUIRE(e && e->supported && e->bytes <= bytes);
-    UM_TRY(execute(d, e->plan, x, w, y, workspace));
+    UM_TRY(execute(d, e->plan, operands, conv->bias, workspace));
 done:
     return rc;
 }

@@ -31,6 +31,7 @@ typedef struct um_dnn_conv {
     int64_t r, s;
     int64_t ld_x, ld_y;
     int64_t stride, pad;
+    int64_t bias;       /* 1: a bias of f32 per channel is added to y (UM_DNN_FWD) or dx (UM_DNN_DATA); else 0 */
 } um_dnn_conv;
 
 um_status um_dnn_create(um_dnn **out, um_dev *dev, um_precision precision);
@@ -41,10 +42,12 @@ void um_dnn_free(um_dnn *d); /* accepts NULL */
  * batch
  * fits into what was planned for a large one. Uses device memory for the time of the measurement. */
 um_status um_dnn_prepare(um_dnn *d, const um_dnn_conv *conv, bool *supported, size_t *bytes);
-/* FWD reads x, w; DATA reads y, w, writes x; WEIGHT reads x, y, writes w. workspace: of `bytes` bytes. A problem that prepare has
+/* FWD reads x, w; DATA reads y, w, writes x; WEIGHT reads x, y, writes w. bias: on 16 bytes like all the others, read where
+ * conv->bias says so. workspace: of `bytes` bytes. A problem that prepare has
  * not
  * seen is a bug of the caller. */
-um_status um_dnn_run(um_dnn *d, const um_dnn_conv *conv, void *x, void *w, void *y, void *workspace, size_t bytes);
+um_status um_dnn_run(um_dnn *d, const um_dnn_conv *conv, void *x, void *w, void *y, const void *bias, void *workspace,
+    size_t bytes);
 
 #ifdef __cplusplus
 }

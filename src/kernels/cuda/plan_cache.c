@@ -16,12 +16,12 @@ um_status um_plan_key(um_text *out, const um_dnn_conv *c, um_precision precision
 {
     static const char *const ops[] = {"fwd", "data", "weight"}, *const precisions[] = {"fp32", "tf32", "bf16"};
     return um_text_add(out,
-        "umed plan 1; cudnn %zu; %s; %s %s %s %s; x %" PRId64 " %" PRId64 " %" PRId64 " %" PRId64 " ld %" PRId64 "; y %" PRId64
-                       " %" PRId64 " %" PRId64 " ld %" PRId64 "; filter %" PRId64 " %" PRId64 " stride %" PRId64 " pad %" PRId64,
+        "umed plan 2; cudnn %zu; %s; %s %s %s %s; x %" PRId64 " %" PRId64 " %" PRId64 " %" PRId64 " ld %" PRId64 "; y %" PRId64
+                       " %" PRId64 " %" PRId64 " ld %" PRId64 "; filter %" PRId64 " %" PRId64 " stride %" PRId64 " pad %" PRId64 "%s",
                            version, device,
                        precisions[precision], ops[c->op], c->type == UM_BF16 ? "bf16" : "f32",
                            c->grad_type == UM_BF16 ? "bf16" : "f32", c->n, c->h, c->w,
-                       c->c, c->ld_x, c->p, c->q, c->k, c->ld_y, c->r, c->s, c->stride, c->pad);
+                       c->c, c->ld_x, c->p, c->q, c->k, c->ld_y, c->r, c->s, c->stride, c->pad, c->bias ? " bias" : "");
 }
 
 static um_status folder(um_text *out)

@@ -39,9 +39,10 @@ um_status um_dnn_prepare(um_dnn *d, const um_dnn_conv *c, bool *supported, size_
     if (!output || c->c % unit || c->k % unit || c->ld_x % unit || c->ld_y % unit)
         return um_fail(UM_E_BUG, "a problem that no engine would take");
     *supported = !(um_host_count.refuse_slices && slices) && !(um_host_count.refuse_f32_gradients && narrow && c->grad_type ==
-        UM_F32);
+        UM_F32) && !(um_host_count.refuse_bias && c->bias);
     *bytes = *supported ? WORKSPACE : 0;
     um_host_count.prepared += *supported;
+    um_host_count.biased += *supported && c->bias;
     return UM_OK;
 }
 
@@ -87,7 +88,9 @@ static int64_t tap_pixel(const um_dnn_conv *c, int64_t i, int64_t p, int64_t q, 
 typedef struct conv_job {
     um_dnn_conv conv;
     bool tf32;
-    void *x, *w, *y, *workspace;
+    void *x, *w, *y;
+    const float *bias;
+    void *workspace;
 } conv_job;
 
 /* n values of an operand from `at` on, as they are multiplied. */
@@ -144,15 +147,16 @@ static void run_conv(const void *job)
     visit(o, sum);
     for (int64_t i = 0; i < rows * width; i++)
         put(c->op == UM_DNN_FWD ? o->y : c->op == UM_DNN_DATA ? o->x : o->w, c->op == UM_DNN_WEIGHT ? c->grad_type : c->type,
-            i / width * ld + i % width, sum[i]);
+            i / width * ld + i % width, sum[i] + (c->bias ? (double)o->bias[i % width] : 0));
     free(sum);
 }
 
-um_status um_dnn_run(um_dnn *d, const um_dnn_conv *c, void *x, void *w, void *y, void *workspace, size_t bytes)
+um_status um_dnn_run(um_dnn *d, const um_dnn_conv *c, void *x, void *w, void *y, const void *bias, void *workspace,
+    size_t bytes)
 {
     um_status rc = UM_OK;
-    UM_REQUIRE(bytes == WORKSPACE);
-    um_host_launch(run_conv, &(conv_job){*c, d->precision != UM_PRECISION_FP32, x, w, y, workspace}, sizeof(conv_job));
+    UM_REQUIRE(bytes == WORKSPACE && (!c->bias || (bias && (uintptr_t)bias % 16 == 0 && c->op != UM_DNN_WEIGHT)));
+    um_host_launch(run_conv, &(conv_job){*c, d->precision != UM_PRECISION_FP32, x, w, y, bias, workspace}, sizeof(conv_job));
 done:
     return rc;
 }
