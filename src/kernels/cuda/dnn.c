@@ -1,8 +1,4 @@
-/* Plans of convolutions: found, measured, remembered, run (dnn.h).
- *
- * UMED_CUDA_PLANS=first in the environment takes the first plan that cuDNN's heuristics offer instead of measuring: a function of
- * the
- * shapes, the library and the device, for runs that must be the same on machines without a common cache. */
+/* Plans of convolutions: found, measured, remembered, run (dnn.h). */
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,7 +7,7 @@
 #include "kernels/cuda/dnn_graph.h"
 #include "kernels/cuda/plan_cache.h"
 
-enum { MAX_CONFIGS = 16, MAX_NOTES = CUDNN_NUMERICAL_NOTE_TYPE_COUNT, MEASURED_RUNS = 3,
+enum { MAX_CONFIGS = 16, SOME_CONFIGS = 8, MAX_NOTES = CUDNN_NUMERICAL_NOTE_TYPE_COUNT, MEASURED_RUNS = 3,
     FILL_BYTE = 0x3C /* a small number in f32 and bf16 */ };
 
 typedef struct entry {
@@ -289,17 +285,17 @@ done:
     return rc;
 }
 
-static um_status try_mode(search *s, cudnnBackendHeurMode_t mode, bool measure)
+/* most: plans that are measured; 0: the first plan is taken as it is. */
+static um_status try_mode(search *s, cudnnBackendHeurMode_t mode, int most)
 {
     um_status rc = UM_OK;
     cudnnBackendDescriptor_t configs[MAX_CONFIGS] = {NULL};
     int64_t n = 0;
+    int end = s->n_tried + (most ? most : 1);
     UM_TRY(ask_heuristics(s, mode, configs, &n));
-    for (int64_t i = 0; i < n; i++) {
-        if (!engine_allowed(s, configs[i]) || (!measure && s->best))
-            continue;
-        cudnnBackendDescriptor_t plan = plan_of_config(s, configs[i]);
-        if (plan && judge(s, plan, measure) != UM_OK) {
+    for (int64_t i = 0; i < n && s->n_tried < end; i++) {
+        cudnnBackendDescriptor_t plan = engine_allowed(s, configs[i]) ? plan_of_config(s, configs[i]) : NULL;
+        if (plan && judge(s, plan, most > 0) != UM_OK) {
             um_log(UM_LOG_DEBUG, "a plan of cuDNN failed and is passed over: %s", um_error_text());
             um_error_clear();
         }
@@ -358,23 +354,38 @@ static cudnnBackendDescriptor_t plan_from_disk(const um_dnn *d, const char *key)
 
 /* ---- putting it together ---- */
 
+/* Plans of either mode that are measured, by UMED_CUDA_PLANS. */
+static um_status plans_to_measure(int *most)
+{
+    const char *how = getenv("UMED_CUDA_PLANS");
+    if (!how || !*how || strcmp(how, "some") == 0)
+        *most = SOME_CONFIGS;
+    else if (strcmp(how, "all") == 0)
+        *most = MAX_CONFIGS;
+    else if (strcmp(how, "first") == 0)
+        *most = 0;
+    else
+        return um_fail(UM_E_CONFIG, "UMED_CUDA_PLANS is '%s'; known: some, all, first", how);
+    return UM_OK;
+}
+
 static um_status choose(um_dnn *d, const um_dnn_conv *conv, const char *key, entry *e)
 {
     static const cudnnBackendHeurMode_t modes[] = {CUDNN_HEUR_MODE_A, CUDNN_HEUR_MODE_B, CUDNN_HEUR_MODE_FALLBACK};
     um_status rc = UM_OK;
     search s = {.d = d, .conv = conv, .limit = limit_of(d, conv)};
-    const char *how = getenv("UMED_CUDA_PLANS");
-    bool measure = !how || strcmp(how, "first") != 0;
+    int most = 0;
+    UM_TRY(plans_to_measure(&most));
     UM_TRY(make_graph(&s));
     for (size_t i = 0; i < UM_COUNT(modes); i++)
-        if (measure || !s.best)
-            UM_TRY(try_mode(&s, modes[i], measure));
+        if (!s.best || most == MAX_CONFIGS || (most > 0 && modes[i] != CUDNN_HEUR_MODE_FALLBACK))
+            UM_TRY(try_mode(&s, modes[i], most));
     um_log(UM_LOG_DEBUG, "%s: %d plans, best %.3f ms, workspace %.1f MiB", key, s.n_tried, 1e3 * s.best_seconds,
         (double)s.best_bytes / 1048576);
     if (s.best) {
         *e = (entry){.conv = *conv, .supported = true, .plan = s.best, .bytes = s.best_bytes};
         s.best = NULL;
-        if (measure)
+        if (most > 0)
             remember_on_disk(key, e->plan);
     }
 done:

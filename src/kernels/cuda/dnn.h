@@ -1,9 +1,13 @@
 /* Convolutions on the device by cuDNN's graph API (dnn.c; a plain loop in tests/kernels/cuda_host). Activations NHWC, pixels `ld`
  * elements apart; filters [K][r][s][C]; cross-correlation with zero padding; f32 accumulation.
  *
- * A plan is chosen by measurement among all engine configurations that cuDNN's heuristics offer, and are deterministic and exact
- * enough
- * (fp32: no tensor cores with rounded inputs), and kept on disk (plan_cache.h). */
+ * A plan is chosen by measurement among the engine configurations that cuDNN's heuristics offer first and that are deterministic and
+ * exact enough (fp32: no tensor cores with rounded inputs), and kept on disk (plan_cache.h). UMED_CUDA_PLANS in the environment:
+ *
+ *     some    (default) the first eight of either mode of the heuristics; the slow engines of the fallback only when there are none
+ *     all     everything on offer: minutes for a network whose engines are compiled when they are asked for
+ *     first   nothing is measured and the first that fits is taken: a function of the shapes, the library and the device, for runs
+ *             that must be the same on machines without a common cache */
 #ifndef UM_KERNELS_CUDA_DNN_H
 #define UM_KERNELS_CUDA_DNN_H
 
