@@ -83,34 +83,29 @@ static void round_outputs(const um_op_call *call)
             round_view(&call->out[k], stored_bits(current.node->out[k]));
 }
 
-/* to = a + b, element by element; b: one pixel for all when `row`. */
-static void add_to(const um_view *to, const double *a, const double *b, bool row)
+static void add_to(const um_view *to, const double *more)
 {
     for (int64_t p = 0; p < um_view_pixels(to); p++)
         for (int64_t k = 0; k < to->c; k++)
-            ((double *)to->data)[p * to->ld + k] = a[p * to->ld + k] + b[(row ? 0 : p * to->ld) + k];
+            ((double *)to->data)[p * to->ld + k] += more[p * to->ld + k];
 }
 
-/* The backend adds a bias, and what was there, to a result that is already stored. */
+/* The backend adds a bias in f32 before it stores a result, and what was there to one that is already stored. */
 static um_status run_conv(um_backend *b, um_op op, const um_op_call *call)
 {
     um_op_call own = *call;
     const um_view *to = &call->out[0];
-    const double *bias = (op == UM_OP_CONV_FWD || op == UM_OP_CONVT_FWD) ? call->in[2].data : NULL;
     size_t bytes = (size_t)((um_view_pixels(to) - 1) * to->ld + to->c) * sizeof(double);
     void *copies[UM_OP_MAX_IN] = {0}, *before = malloc(bytes);
     assert_non_null(before);
     memcpy(before, to->data, bytes);
     copy_operands(&own, current.node, copies);
     own.accumulate = false;
-    if (bias)
-        own.in[2] = (um_view){0};
     um_status rc = current.exact->run(b, op, &own);
+    round_view(to, BITS_F32);
     round_outputs(call);
     if (call->accumulate)
-        add_to(to, to->data, before, false);
-    if (bias)
-        add_to(to, to->data, bias, true);
+        add_to(to, before);
     for (int k = 0; k < UM_OP_MAX_IN; k++)
         free(copies[k]);
     free(before);

@@ -112,19 +112,29 @@ struct gate_product {
     }
 };
 
-struct dropout {
+/* Four neighbours share a draw: where a thread has all four, it is made once. */
+template <class A> struct dropout {
+    um_view x, y;
+    bool accumulate;
     const um_cuda_step *step;
-    int64_t pixels, c; /* of an image */
     uint32_t layer;
     float p, scale;
-    UM_HD float operator()(const float *x, int64_t pixel, int64_t k) const
+    UM_HD void operator()(int64_t i) const
     {
-        um_split image(pixel, pixels);
-        int64_t e = image.b * c + k;
+        um_split at(i, x.c / A::V), image(at.a, x.h * x.w);
+        int64_t k = at.b * A::V, e = image.b * x.c + k;
         uint64_t item = (uint64_t)layer << 32 | (uint64_t)(step->first + image.a);
         uint32_t words[4];
+        float v[A::V], old[A::V] = {0};
         um_rng_words(step->seed, UM_RNG_DROPOUT, (uint32_t)(e / 4), item, step->step, words);
-        return um_rng_unit(words[e % 4]) >= p ? x[0] * scale : 0;
+        A::load(x, at.a, k, v);
+        if (accumulate)
+            A::load(y, at.a, k, old);
+        for (int l = 0; l < A::V; l++) {
+            float kept = um_rng_unit(words[A::V == 4 ? l : (int)(e % 4)]) >= p ? v[l] * scale : 0;
+            v[l] = accumulate ? old[l] + kept : kept;
+        }
+        A::store(y, at.a, k, v);
     }
 };
 
@@ -253,10 +263,13 @@ UM_CUDA_OP(gate_bwd_m)
 
 UM_CUDA_OP(dropout)
 {
-    const um_view *x = &call->in[0];
+    const um_view *x = &call->in[0], *y = &call->out[0], *const views[] = {x, y};
     double p = call->attr.dropout.p;
-    dropout f = {cu->step, x->h * x->w, x->c, call->attr.dropout.layer, (float)p, (float)(1 / (1 - p))};
-    return um_map(cu, "dropout", {x}, call->out[0], call->accumulate, f);
+    return um_by_access(views, 2, [&](auto access) {
+        using A = decltype(access);
+        dropout<A> f = {*x, *y, call->accumulate, cu->step, call->attr.dropout.layer, (float)p, (float)(1 / (1 - p))};
+        return um_each(cu, "dropout", um_view_count(x) / A::V, f);
+    });
 }
 
 UM_CUDA_OP(embed_add)
