@@ -1,6 +1,5 @@
-/* The device by the CUDA runtime (runtime.h). Copies from the host pass through two pinned buffers, so that an upload returns
- * while its
- * last piece is still on the way; a download waits. */
+/* The device by the CUDA runtime (runtime.h). Copies from the host pass through pinned buffers, so that an upload returns while it is
+ * still on its way, or stands behind a step that runs; a download waits. */
 #include "kernels/cuda/runtime.h"
 
 #include <stdlib.h>
@@ -11,14 +10,22 @@
 #include "base/mem.h"
 #include "kernels/cuda/cuda.h"
 
-enum { STAGE_BYTES = 8 << 20, N_STAGES = 2, MAX_REPEATS = 32 };
+enum { MAX_REPEATS = 32, N_STAGES = 2, MAX_SLOTS = 16 };
+
+/* Buffers in turn: many small ones, so that the few numbers of the next steps wait for nobody, and room for a batch of images. */
+typedef struct stage {
+    char *base; /* pinned host memory, n slots of `bytes` */
+    size_t bytes;
+    int n, next;
+    cudaEvent_t free[MAX_SLOTS]; /* when its last copy is done */
+} stage;
+
+static const struct { size_t bytes; int n; } stages[N_STAGES] = {{64 << 10, MAX_SLOTS}, {8 << 20, 4}};
 
 struct um_dev {
     um_dev_info info;
     cudaStream_t stream;
-    void *stage[N_STAGES];            /* pinned host memory */
-    cudaEvent_t stage_free[N_STAGES]; /* when its last copy is done */
-    int next_stage;
+    stage stage[N_STAGES];
     cudaEvent_t begin, end;
     cudaEvent_t fence, marks[UM_DEV_MARKS]; /* fence: of follow */
 };
@@ -103,6 +110,25 @@ done:
     return rc;
 }
 
+static um_status make_stage(stage *s, size_t bytes, int n)
+{
+    um_status rc = UM_OK;
+    s->bytes = bytes;
+    TRY_CUDA(cudaMallocHost((void **)&s->base, bytes * (size_t)n));
+    for (; s->n < n; s->n++)
+        TRY_CUDA(cudaEventCreateWithFlags(&s->free[s->n], cudaEventDisableTiming));
+done:
+    return rc;
+}
+
+static void free_stage(stage *s)
+{
+    for (int i = 0; i < s->n; i++)
+        (void)cudaEventDestroy(s->free[i]);
+    if (s->base)
+        (void)cudaFreeHost(s->base);
+}
+
 um_status um_dev_open(um_dev **out, int rank_on_host)
 {
     um_status rc = UM_OK;
@@ -115,10 +141,8 @@ um_status um_dev_open(um_dev **out, int rank_on_host)
     UM_TRY(make_events(d));
     TRY_CUDA(cudaEventCreate(&d->begin));
     TRY_CUDA(cudaEventCreate(&d->end));
-    for (int i = 0; i < N_STAGES; i++) {
-        TRY_CUDA(cudaMallocHost(&d->stage[i], STAGE_BYTES));
-        TRY_CUDA(cudaEventCreateWithFlags(&d->stage_free[i], cudaEventDisableTiming));
-    }
+    for (int i = 0; i < N_STAGES; i++)
+        UM_TRY(make_stage(&d->stage[i], stages[i].bytes, stages[i].n));
     *out = d;
     d = NULL;
 done:
@@ -159,12 +183,8 @@ void um_dev_close(um_dev *d)
         return;
     if (d->stream)
         (void)cudaStreamSynchronize(d->stream);
-    for (int i = 0; i < N_STAGES; i++) {
-        if (d->stage[i])
-            (void)cudaFreeHost(d->stage[i]);
-        if (d->stage_free[i])
-            (void)cudaEventDestroy(d->stage_free[i]);
-    }
+    for (int i = 0; i < N_STAGES; i++)
+        free_stage(&d->stage[i]);
     if (d->begin)
         (void)cudaEventDestroy(d->begin);
     if (d->end)
@@ -218,17 +238,34 @@ void um_dev_free(um_dev *d, void *p)
         (void)cudaFree(p); /* waits for the device */
 }
 
+static stage *stage_for(um_dev *d, size_t bytes)
+{
+    return &d->stage[bytes > d->stage[0].bytes];
+}
+
+/* The slot whose turn it is, when its last copy is done. */
+static um_status take_slot(stage *s, int *slot)
+{
+    um_status rc = UM_OK;
+    *slot = s->next;
+    TRY_CUDA(cudaEventSynchronize(s->free[*slot]));
+    s->next = (*slot + 1) % s->n;
+done:
+    return rc;
+}
+
 um_status um_dev_upload(um_dev *d, void *to, const void *host, size_t bytes)
 {
     um_status rc = UM_OK;
-    for (size_t at = 0; at < bytes; at += STAGE_BYTES) {
-        int s = d->next_stage;
-        size_t n = bytes - at < STAGE_BYTES ? bytes - at : STAGE_BYTES;
-        TRY_CUDA(cudaEventSynchronize(d->stage_free[s]));
-        memcpy(d->stage[s], (const char *)host + at, n);
-        TRY_CUDA(cudaMemcpyAsync((char *)to + at, d->stage[s], n, cudaMemcpyHostToDevice, d->stream));
-        TRY_CUDA(cudaEventRecord(d->stage_free[s], d->stream));
-        d->next_stage = (s + 1) % N_STAGES;
+    stage *s = stage_for(d, bytes);
+    for (size_t at = 0; at < bytes; at += s->bytes) {
+        int slot;
+        size_t n = bytes - at < s->bytes ? bytes - at : s->bytes;
+        UM_TRY(take_slot(s, &slot));
+        char *pinned = s->base + (size_t)slot * s->bytes;
+        memcpy(pinned, (const char *)host + at, n);
+        TRY_CUDA(cudaMemcpyAsync((char *)to + at, pinned, n, cudaMemcpyHostToDevice, d->stream));
+        TRY_CUDA(cudaEventRecord(s->free[slot], d->stream));
     }
 done:
     return rc;
@@ -237,13 +274,15 @@ done:
 um_status um_dev_download(um_dev *d, void *host, const void *from, size_t bytes)
 {
     um_status rc = UM_OK;
-    for (size_t at = 0; at < bytes; at += STAGE_BYTES) {
-        int s = d->next_stage;
-        size_t n = bytes - at < STAGE_BYTES ? bytes - at : STAGE_BYTES;
-        TRY_CUDA(cudaEventSynchronize(d->stage_free[s]));
-        TRY_CUDA(cudaMemcpyAsync(d->stage[s], (const char *)from + at, n, cudaMemcpyDeviceToHost, d->stream));
+    stage *s = stage_for(d, bytes);
+    for (size_t at = 0; at < bytes; at += s->bytes) {
+        int slot;
+        size_t n = bytes - at < s->bytes ? bytes - at : s->bytes;
+        UM_TRY(take_slot(s, &slot));
+        char *pinned = s->base + (size_t)slot * s->bytes;
+        TRY_CUDA(cudaMemcpyAsync(pinned, (const char *)from + at, n, cudaMemcpyDeviceToHost, d->stream));
         TRY_CUDA(cudaStreamSynchronize(d->stream));
-        memcpy((char *)host + at, d->stage[s], n);
+        memcpy((char *)host + at, pinned, n);
     }
 done:
     return rc;
