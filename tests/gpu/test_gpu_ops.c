@@ -63,13 +63,14 @@ static void mixed_types_match_the_oracles(void **state)
 static void what_the_library_refuses_goes_through_copies(void **state)
 {
     (void)state;
-    assert_true(um_host_count.biased > 0); /* until here the library added them */
-    um_host_count.biased = 0;
-    um_host_count.refuse_slices = um_host_count.refuse_f32_gradients = um_host_count.refuse_bias = true;
+    assert_true(um_host_count.biased > 0 && um_host_count.converted > 0); /* until here the library did it */
+    um_host_count.biased = um_host_count.converted = 0;
+    um_host_count.refuse_slices = um_host_count.refuse_f32_gradients = um_host_count.refuse_bias = um_host_count.refuse_other_types = true;
     run_all(UM_PRECISION_FP32, STORE_REAL, "cuda");
     run_all(UM_PRECISION_BF16, STORE_NARROW, "cuda");
-    um_host_count.refuse_slices = um_host_count.refuse_f32_gradients = um_host_count.refuse_bias = false;
-    assert_int_equal(um_host_count.biased, 0);
+    run_all(UM_PRECISION_BF16, STORE_NARROW_OUT, "cuda");
+    um_host_count.refuse_slices = um_host_count.refuse_f32_gradients = um_host_count.refuse_bias = um_host_count.refuse_other_types = false;
+    assert_int_equal(um_host_count.biased + um_host_count.converted, 0);
 }
 #endif
 

@@ -20,7 +20,7 @@ static um_dnn_conv problem(um_dnn_op op, um_dtype type, int64_t taps, int64_t st
 {
     um_dnn_conv c;
     memset(&c, 0, sizeof c);
-    c.op = op, c.type = type, c.grad_type = UM_F32;
+    c.op = op, c.type = type, c.result_type = op == UM_DNN_WEIGHT ? UM_F32 : type;
     c.n = 4, c.h = c.w = 56, c.c = 64, c.k = 128, c.r = c.s = taps, c.stride = stride, c.pad = stride == 1 ? taps / 2 : 0;
     c.p = c.q = (56 + 2 * c.pad - taps) / stride + 1;
     c.ld_x = 64, c.ld_y = 128;
@@ -51,17 +51,18 @@ static void every_problem_finalises(void **state)
     for (int op = UM_DNN_FWD; op <= UM_DNN_WEIGHT; op++)
         for (size_t t = 0; t < UM_COUNT(types); t++)
             for (size_t i = 0; i < UM_COUNT(shapes); i++)
-                for (int way = 0; way < 4; way++) {
-                    bool slice = way & 1, bias = way & 2;
+                for (int way = 0; way < 8; way++) {
+                    bool slice = way & 1, bias = way & 2, other = way & 4;
                     if (bias && op == UM_DNN_WEIGHT)
                         continue;
                     um_dnn_operation o = {0};
                     um_dnn_conv c = problem((um_dnn_op)op, types[t], shapes[i][0], shapes[i][1]);
                     c.ld_x += slice ? 64 : 0;
                     c.bias = bias;
+                    c.result_type = other ? (c.result_type == UM_F32 ? UM_BF16 : UM_F32) : c.result_type;
                     if (um_dnn_operation_make(&o, &c) != UM_OK)
-                        fail_msg("op %d, type %zu, shape %zu, slice %d, bias %d: %s", op, t, i, slice, bias, um_error_text());
-                    assert_int_equal(o.n_ops, bias ? 2 : 1);
+                        fail_msg("op %d, type %zu, shape %zu, slice %d, bias %d, other %d: %s", op, t, i, slice, bias, other, um_error_text());
+                    assert_int_equal(o.n_ops, bias || (other && op != UM_DNN_WEIGHT) ? 2 : 1);
                     um_dnn_operation_free(&o);
                 }
 }
@@ -180,7 +181,7 @@ static void every_field_is_in_the_key(void **state)
         c.op = field == 13 ? UM_DNN_DATA : c.op;
         c.bias = field == 19;
         c.type = field == 14 ? UM_BF16 : c.type;
-        c.grad_type = field == 15 ? UM_BF16 : c.grad_type;
+        c.result_type = field == 15 ? UM_BF16 : c.result_type;
         assert_int_equal(um_plan_key(&other, &c, field == 16 ? UM_PRECISION_FP32 : UM_PRECISION_TF32,
             field == 17 ? "A100 8.0" : "H100 9.0",
                                      field == 18 ? 91901 : 91900), UM_OK);

@@ -3,8 +3,8 @@
  * types on both sides, channels that do not
  * fill a tensor-core operand, slices that no engine accepts, or results that are added to what is there.
  *
- * bf16 precision: both sides bf16, or f32 with operands rounded to tf32 where one side is f32 (the image and the first layer,
- * logits).
+ * bf16 precision: both sides bf16, or f32 with operands rounded to tf32 where one side is f32 (the image and the first layer, whose
+ * result becomes bf16 on its way to memory if an engine does that; logits).
  *
  * A transposed convolution 2x2 of x to y is the data gradient of a convolution with stride 2 from y to x, with the same filter. */
 #include <inttypes.h>
@@ -19,6 +19,7 @@ typedef struct job {
     um_dnn_conv conv;
     um_filter_shape filter;
     um_view x, y, w;             /* the call's operands, x and y in the roles of um_dnn_conv */
+    bool adds;                   /* the result is added to what is there */
     bool copy_x, copy_y;         /* through the workspace */
     bool bias;                   /* the call has one; conv.bias: the library adds it */
     size_t x_at, y_at, w_at, bias_at, dnn_at, bytes, dnn_bytes;
@@ -41,6 +42,7 @@ static void assign_roles(job *j, const um_op_call *call, um_op op)
     default: j->y = in[0], j->x = in[1], j->w = out[0], j->conv.op = UM_DNN_WEIGHT; break;
     }
     j->filter.outer = op == UM_OP_CONVT_FWD || op == UM_OP_CONVT_BWD_DATA || op == UM_OP_CONVT_BWD_WEIGHT;
+    j->adds = call->accumulate;
     j->bias = (op == UM_OP_CONV_FWD || op == UM_OP_CONVT_FWD) && in[2].c > 0;
 }
 
@@ -64,7 +66,7 @@ static void describe(job *j, um_precision precision, const um_op_call *call, um_
     assign_roles(j, call, op);
     bool outer = j->filter.outer;
     c->type = j->x.dtype == UM_BF16 && j->y.dtype == UM_BF16 ? UM_BF16 : UM_F32;
-    c->grad_type = c->op == UM_DNN_WEIGHT ? UM_F32 : c->type;
+    c->result_type = c->op == UM_DNN_WEIGHT ? UM_F32 : c->type;
     int64_t unit = channel_unit(precision, c->type);
     j->filter.taps = outer ? j->w.h * j->w.w : j->w.n * j->w.h;
     j->filter.c = j->x.c;
@@ -77,8 +79,8 @@ static void describe(job *j, um_precision precision, const um_op_call *call, um_
     c->s = outer ? j->w.w : j->w.h;
     c->stride = outer ? 2 : call->attr.conv.stride;
     c->pad = outer ? 0 : call->attr.conv.pad;
-    j->copy_x = j->x.dtype != c->type || j->x.c != c->c || is_crooked(&j->x, unit) || (c->op == UM_DNN_DATA && call->accumulate);
-    j->copy_y = j->y.dtype != c->type || j->y.c != c->k || is_crooked(&j->y, unit) || (c->op == UM_DNN_FWD && call->accumulate);
+    j->copy_x = j->x.dtype != c->type || j->x.c != c->c || is_crooked(&j->x, unit) || (c->op == UM_DNN_DATA && j->adds);
+    j->copy_y = j->y.dtype != c->type || j->y.c != c->k || is_crooked(&j->y, unit) || (c->op == UM_DNN_FWD && j->adds);
 }
 
 static void set_pitches(job *j)
@@ -93,25 +95,45 @@ static bool bias_fits(const job *j)
     return j->bias && (j->conv.op == UM_DNN_FWD ? j->y.c == j->conv.k : j->x.c == j->conv.c);
 }
 
-/* Asks the library; what it refuses with a bias, as a slice, or with f32 gradients of bf16 filters is asked again without. */
+/* Is it a copy because of its type alone that stands between the library and y? */
+static bool converts(const job *j)
+{
+    int64_t unit = channel_unit(UM_PRECISION_BF16, UM_BF16);
+    return j->conv.op == UM_DNN_FWD && !j->adds && j->conv.type == UM_F32 && j->y.dtype == UM_BF16 && j->y.c == j->conv.k && !is_crooked(&j->y, unit);
+}
+
+/* One way to pose the problem. */
+typedef struct manner {
+    bool plain;    /* the bias is added afterwards */
+    bool dense;    /* no slices */
+    bool narrow;   /* gradients of bf16 filters in bf16 */
+    bool straight; /* y is written in its own type */
+} manner;
+
+static bool makes_sense(const job *j, const manner *m)
+{
+    bool slices = (!j->copy_x && j->x.ld != j->x.c) || (!j->copy_y && j->y.ld != j->y.c);
+    return (m->plain || bias_fits(j)) && (!m->dense || slices) && (!m->narrow || (j->conv.op == UM_DNN_WEIGHT && j->conv.type == UM_BF16)) &&
+           (!m->straight || converts(j));
+}
+
+/* Asks the library, in the order of what a refusal costs. */
 static um_status consult(um_cuda *cu, job *j)
 {
     um_status rc = UM_OK;
     bool supported = false;
-    for (int attempt = 0; attempt < 8 && !supported; attempt++) {
-        bool plain = attempt & 1, dense = attempt & 2, narrow = attempt & 4;
-        if ((!plain && !bias_fits(j)) || (narrow && (j->conv.op != UM_DNN_WEIGHT || j->conv.type == UM_F32)) ||
-            (dense && (j->copy_x || j->x.ld == j->x.c) && (j->copy_y || j->y.ld == j->y.c)))
+    const job asked = *j;
+    for (int attempt = 0; attempt < 16 && !supported; attempt++) {
+        const manner m = {.plain = attempt & 1, .dense = attempt & 2, .narrow = attempt & 4, .straight = !(attempt & 8)};
+        if (!makes_sense(&asked, &m))
             continue;
-        bool copy_x = j->copy_x, copy_y = j->copy_y;
-        j->copy_x = copy_x || (dense && j->x.ld != j->x.c);
-        j->copy_y = copy_y || (dense && j->y.ld != j->y.c);
-        j->conv.grad_type = narrow ? UM_BF16 : j->conv.grad_type;
-        j->conv.bias = !plain;
+        *j = asked;
+        j->copy_x = asked.copy_x || (m.dense && j->x.ld != j->x.c);
+        j->copy_y = (asked.copy_y && !m.straight) || (m.dense && j->y.ld != j->y.c);
+        j->conv.result_type = m.narrow || m.straight ? UM_BF16 : asked.conv.result_type;
+        j->conv.bias = !m.plain;
         set_pitches(j);
         UM_TRY(um_dnn_prepare(cu->dnn, &j->conv, &supported, &j->dnn_bytes));
-        if (!supported)
-            j->copy_x = copy_x, j->copy_y = copy_y;
     }
     if (!supported)
         rc = um_fail(UM_E_UNSUPPORTED,
@@ -140,7 +162,7 @@ static um_status job_of(job *j, um_cuda *cu, const um_op_call *call, um_op op)
     size_t size = um_dtype_bytes(c->type);
     j->x_at = take(&j->bytes, j->copy_x ? (size_t)(c->n * c->h * c->w * c->c) * size : 0);
     j->y_at = take(&j->bytes, j->copy_y ? (size_t)(c->n * c->p * c->q * c->k) * size : 0);
-    j->w_at = take(&j->bytes, (size_t)(c->k * c->r * c->s * c->c) * um_dtype_bytes(c->grad_type));
+    j->w_at = take(&j->bytes, (size_t)(c->k * c->r * c->s * c->c) * um_dtype_bytes(c->op == UM_DNN_WEIGHT ? c->result_type : c->type));
     j->bias_at = take(&j->bytes, c->bias ? (size_t)(c->op == UM_DNN_FWD ? c->k : c->c) * sizeof(float) : 0);
     j->dnn_at = take(&j->bytes, j->dnn_bytes);
 done:
@@ -223,7 +245,7 @@ static um_status run(um_cuda *cu, const um_op_call *call, um_op op)
     UM_TRY(place_bias(cu, &j, call, &bias));
     UM_TRY(um_dnn_run(cu->dnn, &j.conv, x.data, w, y.data, bias, own, j.dnn_bytes));
     if (j.conv.op == UM_DNN_WEIGHT)
-        UM_TRY(um_cuda_filter_unpack(cu, &j.filter, w, j.conv.grad_type, j.w.data, call->accumulate));
+        UM_TRY(um_cuda_filter_unpack(cu, &j.filter, w, j.conv.result_type, j.w.data, call->accumulate));
     else if (j.conv.op == UM_DNN_FWD)
         UM_TRY(collect(cu, &j, &y, &j.y, call->accumulate));
     else

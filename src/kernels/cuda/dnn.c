@@ -213,9 +213,10 @@ static um_status allocate_operands(search *s)
 {
     um_status rc = UM_OK;
     const um_dnn_conv *c = s->conv;
-    UM_TRY(operand(s, &s->operands[0], c->n * c->h * c->w * c->ld_x, c->type));
-    UM_TRY(operand(s, &s->operands[1], c->k * c->r * c->s * c->c, c->op == UM_DNN_WEIGHT ? c->grad_type : c->type));
-    UM_TRY(operand(s, &s->operands[2], c->n * c->p * c->q * c->ld_y, c->type));
+    const um_dtype x = c->op == UM_DNN_DATA ? c->result_type : c->type, w = c->op == UM_DNN_WEIGHT ? c->result_type : c->type;
+    UM_TRY(operand(s, &s->operands[0], c->n * c->h * c->w * c->ld_x, x));
+    UM_TRY(operand(s, &s->operands[1], c->k * c->r * c->s * c->c, w));
+    UM_TRY(operand(s, &s->operands[2], c->n * c->p * c->q * c->ld_y, c->op == UM_DNN_FWD ? c->result_type : c->type));
     if (c->bias)
         UM_TRY(operand(s, &s->operands[3], c->op == UM_DNN_FWD ? c->k : c->c, UM_F32));
 done:

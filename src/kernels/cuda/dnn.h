@@ -28,8 +28,8 @@ typedef enum um_dnn_op { UM_DNN_FWD, UM_DNN_DATA, UM_DNN_WEIGHT } um_dnn_op; /* 
 /* One problem. All fields count for the choice of a plan. */
 typedef struct um_dnn_conv {
     um_dnn_op op;
-    um_dtype type;      /* of x, y and the filter: UM_F32 or UM_BF16 */
-    um_dtype grad_type; /* of dw (UM_DNN_WEIGHT), else as type */
+    um_dtype type;        /* of x, y and the filter: UM_F32 or UM_BF16, but for the result */
+    um_dtype result_type; /* of y (UM_DNN_FWD), dx or dw */
     int64_t n, h, w, c; /* x, dx */
     int64_t p, q, k;    /* y, dy */
     int64_t r, s;

@@ -93,28 +93,29 @@ static const op_names names_of[] = {
                        CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_BETA},
 };
 
-/* to = raw + bias, in f32. */
-static um_status make_addition(um_dnn_operation *o, cudnnBackendDescriptor_t to, int64_t channels)
+/* to = raw, or raw + bias, in f32. */
+static um_status make_finish(um_dnn_operation *o, const um_dnn_conv *c, cudnnBackendDescriptor_t to, int64_t channels)
 {
     um_status rc = UM_OK;
     const int64_t dims[4] = {1, channels, 1, 1};
-    cudnnPointwiseMode_t mode = CUDNN_POINTWISE_ADD;
+    cudnnPointwiseMode_t mode = c->bias ? CUDNN_POINTWISE_ADD : CUDNN_POINTWISE_IDENTITY;
     cudnnDataType_t type = CUDNN_DATA_FLOAT;
-    UM_TRY(make_tensor(&o->bias, UM_DNN_BIAS, UM_F32, dims, channels));
-    const um_dnn_attribute plus[] = {
+    const um_dnn_attribute finish[] = {
         {CUDNN_ATTR_POINTWISE_MODE, CUDNN_TYPE_POINTWISE_MODE, 1, &mode},
         {CUDNN_ATTR_POINTWISE_MATH_PREC, CUDNN_TYPE_DATA_TYPE, 1, &type},
         {.type = -1},
     };
-    UM_TRY(um_dnn_make(&o->plus, CUDNN_BACKEND_POINTWISE_DESCRIPTOR, plus));
-    const um_dnn_attribute addition[] = {
-        {CUDNN_ATTR_OPERATION_POINTWISE_PW_DESCRIPTOR, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &o->plus},
+    UM_TRY(um_dnn_make(&o->finish, CUDNN_BACKEND_POINTWISE_DESCRIPTOR, finish));
+    if (c->bias)
+        UM_TRY(make_tensor(&o->bias, UM_DNN_BIAS, UM_F32, dims, channels));
+    const um_dnn_attribute operation[] = {
+        {CUDNN_ATTR_OPERATION_POINTWISE_PW_DESCRIPTOR, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &o->finish},
         {CUDNN_ATTR_OPERATION_POINTWISE_XDESC, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &o->raw},
-        {CUDNN_ATTR_OPERATION_POINTWISE_BDESC, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &o->bias},
         {CUDNN_ATTR_OPERATION_POINTWISE_YDESC, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &to},
+        {CUDNN_ATTR_OPERATION_POINTWISE_BDESC, c->bias ? CUDNN_TYPE_BACKEND_DESCRIPTOR : -1, 1, &o->bias},
         {.type = -1},
     };
-    UM_TRY(um_dnn_make(&o->ops[1], CUDNN_BACKEND_OPERATION_POINTWISE_DESCRIPTOR, addition));
+    UM_TRY(um_dnn_make(&o->ops[1], CUDNN_BACKEND_OPERATION_POINTWISE_DESCRIPTOR, operation));
     o->n_ops = 2;
 done:
     return rc;
@@ -126,27 +127,28 @@ um_status um_dnn_operation_make(um_dnn_operation *out, const um_dnn_conv *c)
     um_dnn_operation o = {.n_ops = 1};
     const op_names *name = &names_of[c->op];
     const int64_t x[4] = {c->n, c->c, c->h, c->w}, w[4] = {c->k, c->c, c->r, c->s}, y[4] = {c->n, c->k, c->p, c->q};
-    bool forward = c->op == UM_DNN_FWD;
+    bool forward = c->op == UM_DNN_FWD, data = c->op == UM_DNN_DATA, weight = c->op == UM_DNN_WEIGHT;
+    bool finished = c->bias || (!weight && c->result_type != c->type);
     float alpha = 1, beta = 0;
-    UM_REQUIRE(!c->bias || c->op != UM_DNN_WEIGHT);
-    UM_TRY(make_tensor(&o.x, UM_DNN_X, c->type, x, c->ld_x));
-    UM_TRY(make_tensor(&o.w, UM_DNN_W, c->op == UM_DNN_WEIGHT ? c->grad_type : c->type, w, c->c));
-    UM_TRY(make_tensor(&o.y, UM_DNN_Y, c->type, y, c->ld_y));
-    if (c->bias)
+    UM_REQUIRE(!c->bias || !weight);
+    UM_TRY(make_tensor(&o.x, UM_DNN_X, data ? c->result_type : c->type, x, c->ld_x));
+    UM_TRY(make_tensor(&o.w, UM_DNN_W, weight ? c->result_type : c->type, w, c->c));
+    UM_TRY(make_tensor(&o.y, UM_DNN_Y, forward ? c->result_type : c->type, y, c->ld_y));
+    if (finished)
         UM_TRY(make_tensor(&o.raw, UM_DNN_RAW, UM_F32, forward ? y : x, forward ? c->k : c->c));
     UM_TRY(make_conv(&o.conv, c));
     const um_dnn_attribute attributes[] = {
-        {name->x, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, c->bias && !forward ? &o.raw : &o.x},
+        {name->x, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, finished && data ? &o.raw : &o.x},
         {name->w, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &o.w},
-        {name->y, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, c->bias && forward ? &o.raw : &o.y},
+        {name->y, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, finished && forward ? &o.raw : &o.y},
         {name->conv, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &o.conv},
         {name->alpha, CUDNN_TYPE_FLOAT, 1, &alpha},
         {name->beta, CUDNN_TYPE_FLOAT, 1, &beta},
         {.type = -1},
     };
     UM_TRY(um_dnn_make(&o.ops[0], name->kind, attributes));
-    if (c->bias)
-        UM_TRY(make_addition(&o, forward ? o.y : o.x, forward ? c->k : c->c));
+    if (finished)
+        UM_TRY(make_finish(&o, c, forward ? o.y : o.x, forward ? c->k : c->c));
     *out = o;
     o = (um_dnn_operation){0};
 done:
@@ -158,7 +160,7 @@ void um_dnn_operation_free(um_dnn_operation *o)
 {
     um_dnn_release(&o->ops[1]);
     um_dnn_release(&o->ops[0]);
-    um_dnn_release(&o->plus);
+    um_dnn_release(&o->finish);
     um_dnn_release(&o->conv);
     um_dnn_release(&o->raw);
     um_dnn_release(&o->bias);

@@ -19,7 +19,7 @@ um_status um_dnn_fail(const char *file, int line, cudnnStatus_t status, const ch
         }                                                                      \
     } while (0)
 
-enum { UM_DNN_X = 1, UM_DNN_W, UM_DNN_Y, UM_DNN_BIAS, UM_DNN_RAW /* what the bias is added to; in no memory */ }; /* unique ids of the tensors */
+enum { UM_DNN_X = 1, UM_DNN_W, UM_DNN_Y, UM_DNN_BIAS, UM_DNN_RAW /* sums, in no memory */ }; /* unique ids of the tensors */
 
 /* A descriptor's attributes, finalised: rows until `type` < 0. out: for um_dnn_release. */
 typedef struct um_dnn_attribute {
@@ -31,10 +31,11 @@ typedef struct um_dnn_attribute {
 um_status um_dnn_make(cudnnBackendDescriptor_t *out, cudnnBackendDescriptorType_t kind, const um_dnn_attribute *attributes);
 void um_dnn_release(cudnnBackendDescriptor_t *d); /* and sets it NULL; accepts NULL in it */
 
-/* What a graph is made of: a convolution, and the addition of its bias where it has one. Zero-initialise; um_dnn_operation_free accepts
+/* What a graph is made of: a convolution, and what makes its result of the sums in f32 where they are not stored as they are: with a
+ * bias, or as bf16 from operands in f32. Zero-initialise; um_dnn_operation_free accepts
  * any state. */
 typedef struct um_dnn_operation {
-    cudnnBackendDescriptor_t x, w, y, bias, raw, conv, plus, ops[2];
+    cudnnBackendDescriptor_t x, w, y, bias, raw, conv, finish, ops[2];
     int n_ops;
 } um_dnn_operation;
 um_status um_dnn_operation_make(um_dnn_operation *out, const um_dnn_conv *conv);

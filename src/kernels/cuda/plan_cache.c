@@ -20,7 +20,7 @@ um_status um_plan_key(um_text *out, const um_dnn_conv *c, um_precision precision
                        " %" PRId64 " %" PRId64 " ld %" PRId64 "; filter %" PRId64 " %" PRId64 " stride %" PRId64 " pad %" PRId64 "%s",
                            version, device,
                        precisions[precision], ops[c->op], c->type == UM_BF16 ? "bf16" : "f32",
-                           c->grad_type == UM_BF16 ? "bf16" : "f32", c->n, c->h, c->w,
+                           c->result_type == UM_BF16 ? "bf16" : "f32", c->n, c->h, c->w,
                        c->c, c->ld_x, c->p, c->q, c->k, c->ld_y, c->r, c->s, c->stride, c->pad, c->bias ? " bias" : "");
 }
 

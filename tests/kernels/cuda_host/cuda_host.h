@@ -15,8 +15,8 @@ typedef struct um_host_counts {
     int fetches, sends, pinned; /* pinned: blocks that are there now */
     int nccl_sums, nccl_messages;
     /* What the stand-in for cuDNN refuses, as a real one may. */
-    bool refuse_slices, refuse_f32_gradients, refuse_bias;
-    int prepared, biased; /* problems that it was asked about and accepted; those of them with a bias */
+    bool refuse_slices, refuse_f32_gradients, refuse_bias, refuse_other_types;
+    int prepared, biased, converted; /* problems that it was asked about and accepted; with a bias; with a y of another type than x */
 } um_host_counts;
 extern um_host_counts um_host_count;
 extern bool um_host_one_device; /* every process is on the same one, else each on its own */

@@ -35,14 +35,16 @@ um_status um_dnn_prepare(um_dnn *d, const um_dnn_conv *c, bool *supported, size_
 {
     int64_t unit = c->type == UM_BF16 ? 8 : d->precision == UM_PRECISION_FP32 ? 1 : 4;
     bool slices = c->ld_x != c->c || c->ld_y != c->k, narrow = c->type == UM_BF16 && c->op == UM_DNN_WEIGHT;
+    bool other = c->op != UM_DNN_WEIGHT && c->result_type != c->type;
     bool output = c->p == (c->h + 2 * c->pad - c->r) / c->stride + 1 && c->q == (c->w + 2 * c->pad - c->s) / c->stride + 1;
     if (!output || c->c % unit || c->k % unit || c->ld_x % unit || c->ld_y % unit)
         return um_fail(UM_E_BUG, "a problem that no engine would take");
-    *supported = !(um_host_count.refuse_slices && slices) && !(um_host_count.refuse_f32_gradients && narrow && c->grad_type ==
-        UM_F32) && !(um_host_count.refuse_bias && c->bias);
+    *supported = !(um_host_count.refuse_slices && slices) && !(um_host_count.refuse_f32_gradients && narrow && c->result_type == UM_F32) &&
+        !(um_host_count.refuse_bias && c->bias) && !(um_host_count.refuse_other_types && other);
     *bytes = *supported ? WORKSPACE : 0;
     um_host_count.prepared += *supported;
     um_host_count.biased += *supported && c->bias;
+    um_host_count.converted += *supported && other;
     return UM_OK;
 }
 
@@ -146,7 +148,7 @@ static void run_conv(const void *job)
     memset(o->workspace, 0x7E, WORKSPACE);
     visit(o, sum);
     for (int64_t i = 0; i < rows * width; i++)
-        put(c->op == UM_DNN_FWD ? o->y : c->op == UM_DNN_DATA ? o->x : o->w, c->op == UM_DNN_WEIGHT ? c->grad_type : c->type,
+        put(c->op == UM_DNN_FWD ? o->y : c->op == UM_DNN_DATA ? o->x : o->w, c->result_type,
             i / width * ld + i % width, sum[i] + (c->bias ? (double)o->bias[i % width] : 0));
     free(sum);
 }
