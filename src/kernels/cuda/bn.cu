@@ -47,18 +47,6 @@ struct channel_values {
     };
 };
 
-struct moments {
-    template <int V> struct column {
-        UM_HD column(const moments &, int64_t, int64_t) {}
-        UM_HD void add(int, const float *x, int64_t, double *s) const
-        {
-            double v = (double)x[0];
-            s[0] += v;
-            s[1] += v * v;
-        }
-    };
-};
-
 UM_HD void put_coef(float *coef, int64_t c, int64_t k, float gamma, float beta, double mean, double var, double eps)
 {
     double r = 1 / sqrt(var + eps), a = (double)gamma * r;
@@ -231,7 +219,7 @@ UM_CUDA_OP(bn_stats)
 {
     const um_view *x = &call->in[0];
     double *sums, *own = call->attr.bn.per_lane ? (double *)call->out[0].data : NULL;
-    um_status rc = um_sum_columns<2>(cu, "bn_stats", {x}, call->workspace, own, moments(), &sums);
+    um_status rc = um_sum_columns<2>(cu, "bn_stats", {x}, call->workspace, own, um_moments(), &sums);
     if (own)
         return rc;
     um_lane_sums f = {sums, 2 * x->c, um_lanes_of(call->batch), (double *)call->out[0].data, NULL, false};

@@ -102,6 +102,19 @@ template <class A, int N, int W, class F> struct um_column_parts {
     }
 };
 
+/* Sums and sums of squares. */
+struct um_moments {
+    template <int V> struct column {
+        UM_HD column(const um_moments &, int64_t, int64_t) {}
+        UM_HD void add(int, const float *x, int64_t, double *s) const
+        {
+            double v = (double)x[0];
+            s[0] += v;
+            s[1] += v * v;
+        }
+    };
+};
+
 /* sums[i] of the parts from[i][parts]: a warp for many, a thread for few. */
 constexpr int64_t UM_FEW_PARTS = 16;
 

@@ -8,17 +8,6 @@ enum { STAT_MEAN, STAT_R, N_STATS };
 
 /* ---- statistics of a group: sums per channel of each image, then one item per group ---- */
 
-struct moments {
-    template <int V> struct column {
-        UM_HD column(const moments &, int64_t, int64_t) {}
-        UM_HD void add(int, const float *x, int64_t, double *s) const
-        {
-            s[0] += (double)x[0];
-            s[1] += (double)x[0] * (double)x[0];
-        }
-    };
-};
-
 struct group_stats {
     const double *sums; /* [images][2][c] */
     float *stats;
@@ -295,7 +284,7 @@ UM_CUDA_OP(norm_fwd)
     double *sums, eps = call->attr.norm.eps;
     if (groups == 0)
         return um_each_warp(cu, "norm_fwd", um_view_pixels(x), layer_fwd{*x, *y, gamma, beta, stats, eps});
-    um_status rc = um_sum_columns<2>(cu, "norm_fwd", {x}, call->workspace, NULL, moments(), &sums);
+    um_status rc = um_sum_columns<2>(cu, "norm_fwd", {x}, call->workspace, NULL, um_moments(), &sums);
     if (rc == UM_OK)
         rc = um_each(cu, "norm_fwd", x->n * groups, group_stats{sums, stats, x->c, groups, pixels, eps});
     group_apply f = {gamma, beta, stats, x->c / groups, groups};
@@ -364,7 +353,7 @@ UM_CUDA_OP(ws_fwd)
 {
     um_view w = filter_rows(&call->in[0]);
     double *sums;
-    um_status rc = um_sum_columns<2>(cu, "ws_fwd", {&w}, call->workspace, NULL, moments(), &sums);
+    um_status rc = um_sum_columns<2>(cu, "ws_fwd", {&w}, call->workspace, NULL, um_moments(), &sums);
     standardise f = {(const float *)w.data, (float *)call->out[0].data, (float *)call->out[1].data, sums, w.h, w.c, call->attr.ws.eps};
     return rc == UM_OK ? um_each(cu, "ws_fwd", um_view_count(&w), f) : rc;
 }
