@@ -1,9 +1,9 @@
 #include "archive/perturb.h"
 
-#include <math.h>
 #include <string.h>
 
 #include "base/mem.h"
+#include "image/enlarge.h"
 #include "image/resize.h"
 
 enum { SMALLEST = 16 }; /* side that every network takes */
@@ -50,9 +50,13 @@ int64_t um_perturber_limit(const um_perturber *p, int bits)
 um_status um_perturber_bytes(const um_perturber *p, int64_t h, int64_t w, double *out)
 {
     *out = 0;
-    if (!p->def->apply_bytes)
-        return UM_OK;
-    return p->def->apply_bytes(p->state, p->resampled ? p->side : h, p->resampled ? p->side : w, p->c, out);
+    um_status rc = UM_OK;
+    if (p->def->apply_bytes)
+        UM_TRY(p->def->apply_bytes(p->state, p->resampled ? p->side : h, p->resampled ? p->side : w, p->c, out));
+    if (p->resampled)
+        *out += um_enlarge_bytes(h, w, p->side, p->side, p->c) + (double)(h * w * p->c) * sizeof(float);
+done:
+    return rc;
 }
 
 /* The images and masks of a view at the size of the fit. */
@@ -94,33 +98,6 @@ done:
     return rc;
 }
 
-/* Of one axis: the two source pixels and the share of the second. */
-static void blend(int64_t i, int64_t n_out, int64_t n, int64_t *a, int64_t *b, float *share)
-{
-    double at = ((double)i + 0.5) * (double)n / (double)n_out - 0.5, low = floor(at);
-    *share = (float)(at - low);
-    *a = low < 0 ? 0 : (int64_t)low;
-    *b = (int64_t)low + 1 >= n ? n - 1 : (int64_t)low + 1;
-}
-
-void um_perturbation_stretch(float *out, int64_t h_out, int64_t w_out, const float *in, int64_t h, int64_t w, int64_t c)
-{
-    for (int64_t i = 0; i < h_out; i++) {
-        int64_t top, bottom, left, right;
-        float down, across;
-        blend(i, h_out, h, &top, &bottom, &down);
-        for (int64_t j = 0; j < w_out; j++) {
-            blend(j, w_out, w, &left, &right, &across);
-            for (int64_t k = 0; k < c; k++) {
-                float a = in[(top * w + left) * c + k], b = in[(top * w + right) * c + k];
-                float d = in[(bottom * w + left) * c + k], e = in[(bottom * w + right) * c + k];
-                float upper = a + (b - a) * across, lower = d + (e - d) * across;
-                out[(i * w_out + j) * c + k] = upper + (lower - upper) * down;
-            }
-        }
-    }
-}
-
 /* How the last step of a perturbation gives its result, for the images as they were prepared. */
 typedef um_status deliver(um_perturbation *x, um_perturber *p, const um_dataset *d, float *to);
 
@@ -139,19 +116,32 @@ static um_status bring_back(um_perturbation *x, um_perturber *p, const um_datase
     return p->def->carry_out(p->state, carried, to);
 }
 
+/* Image i in [0,1]. */
+static void to_unit(float *to, const um_dataset *view, int64_t i)
+{
+    const void *from = um_dataset_image(view, i);
+    for (int64_t k = 0; k < view->h * view->w * view->c; k++)
+        to[k] = view->bits == 8 ? (float)((const uint8_t *)from)[k] / 255 : (float)((const uint16_t *)from)[k] / 65535;
+}
+
 /* To the images' own size, where the networks saw them at another. */
 static um_status at_own_size(um_perturbation *x, um_perturber *p, const um_dataset *view, float *delta, deliver *give)
 {
     um_status rc = UM_OK;
     const um_dataset *d = x->small ? x->small : view;
     int64_t small = d->h * d->w * d->c, large = view->h * view->w * view->c;
-    float *own = NULL;
-    if (x->small)
+    float *own = NULL, *image = NULL;
+    if (x->small) {
         UM_TRY(UM_NEW_ARRAY(own, view->n * small));
+        UM_TRY(UM_NEW_ARRAY(image, large));
+    }
     UM_TRY(give(x, p, d, own ? own : delta));
-    for (int64_t i = 0; own && i < view->n; i++)
-        um_perturbation_stretch(delta + i * large, view->h, view->w, own + i * small, d->h, d->w, d->c);
+    for (int64_t i = 0; own && i < view->n; i++) {
+        to_unit(image, view, i);
+        UM_TRY(um_enlarge(delta + i * large, view->h, view->w, own + i * small, d->h, d->w, d->c, image));
+    }
 done:
+    um_free(image);
     um_free(own);
     return rc;
 }

@@ -1,5 +1,5 @@
-/* A fitted protector, applied to images of an archive: at their own size, or at the size of the fit with the perturbation carried back
- * (archive.apply). */
+/* A fitted protector, applied to images of an archive: at their own size, or at the size of the fit with the perturbation carried back so
+ * that it comes out again where somebody resizes to that size (archive.apply; image/enlarge.h). */
 #ifndef UM_ARCHIVE_PERTURB_H
 #define UM_ARCHIVE_PERTURB_H
 
@@ -40,8 +40,5 @@ um_status um_perturbation_in(um_perturbation *x, um_perturber *p);
 um_status um_perturbation_compute(um_perturbation *x, um_perturber *p);
 um_status um_perturbation_out(um_perturbation *x, um_perturber *p, const um_dataset *view, float *delta);
 void um_perturbation_clear(um_perturbation *x, const um_perturber *p);
-
-/* Bilinear, pixel centres at (i + 0.5) in / out, edges continued: the carrying back. */
-void um_perturbation_stretch(float *out, int64_t h_out, int64_t w_out, const float *in, int64_t h, int64_t w, int64_t c);
 
 #endif

@@ -1,25 +1,19 @@
-#include "image/resize.h"
+#include "image/resize_axis.h"
 
 #include <math.h>
 #include <string.h>
 
 #include "base/mem.h"
+#include "image/resize.h"
 
-/* Fixed point: weights have 22 fractional bits, the image between the two passes 12. */
-enum { WEIGHT_BITS = 22, MID_BITS = 12 };
+enum { WEIGHT_BITS = UM_RESIZE_WEIGHT_BITS, MID_BITS = 12 /* of the image between the two passes */ };
 
-/* Weights of one axis: output i is the sum of weight[i][k] * input[first[i] + k], k < count[i]. */
-typedef struct axis {
-    int64_t n_out, taps;
-    int64_t *first, *count;
-    int32_t *weight; /* [n_out][taps] */
-} axis;
-
-static void axis_free(axis *a)
+void um_resize_axis_free(um_resize_axis *a)
 {
     um_free(a->first);
     um_free(a->count);
     um_free(a->weight);
+    *a = (um_resize_axis){0};
 }
 
 static double triangle(double x)
@@ -29,7 +23,7 @@ static double triangle(double x)
 }
 
 /* Weights of output i as fixed-point numbers that add up to exactly 1, so that flat areas stay flat. */
-static void axis_fill(axis *a, int64_t i, int64_t n_in, double scale, double stretch)
+static void axis_fill(um_resize_axis *a, int64_t i, int64_t n_in, double scale, double stretch)
 {
     const double centre = ((double)i + 0.5) * scale;
     int64_t lo = (int64_t)(centre - stretch + 0.5), hi = (int64_t)(centre + stretch + 0.5);
@@ -51,7 +45,7 @@ static void axis_fill(axis *a, int64_t i, int64_t n_in, double scale, double str
     a->count[i] = hi - lo;
 }
 
-static um_status axis_make(axis *a, int64_t n_in, int64_t n_out)
+um_status um_resize_axis_make(um_resize_axis *a, int64_t n_in, int64_t n_out)
 {
     um_status rc = UM_OK;
     const double scale = (double)n_in / (double)n_out, stretch = scale > 1.0 ? scale : 1.0;
@@ -73,7 +67,7 @@ static inline int64_t sample(const void *p, int64_t i, int bits)
 }
 
 /* One input row to [w_out][c] with MID_BITS fractional bits. */
-static void shrink_row(int32_t *out, const void *in, int64_t row_start, int64_t c, int bits, const axis *x)
+static void shrink_row(int32_t *out, const void *in, int64_t row_start, int64_t c, int bits, const um_resize_axis *x)
 {
     for (int64_t i = 0; i < x->n_out; i++) {
         const int32_t *weight = x->weight + i * x->taps;
@@ -88,7 +82,7 @@ static void shrink_row(int32_t *out, const void *in, int64_t row_start, int64_t 
 }
 
 /* Output row i from the horizontally resized image. */
-static void blend_rows(void *out, const int32_t *mid, int64_t i, int64_t row, int bits, const axis *y)
+static void blend_rows(void *out, const int32_t *mid, int64_t i, int64_t row, int bits, const um_resize_axis *y)
 {
     const int32_t *weight = y->weight + i * y->taps;
     for (int64_t x = 0; x < row; x++) {
@@ -108,10 +102,10 @@ static void blend_rows(void *out, const int32_t *mid, int64_t i, int64_t row, in
 static um_status bilinear(void *out, int64_t h_out, int64_t w_out, const void *in, int64_t h, int64_t w, int64_t c, int bits)
 {
     um_status rc = UM_OK;
-    axis ax = {0}, ay = {0};
+    um_resize_axis ax = {0}, ay = {0};
     int32_t *mid = NULL;
-    UM_TRY(axis_make(&ax, w, w_out));
-    UM_TRY(axis_make(&ay, h, h_out));
+    UM_TRY(um_resize_axis_make(&ax, w, w_out));
+    UM_TRY(um_resize_axis_make(&ay, h, h_out));
     UM_TRY(UM_NEW_ARRAY(mid, h * w_out * c));
     for (int64_t y = 0; y < h; y++) {
         shrink_row(mid + y * w_out * c, in, y * w * c, c, bits, &ax);
@@ -121,8 +115,8 @@ static um_status bilinear(void *out, int64_t h_out, int64_t w_out, const void *i
     }
 done:
     um_free(mid);
-    axis_free(&ay);
-    axis_free(&ax);
+    um_resize_axis_free(&ay);
+    um_resize_axis_free(&ax);
     return rc;
 }
 

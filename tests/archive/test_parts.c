@@ -266,28 +266,12 @@ static void undoing(void **state)
     assert_int_equal(to, 3);
 }
 
-static void stretching(void **state)
-{
-    (void)state;
-    float in[6] = {0, 1, 2, 3, 4, 5}, same[6], out[24];
-    um_perturbation_stretch(same, 2, 3, in, 2, 3, 1);
-    assert_memory_equal(in, same, sizeof in);
-    um_perturbation_stretch(out, 4, 6, in, 2, 3, 1);
-    assert_float_equal(out[0], 0, 1e-6);          /* corners are continued */
-    assert_float_equal(out[23], 5, 1e-6);
-    assert_float_equal(out[1], 0.25f, 1e-6);      /* a quarter of the way */
-    assert_float_equal(out[6], 0.75f, 1e-6);      /* rows differ by 3 */
-    for (int i = 0; i < 24; i++)
-        assert_true(out[i] >= 0 && out[i] <= 5);  /* a bound on the small one holds on the large one */
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(in_order_and_bounded), cmocka_unit_test(a_failure_ends_it), cmocka_unit_test(what_bounds), cmocka_unit_test(until_there_are_no_more),
         cmocka_unit_test(all_tasks_are_finished),
         cmocka_unit_test(sealed_lines), cmocka_unit_test(spreads), FIXTURE_TEST(mixed_shards), cmocka_unit_test(undoing),
-        cmocka_unit_test(stretching),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
