@@ -26,8 +26,11 @@ typedef struct um_bench_shape {
  * Errors: UM_E_NUMERIC when a result is further from float64 than 1e-5 (forward, data) or 5e-5 (weights), relative L2. */
 um_status um_bench_conv(const um_bench_job *job, const um_bench_shape *shapes, int n_shapes, um_text *out);
 
-/* The passes between convolutions on n x side x side x c (n_shapes = 0: the list of docs/performance.md), each as a share of the
- * triad a = b + 3 c over as many bytes. */
+/* The passes between convolutions on n x side x side x c (n_shapes = 0: on a host the list of docs/performance.md, on a device 32,224,64
+ * and 32,28,512), each as a share of what goes through the memory in as many bytes (roofline.h) and the same round: on a host the triad
+ * a = b + 3 c, on a device a copy within it. Activations are stored as a graph would have them (nn/narrow.h). Passes below 4 MiB are a matter of launches
+ * and caches: told and not counted. Errors: UM_E_NUMERIC when a result is further from float64 than rounding its
+ * output explains; UM_E_USAGE when nothing counts. */
 um_status um_bench_passes(const um_bench_job *job, const um_bench_shape *shapes, int n_shapes, um_text *out);
 
 typedef struct um_bench_step_job {

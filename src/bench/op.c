@@ -1,4 +1,4 @@
-/* Convolutions against a peer, and the passes between them against the triad. */
+/* Convolutions against a peer. */
 #include "bench/bench.h"
 #include "bench/op_case.h"
 #include "bench/rounds.h"
@@ -8,7 +8,6 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/threads.h"
-#include "kernels/probe.h"
 
 static const um_bench_shape standard[] = {
     {4, 224, 64, 64},  {4, 224, 128, 64}, {4, 112, 128, 128}, {4, 56, 256, 256},  {4, 28, 512, 512}, {4, 14, 1024, 1024},
@@ -17,27 +16,34 @@ static const um_bench_shape standard[] = {
 };
 static const um_op conv_ops[] = {UM_OP_CONV_FWD, UM_OP_CONV_BWD_DATA, UM_OP_CONV_BWD_WEIGHT};
 
+static um_op_spec spec_of(um_op op, um_bench_shape s)
+{
+    um_view x = {NULL, UM_F32, s.n, s.side, s.side, s.c, s.c}, y = {NULL, UM_F32, s.n, s.side, s.side, s.k, s.k};
+    um_view w = {NULL, UM_F32, 3, 3, s.c, s.k, s.k};
+    um_op_values one = {.scale = 1}, small = {.scale = 1 / sqrt(9 * (double)s.c)};
+    um_op_spec spec = {.op = op, .images = s.n};
+    spec.call.attr.conv.stride = spec.call.attr.conv.pad = 1;
+    if (op == UM_OP_CONV_BWD_WEIGHT)
+        spec.call.in[0] = x, spec.call.in[1] = y, spec.call.out[0] = w;
+    else
+        spec.call.in[0] = op == UM_OP_CONV_FWD ? x : y, spec.call.in[1] = w, spec.call.out[0] = op == UM_OP_CONV_FWD ? y : x;
+    spec.in[0] = spec.out[0] = one;
+    spec.in[1] = op == UM_OP_CONV_BWD_WEIGHT ? one : small;
+    return spec;
+}
+
 /* Result against f64 and the direct algorithm. */
 static um_status check(const um_bench_job *job, um_op op, um_bench_shape s, double *error)
 {
     um_status rc = UM_OK;
-    um_backend *exact = NULL;
-    um_op_bench ours = {.backend = job->backend}, want = {.backend = job->backend};
-    double seconds, limit = op == UM_OP_CONV_BWD_WEIGHT ? 5e-5 : 1e-5;
-    UM_TRY(um_backend_create(&exact, "cpu", UM_F64));
-    exact->conv_algo = UM_CONV_DIRECT;
-    UM_TRY(um_op_bench_create(&want, exact, op, s.n, s.side, s.c, s.k));
-    UM_TRY(um_op_bench_create(&ours, job->backend, op, s.n, s.side, s.c, s.k));
-    UM_TRY(um_op_bench_run(&want, &seconds));
-    UM_TRY(um_op_bench_run(&ours, &seconds));
-    *error = um_op_bench_distance(&ours, &want);
+    um_op_spec spec = spec_of(op, s);
+    double errors[UM_OP_MAX_OUT], limit = op == UM_OP_CONV_BWD_WEIGHT ? 5e-5 : 1e-5;
+    UM_TRY(um_op_bench_check(job->backend, &spec, errors));
+    *error = errors[0];
     if (!(*error <= limit))
         rc = um_fail(UM_E_NUMERIC, "%s %lld,%lld,%lld,%lld is off by %.2g from float64, more than %.0e", um_op_table[op].name,
                      (long long)s.n, (long long)s.side, (long long)s.c, (long long)s.k, *error, limit);
 done:
-    um_op_bench_free(&ours);
-    um_op_bench_free(&want);
-    um_backend_free(exact);
     return rc;
 }
 
@@ -55,12 +61,14 @@ static um_status start_peer(um_peer **out, const um_bench_job *job, um_op op, um
 static um_status conv_row(const um_bench_job *job, um_op op, um_bench_shape s, double peak, double *ratio, um_text *out)
 {
     um_status rc = UM_OK;
-    um_op_bench ours = {.backend = job->backend};
+    um_op_spec spec = spec_of(op, s);
+    um_op_bench ours = {0};
     um_peer *peer = NULL;
     um_bench_times t;
     double error = 0, flops = 18.0 * (double)(s.n * s.side * s.side * s.c * s.k);
     UM_TRY(check(job, op, s, &error));
-    UM_TRY(um_op_bench_create(&ours, job->backend, op, s.n, s.side, s.c, s.k));
+    UM_TRY(um_op_bench_create(&ours, job->backend, &spec));
+    UM_TRY(um_op_bench_ready(&ours));
     if (job->peer)
         UM_TRY(start_peer(&peer, job, op, s));
     um_bench_way ways[] = {{"umed", um_op_bench_run, &ours}, {job->peer, um_bench_run_peer, peer}};
@@ -86,6 +94,8 @@ um_status um_bench_conv(const um_bench_job *job, const um_bench_shape *shapes, i
     um_status rc = UM_OK;
     double peak = 0, sum = 0;
     int n = 0;
+    if (!job->backend->on_host)
+        UM_TRY(um_fail(UM_E_USAGE, "`umed bench op` measures the convolutions of the CPU; those of a device are in `umed bench step`"));
     if (n_shapes == 0)
         shapes = standard, n_shapes = (int)UM_COUNT(standard);
     UM_TRY(um_bench_conditions(out, &peak));
@@ -99,68 +109,6 @@ um_status um_bench_conv(const um_bench_job *job, const um_bench_shape *shapes, i
         }
     UM_TRY(um_text_add(out, "geometric mean over %d convolutions, median of %d rounds each, %s: %.2fx\n", n, job->rounds,
                        job->peer ? job->peer : "share of the peak", exp(sum / n)));
-done:
-    return rc;
-}
-
-/* The yardstick of a pass: a triad over as many bytes. */
-typedef struct triad {
-    float *a, *b, *c;
-    int64_t n;
-} triad;
-
-static um_status run_triad(void *payload, double *seconds)
-{
-    triad *t = payload;
-    *seconds = 12.0 * (double)t->n / um_probe_triad(um_threads(), t->a, t->b, t->c, t->n);
-    return UM_OK;
-}
-
-static um_status pass_row(const um_bench_job *job, um_op op, um_bench_shape s, double *ratio, um_text *out)
-{
-    um_status rc = UM_OK;
-    um_op_bench ours = {.backend = job->backend};
-    triad t = {0};
-    um_bench_times times;
-    UM_TRY(um_op_bench_create(&ours, job->backend, op, s.n, s.side, s.c, s.c));
-    t.n = (int64_t)(ours.bytes / 12);
-    UM_TRY(UM_NEW_ARRAY(t.a, t.n));
-    UM_TRY(UM_NEW_ARRAY(t.b, t.n));
-    UM_TRY(UM_NEW_ARRAY(t.c, t.n));
-    um_bench_way ways[] = {{"umed", um_op_bench_run, &ours}, {"triad", run_triad, &t}};
-    UM_TRY(um_bench_rounds(&times, ways, 2, job->rounds));
-    *ratio = um_bench_ratio(&times, 1, 0);
-    UM_TRY(um_text_add(out, "%-16s %3lld,%4lld,%5lld %9.3f %8.1f %9.3f %7.2fx\n", um_op_table[op].name, (long long)s.n,
-                       (long long)s.side, (long long)s.c, 1e3 * um_bench_median(&times, 0),
-                       ours.bytes / um_bench_median(&times, 0) * 1e-9, 1e3 * um_bench_median(&times, 1), *ratio));
-done:
-    um_free(t.c);
-    um_free(t.b);
-    um_free(t.a);
-    um_op_bench_free(&ours);
-    return rc;
-}
-
-um_status um_bench_passes(const um_bench_job *job, const um_bench_shape *shapes, int n_shapes, um_text *out)
-{
-    um_status rc = UM_OK;
-    static const um_op ops[] = {UM_OP_BN_STATS, UM_OP_BN_APPLY, UM_OP_BN_BWD_SUMS, UM_OP_BN_BWD_APPLY, UM_OP_MAXPOOL_FWD,
-                                UM_OP_MAXPOOL_BWD, UM_OP_UPSAMPLE_FWD, UM_OP_UPSAMPLE_BWD, UM_OP_ADD, UM_OP_ADAM};
-    static const um_bench_shape usual[] = {{4, 224, 64, 0}, {16, 128, 16, 0}};
-    double sum = 0, peak = 0;
-    int n = 0;
-    if (n_shapes == 0)
-        shapes = usual, n_shapes = (int)UM_COUNT(usual);
-    UM_TRY(um_bench_conditions(out, &peak));
-    UM_TRY(um_text_add(out, "\n%-16s %14s %9s %8s %9s %8s\n", "pass", "n,side,c", "ms", "GB/s", "triad ms", "share"));
-    for (int i = 0; i < n_shapes; i++)
-        for (size_t k = 0; k < UM_COUNT(ops); k++, n++) {
-            double ratio = 0;
-            UM_TRY(pass_row(job, ops[k], shapes[i], &ratio, out));
-            sum += log(ratio);
-        }
-    UM_TRY(um_text_add(out, "geometric mean over %d passes, median of %d rounds each, share of the triad: %.2fx\n", n, job->rounds,
-                       exp(sum / n)));
 done:
     return rc;
 }

@@ -2,156 +2,106 @@
 
 #include <math.h>
 
-#include "base/clock.h"
 #include "base/mem.h"
+#include "base/threads.h"
 
 enum { LANES = 4 };
 
-/* u in [-1, 1), scaled and shifted: weights are small, sums plausible. */
-static void fill(const um_view *v, uint64_t seed, double scale, double shift)
+static float to_bf16(float v)
 {
-    for (int64_t i = 0; i < um_view_count(v); i++) {
-        uint64_t x = (seed << 40) + (uint64_t)i + 0x9E3779B97F4A7C15u;
-        x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9u;
-        x = (x ^ (x >> 27)) * 0x94D049BB133111EBu;
-        double value = (float)(shift + scale * ((double)((x ^ (x >> 31)) >> 40) / (1 << 23) - 1));
-        if (v->dtype == UM_F64)
-            ((double *)v->data)[i] = value;
-        else if (v->dtype == UM_F32)
-            ((float *)v->data)[i] = (float)value;
-        else
-            ((uint8_t *)v->data)[i] = x >> 40 & 3;
+    union { float f; uint32_t u; } wide = {.f = v};
+    wide.u = (wide.u + 0x7FFF + (wide.u >> 16 & 1)) & 0xFFFF0000u;
+    return wide.f;
+}
+
+/* Element i of operand `seed`, as its type holds it. */
+static double value_of(const um_op_values *d, um_dtype type, uint64_t seed, int64_t i)
+{
+    uint64_t x = (seed << 40) + (uint64_t)i + 0x9E3779B97F4A7C15u;
+    x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9u;
+    x = (x ^ (x >> 27)) * 0x94D049BB133111EBu;
+    double u = (double)((x ^ (x >> 31)) >> 40) / (1 << 23) - 1;
+    float v = d->draw == UM_DRAW_ROW ? (float)i : d->draw == UM_DRAW_MASK ? u < -0.2 : (float)(d->shift + d->scale * u);
+    return type == UM_U8 ? floor((double)v) : type == UM_BF16 ? to_bf16(v) : v;
+}
+
+static void put(void *to, um_dtype type, int64_t i, double v)
+{
+    union { float f; uint32_t u; } narrow = {.f = (float)v};
+    switch (type) {
+    case UM_F64: ((double *)to)[i] = v; break;
+    case UM_F32: ((float *)to)[i] = (float)v; break;
+    case UM_BF16: ((uint16_t *)to)[i] = (uint16_t)(narrow.u >> 16); break; /* v is one already */
+    case UM_U8: ((uint8_t *)to)[i] = (uint8_t)v; break;
     }
 }
 
-static um_status operand(um_op_bench *b, um_view *v, int index, um_view shape, double scale, double shift)
+static double get(const void *from, um_dtype type, int64_t i)
+{
+    union { uint32_t u; float f; } wide;
+    switch (type) {
+    case UM_F64: return ((const double *)from)[i];
+    case UM_F32: return ((const float *)from)[i];
+    case UM_BF16: wide.u = (uint32_t)((const uint16_t *)from)[i] << 16; return wide.f;
+    case UM_U8: return ((const uint8_t *)from)[i];
+    }
+    return NAN;
+}
+
+static size_t bytes_of(const um_view *v)
+{
+    return (size_t)um_view_count(v) * um_dtype_bytes(v->dtype);
+}
+
+static um_status operand(um_op_bench *b, um_view *v, const um_op_values *values, uint64_t seed)
 {
     um_status rc = UM_OK;
-    *v = shape;
-    v->ld = v->c;
-    size_t bytes = (size_t)um_view_count(v) * um_dtype_bytes(v->dtype);
-    UM_TRY(b->backend->iface->alloc(b->backend, &v->data, bytes));
-    fill(v, (uint64_t)index + 1, scale, shift);
-    b->bytes += (double)bytes;
+    um_dtype told = v->dtype;
+    void *host = NULL;
+    int64_t n = um_view_count(v);
+    int threads = um_threads();
+    if (v->c == 0)
+        return UM_OK;
+    if (b->backend->real == UM_F64 && (told == UM_F32 || told == UM_BF16))
+        v->dtype = UM_F64;
+    UM_TRY(um_alloc(&host, (size_t)n, um_dtype_bytes(v->dtype)));
+#pragma omp parallel for schedule(static) num_threads(threads)
+    for (int64_t i = 0; i < n; i++)
+        put(host, v->dtype, i, value_of(values, told, seed, i));
+    UM_TRY(b->backend->iface->alloc(b->backend, &v->data, bytes_of(v)));
+    UM_TRY(b->backend->iface->upload(b->backend, v->data, host, bytes_of(v)));
 done:
+    um_free(host);
     return rc;
 }
 
-static um_status conv_operands(um_op_bench *b, um_view x, um_view y, um_view w)
+static um_status run_once(void *op_bench)
 {
-    um_status rc = UM_OK;
-    um_op_call *c = &b->call;
-    double scale = 1 / sqrt(9 * (double)x.c);
-    c->attr.conv.stride = c->attr.conv.pad = 1;
-    c->attr.conv.algo = b->backend->conv_algo;
-    if (b->op == UM_OP_CONV_FWD) {
-        UM_TRY(operand(b, &c->in[0], 0, x, 1, 0));
-        UM_TRY(operand(b, &c->in[1], 1, w, scale, 0));
-        UM_TRY(operand(b, &c->out[0], 2, y, 1, 0));
-    } else if (b->op == UM_OP_CONV_BWD_DATA) {
-        UM_TRY(operand(b, &c->in[0], 2, y, 1, 0));
-        UM_TRY(operand(b, &c->in[1], 1, w, scale, 0));
-        UM_TRY(operand(b, &c->out[0], 0, x, 1, 0));
-    } else {
-        UM_TRY(operand(b, &c->in[0], 0, x, 1, 0));
-        UM_TRY(operand(b, &c->in[1], 2, y, 1, 0));
-        UM_TRY(operand(b, &c->out[0], 1, w, 1, 0));
-    }
-done:
-    return rc;
+    um_op_bench *b = op_bench;
+    return b->backend->iface->run(b->backend, b->op, &b->call);
 }
 
-/* What the passes between convolutions read and write. */
-static um_status pass_operands(um_op_bench *b, um_view x)
+static bool is_conv(um_op op)
 {
-    um_status rc = UM_OK;
-    um_op_call *c = &b->call;
-    um_view half = {NULL, x.dtype, x.n, x.h / 2, x.w / 2, x.c, x.c}, which = half, twice = half;
-    um_view coef = {NULL, x.dtype, 1, 1, 4, x.c, x.c}, sums = {NULL, UM_F64, 1, 1, 2, x.c, x.c};
-    which.dtype = UM_U8;
-    twice.h = x.h, twice.w = x.w;
-    switch (b->op) {
-    case UM_OP_BN_STATS:
-        UM_TRY(operand(b, &c->in[0], 0, x, 1, 0));
-        UM_TRY(operand(b, &c->out[0], 1, sums, 1, 0));
-        break;
-    case UM_OP_BN_APPLY:
-        c->attr.bn.relu = true;
-        UM_TRY(operand(b, &c->in[0], 0, x, 1, 0));
-        UM_TRY(operand(b, &c->in[1], 1, coef, 0.5, 1));
-        UM_TRY(operand(b, &c->out[0], 2, x, 1, 0));
-        break;
-    case UM_OP_BN_BWD_SUMS:
-        c->attr.bn.relu = true;
-        UM_TRY(operand(b, &c->in[0], 0, x, 1, 0));
-        UM_TRY(operand(b, &c->in[1], 1, x, 1, 0));
-        UM_TRY(operand(b, &c->in[2], 2, coef, 0.5, 1));
-        UM_TRY(operand(b, &c->out[0], 3, sums, 1, 0));
-        break;
-    case UM_OP_BN_BWD_APPLY:
-        c->attr.bn.relu = true;
-        UM_TRY(operand(b, &c->in[0], 0, x, 1, 0));
-        UM_TRY(operand(b, &c->in[1], 1, x, 1, 0));
-        UM_TRY(operand(b, &c->in[2], 2, coef, 0.5, 1));
-        UM_TRY(operand(b, &c->in[3], 3, sums, 1, 0));
-        UM_TRY(operand(b, &c->out[0], 4, x, 1, 0));
-        break;
-    case UM_OP_MAXPOOL_FWD:
-        c->attr.pool.size = c->attr.pool.stride = 2;
-        UM_TRY(operand(b, &c->in[0], 0, x, 1, 0));
-        UM_TRY(operand(b, &c->out[0], 1, half, 1, 0));
-        UM_TRY(operand(b, &c->out[1], 2, which, 1, 0));
-        break;
-    case UM_OP_MAXPOOL_BWD:
-        c->attr.pool.size = c->attr.pool.stride = 2;
-        UM_TRY(operand(b, &c->in[0], 0, half, 1, 0));
-        UM_TRY(operand(b, &c->in[1], 1, which, 1, 0));
-        UM_TRY(operand(b, &c->out[0], 2, twice, 1, 0));
-        break;
-    case UM_OP_UPSAMPLE_FWD:
-        UM_TRY(operand(b, &c->in[0], 0, half, 1, 0));
-        UM_TRY(operand(b, &c->out[0], 1, twice, 1, 0));
-        break;
-    case UM_OP_UPSAMPLE_BWD:
-        UM_TRY(operand(b, &c->in[0], 0, twice, 1, 0));
-        UM_TRY(operand(b, &c->out[0], 1, half, 1, 0));
-        break;
-    case UM_OP_ADD:
-        UM_TRY(operand(b, &c->in[0], 0, x, 1, 0));
-        UM_TRY(operand(b, &c->in[1], 1, x, 1, 0));
-        UM_TRY(operand(b, &c->out[0], 2, x, 1, 0));
-        break;
-    case UM_OP_ADAM: {
-        um_view flat = {NULL, x.dtype, 1, 1, 1, um_view_count(&x) / 4, um_view_count(&x) / 4};
-        um_view pace = {NULL, UM_F64, 1, 1, 1, 2, 2};
-        c->attr.adam = (um_adam_attr){.b1 = 0.9, .b2 = 0.999, .eps = 1e-8};
-        UM_TRY(operand(b, &c->in[0], 0, flat, 1, 0));
-        UM_TRY(operand(b, &c->in[1], 4, pace, 0, 1));
-        for (int i = 0; i < 3; i++)
-            UM_TRY(operand(b, &c->out[i], 1 + i, flat, 0.5, 1));
-        b->bytes += 3 * (double)um_view_count(&flat) * (double)um_dtype_bytes(flat.dtype); /* read and written */
-        break;
-    }
-    default:
-        rc = um_fail(UM_E_UNSUPPORTED, "%s has no measurement", um_op_table[b->op].name);
-    }
-done:
-    return rc;
+    return op == UM_OP_CONV_FWD || op == UM_OP_CONV_BWD_DATA || op == UM_OP_CONV_BWD_WEIGHT;
 }
 
-um_status um_op_bench_create(um_op_bench *b, um_backend *backend, um_op op, int64_t n, int64_t h, int64_t c, int64_t k)
+um_status um_op_bench_create(um_op_bench *b, um_backend *backend, const um_op_spec *spec)
 {
     um_status rc = UM_OK;
-    um_view x = {NULL, backend->real, n, h, h, c, c}, y = x, w = {NULL, backend->real, 3, 3, c, k, k};
-    bool conv = op == UM_OP_CONV_FWD || op == UM_OP_CONV_BWD_DATA || op == UM_OP_CONV_BWD_WEIGHT;
     size_t workspace = 0;
-    y.c = k;
-    *b = (um_op_bench){.backend = backend, .op = op};
-    UM_TRY(conv ? conv_operands(b, x, y, w) : pass_operands(b, x));
-    um_batch_set(&b->batch, n, LANES);
+    *b = (um_op_bench){.call = spec->call, .op = spec->op, .backend = backend};
+    for (int i = 0; i < UM_OP_MAX_IN; i++)
+        UM_TRY(operand(b, &b->call.in[i], &spec->in[i], (uint64_t)i + 1));
+    for (int i = 0; i < UM_OP_MAX_OUT; i++)
+        UM_TRY(operand(b, &b->call.out[i], &spec->out[i], (uint64_t)(UM_OP_MAX_IN + i) + 1));
+    um_batch_set(&b->batch, spec->images, LANES);
     b->call.batch = &b->batch;
-    UM_TRY(backend->iface->prepare(backend, op, &b->call, &workspace));
+    if (is_conv(b->op))
+        b->call.attr.conv.algo = backend->conv_algo;
+    UM_TRY(backend->iface->prepare(backend, b->op, &b->call, &workspace));
     UM_TRY(backend->iface->alloc(backend, &b->call.workspace, workspace));
+    b->burst = (um_burst){.backend = backend, .once = run_once, .payload = b, .batch = &b->batch};
 done:
     if (rc != UM_OK)
         um_op_bench_free(b);
@@ -160,6 +110,9 @@ done:
 
 void um_op_bench_free(um_op_bench *b)
 {
+    if (!b->backend)
+        return;
+    um_burst_free(&b->burst);
     for (int i = 0; i < UM_OP_MAX_IN; i++)
         b->backend->iface->free(b->backend, b->call.in[i].data);
     for (int i = 0; i < UM_OP_MAX_OUT; i++)
@@ -168,24 +121,55 @@ void um_op_bench_free(um_op_bench *b)
     b->call = (um_op_call){0};
 }
 
+um_status um_op_bench_ready(um_op_bench *b)
+{
+    return um_burst_ready(&b->burst);
+}
+
 um_status um_op_bench_run(void *op_bench, double *seconds)
 {
-    um_op_bench *b = op_bench;
-    b->call.batch = &b->batch; /* the struct may have moved since it was made */
-    double start = um_now();
-    um_status rc = b->backend->iface->run(b->backend, b->op, &b->call);
-    *seconds = um_now() - start;
+    return um_burst_run(&((um_op_bench *)op_bench)->burst, seconds);
+}
+
+/* out: of a, from b, both of which are freed by the caller. */
+static um_status distance(const um_op_bench *a, const um_op_bench *b, int out, double *error)
+{
+    um_status rc = UM_OK;
+    const um_view *x = &a->call.out[out], *y = &b->call.out[out];
+    void *host = NULL;
+    double d = 0, s = 0;
+    *error = 0;
+    if (x->c == 0)
+        return UM_OK;
+    UM_TRY(um_alloc(&host, 1, bytes_of(x)));
+    UM_TRY(a->backend->iface->download(a->backend, host, x->data, bytes_of(x)));
+    for (int64_t i = 0; i < um_view_count(x); i++) {
+        double want = get(y->data, y->dtype, i), off = get(host, x->dtype, i) - want;
+        d += off * off;
+        s += want * want;
+    }
+    *error = d == 0 ? 0 : sqrt(d / s);
+done:
+    um_free(host);
     return rc;
 }
 
-double um_op_bench_distance(const um_op_bench *a, const um_op_bench *b)
+um_status um_op_bench_check(um_backend *backend, const um_op_spec *spec, double error[UM_OP_MAX_OUT])
 {
-    const float *x = a->call.out[0].data;
-    const double *y = b->call.out[0].data;
-    double d = 0, s = 0;
-    for (int64_t i = 0; i < um_view_count(&a->call.out[0]); i++) {
-        d += (x[i] - y[i]) * (x[i] - y[i]);
-        s += y[i] * y[i];
-    }
-    return sqrt(d / s);
+    um_status rc = UM_OK;
+    um_backend *exact = NULL;
+    um_op_bench ours = {0}, want = {0};
+    UM_TRY(um_backend_create(&exact, "cpu", UM_F64));
+    exact->conv_algo = UM_CONV_DIRECT;
+    UM_TRY(um_op_bench_create(&want, exact, spec));
+    UM_TRY(um_op_bench_create(&ours, backend, spec));
+    UM_TRY(run_once(&want));
+    UM_TRY(run_once(&ours));
+    for (int i = 0; i < UM_OP_MAX_OUT; i++)
+        UM_TRY(distance(&ours, &want, i, &error[i]));
+done:
+    um_op_bench_free(&ours);
+    um_op_bench_free(&want);
+    um_backend_free(exact);
+    return rc;
 }

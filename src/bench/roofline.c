@@ -15,10 +15,9 @@ static const device devices[] = {
     {"A100", 1.6e12, {15e12, 125e12, 250e12}},
 };
 
-static double view_bytes(const um_graph *g, um_tid t, int64_t n)
+static double view_bytes(const um_view *v)
 {
-    const um_tensor *q = &g->tensors[t];
-    return (double)((q->batched ? n : q->n) * q->h * q->w * q->c) * (double)um_dtype_bytes(q->dtype);
+    return (double)um_view_count(v) * (double)um_dtype_bytes(v->dtype);
 }
 
 static bool is_conv(um_op op)
@@ -26,45 +25,65 @@ static bool is_conv(um_op op)
     return op <= UM_OP_CONVT_BWD_WEIGHT;
 }
 
-/* x and y of a convolution, or of a transposed one. */
-static void sides(const um_node *node, um_tid *a, um_tid *b, um_tid *w)
+/* x and y of a convolution or of a transposed one, and its filters. */
+static void sides(um_op op, const um_op_call *call, const um_view **a, const um_view **b, const um_view **w)
 {
-    bool weight = node->op == UM_OP_CONV_BWD_WEIGHT || node->op == UM_OP_CONVT_BWD_WEIGHT;
-    *a = node->in[0];
-    *b = weight ? node->in[1] : node->out[0];
-    *w = weight ? node->out[0] : node->in[1];
+    bool weight = op == UM_OP_CONV_BWD_WEIGHT || op == UM_OP_CONVT_BWD_WEIGHT;
+    *a = &call->in[0];
+    *b = weight ? &call->in[1] : &call->out[0];
+    *w = weight ? &call->out[0] : &call->in[1];
+}
+
+static bool is_narrow(um_op op, const um_op_call *call)
+{
+    const um_view *a, *b, *w;
+    sides(op, call, &a, &b, &w);
+    return is_conv(op) && a->dtype == UM_BF16 && b->dtype == UM_BF16;
 }
 
 /* Filters are repacked; where one side is f32 and the other is not, the narrow one passes through an f32 copy. */
-static void add_conv(um_node_cost *cost, const um_graph *g, const um_node *node, int64_t n)
+static double conv_extra(um_op op, const um_op_call *call)
 {
-    um_tid a, b, w;
-    sides(node, &a, &b, &w);
-    const um_tensor *p = &g->tensors[a], *q = &g->tensors[b];
-    cost->narrow = p->dtype == UM_BF16 && q->dtype == UM_BF16;
-    cost->bytes += 2 * view_bytes(g, w, n) * (cost->narrow ? 0.5 : 1);
-    if (p->dtype != q->dtype) {
-        um_tid narrow = p->dtype == UM_BF16 ? a : b;
-        cost->bytes += 2 * 2 * view_bytes(g, narrow, n);
-    }
+    const um_view *a, *b, *w;
+    sides(op, call, &a, &b, &w);
+    double bytes = 2 * view_bytes(w) * (is_narrow(op, call) ? 0.5 : 1);
+    if (a->dtype != b->dtype)
+        bytes += 2 * 2 * view_bytes(a->dtype == UM_BF16 ? a : b);
+    return bytes;
+}
+
+double um_call_bytes(um_op op, const um_op_call *call)
+{
+    bool twice = call->accumulate || um_op_table[op].flags & UM_OPF_U;
+    double bytes = 0;
+    for (int k = 0; k < UM_OP_MAX_IN; k++)
+        bytes += view_bytes(&call->in[k]);
+    for (int k = 0; k < UM_OP_MAX_OUT; k++)
+        bytes += view_bytes(&call->out[k]) * (twice ? 2 : 1);
+    if (op == UM_OP_GATHER) /* as many rows of the data as the batch has images */
+        bytes -= view_bytes(&call->in[0]) * (1 - (double)call->out[0].n / (double)call->in[0].n);
+    if (op == UM_OP_NORM_FWD && call->attr.norm.groups)
+        bytes += view_bytes(&call->in[0]); /* sums first, then the result */
+    return is_conv(op) ? bytes + conv_extra(op, call) : bytes;
+}
+
+static um_view view_of(const um_graph *g, um_tid t, int64_t n)
+{
+    if (t < 0)
+        return (um_view){0};
+    const um_tensor *q = &g->tensors[t];
+    return (um_view){NULL, q->dtype, q->batched ? n : q->n, q->h, q->w, q->c, g->tensors[um_graph_root(g, t)].c};
 }
 
 um_node_cost um_node_cost_of(const um_graph *g, const um_node *node, int64_t n)
 {
-    um_node_cost cost = {0};
+    um_op_call call = {.attr = node->attr, .accumulate = node->accumulate};
     int i = (int)(node - g->nodes);
     for (int k = 0; k < UM_OP_MAX_IN; k++)
-        if (node->in[k] >= 0)
-            cost.bytes += view_bytes(g, node->in[k], n);
+        call.in[k] = view_of(g, node->in[k], n);
     for (int k = 0; k < UM_OP_MAX_OUT; k++)
-        if (node->out[k] >= 0)
-            cost.bytes += view_bytes(g, node->out[k], n) * (node->accumulate || um_op_table[node->op].flags & UM_OPF_U ? 2 : 1);
-    if (node->op == UM_OP_NORM_FWD && node->attr.norm.groups)
-        cost.bytes += view_bytes(g, node->in[0], n); /* sums first, then the result */
-    if (is_conv(node->op))
-        add_conv(&cost, g, node, n);
-    cost.flops = (double)n * um_graph_flops(g, i, i + 1);
-    return cost;
+        call.out[k] = view_of(g, node->out[k], n);
+    return (um_node_cost){um_call_bytes(node->op, &call), (double)n * um_graph_flops(g, i, i + 1), is_narrow(node->op, &call)};
 }
 
 static double node_seconds(const device *d, const um_node_cost *c, um_precision precision)

@@ -5,8 +5,11 @@
 #include "base/text.h"
 #include "nn/graph.h"
 
-/* Bytes that the CUDA backend moves for one node on n images (reads and writes of operands, copies and repacked filters of products
- * (kernels/cuda/conv.c), passes of sums over their input), and multiply-adds times two. */
+/* Bytes that the CUDA backend moves for one call (reads and writes of operands, copies and repacked filters of products
+ * (kernels/cuda/conv.c), passes of sums over their input). Extents and types of the operands count, their data may be NULL. */
+double um_call_bytes(um_op op, const um_op_call *call);
+
+/* The same for one node on n images, and multiply-adds times two. */
 typedef struct um_node_cost {
     double bytes, flops;
     bool narrow; /* a product with bf16 operands on both sides */

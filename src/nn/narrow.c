@@ -2,13 +2,11 @@
 
 #include "kernels/backend.h"
 
-enum { LEAST_CHANNELS = 8 };
-
 static bool starts_narrow(const um_graph *g, um_tid t, um_dtype store)
 {
     const um_tensor *q = &g->tensors[t];
     bool known = q->dtype == g->real || q->dtype == store;
-    return q->kind == UM_T_ACT && q->parent < 0 && q->batched && !q->keep && known && q->c >= LEAST_CHANNELS;
+    return q->kind == UM_T_ACT && q->parent < 0 && q->batched && !q->keep && known && q->c >= UM_NARROW_CHANNELS;
 }
 
 /* A slice that is read after the run keeps its whole tensor. */

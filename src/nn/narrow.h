@@ -4,11 +4,13 @@
 
 #include "nn/graph.h"
 
+enum { UM_NARROW_CHANNELS = 8 }; /* the fewest of an activation that may be narrow */
+
 /* Gives tensors the type `store` (um_backend.store), where that is not the graph's real type. Stay as they are:
  *
  *     inputs, parameters, their gradients, statistics, coefficients, sums, attention weights (operands that are no activations)
  *     what is read after a run (um_tensor.keep)
- *     less than 8 channels: images, perturbations, logits, gates, and their gradients. 4/255 is a quarter of bf16's spacing near 1
+ *     less than UM_NARROW_CHANNELS channels: images, perturbations, logits, gates, and their gradients. 4/255 is a quarter of bf16's spacing near 1
  *     class scores, however many, and their gradient: what a softmax reads
  *     what only rearranges such a tensor, and its gradient: windows, patches and copies of an image
  *
