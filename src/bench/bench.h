@@ -41,6 +41,11 @@ typedef struct um_bench_step_job {
 /* A training step (forward, loss, backward, Adam). Peers: pytorch runs the same step, onednn the convolutions of the step alone. */
 um_status um_bench_step(const um_bench_job *job, const um_bench_step_job *step, um_text *out);
 
+/* A step of images in their l-infinity ball along the sign of the gradient of their losses (train/pgd.h): a frozen network in evaluation, no
+ * weight gradients. A turn takes 10 steps from and to images in host memory, which counts. Peer: pytorch takes the same steps of
+ * images that stay with it. Errors: UM_E_NUMERIC when a gradient is far from float64, or steps leave the ball or do not climb the loss. */
+um_status um_bench_pgd(const um_bench_job *job, const um_bench_step_job *step, um_text *out);
+
 /* What several ranks lose by working together (performance.md 7), in turns within every round:
  *     alone      every rank trains a network of its own on batches of step->batch, all at once: the same load on the machine
  *     together   all ranks train one network on batches of ranks * step->batch

@@ -2,6 +2,7 @@
 #include "bench/bench.h"
 #include "bench/roofline.h"
 #include "bench/rounds.h"
+#include "bench/step_peer.h"
 
 #include <string.h>
 #include <sys/resource.h>
@@ -190,37 +191,16 @@ static int conv_args(const um_graph *g, int64_t n, char (*text)[CONV_TEXT], cons
     return count;
 }
 
-static const char *const precisions[] = {"fp32", "tf32", "bf16"};
-
 static um_status start_peer(um_peer **out, const um_bench_job *job, const um_bench_step_job *w, const step *s)
 {
     um_status rc = UM_OK;
-    const um_model_options *model = um_settings_get(job->settings, "model");
-    const um_umed_options *umed = um_settings_get(job->settings, "umed");
-    char threads[16], numbers[4][24], (*text)[CONV_TEXT] = NULL;
-    const char *args[UM_PEER_ARGS];
-    int n = 0;
+    char threads[16], (*text)[CONV_TEXT] = NULL;
+    const char *args[UM_PEER_ARGS] = {"conv", threads};
+    if (strcmp(job->peer, "onednn"))
+        return um_step_peer_start(out, job, w, "step");
     snprintf(threads, sizeof threads, "%d", um_threads());
-    snprintf(numbers[0], sizeof numbers[0], "%lld", (long long)(strcmp(w->model,
-        "umed") ? model->base_width : umed->gen_base_width));
-    snprintf(numbers[1], sizeof numbers[1], "%lld", (long long)w->side);
-    snprintf(numbers[2], sizeof numbers[2], "%lld", (long long)w->batch);
-    snprintf(numbers[3], sizeof numbers[3], "%lld", (long long)w->channels);
-    args[n++] = strcmp(job->peer, "onednn") ? "step" : "conv";
-    args[n++] = threads;
-    if (strcmp(job->peer, "onednn") == 0) {
-        UM_TRY(UM_NEW_ARRAY(text, UM_PEER_ARGS));
-        n += conv_args(s->graph, w->batch, text, args + n, UM_PEER_ARGS - n);
-    } else {
-        args[n++] = w->model;
-        for (int i = 0; i < 4; i++)
-            args[n++] = numbers[i];
-        if (!job->backend->on_host) {
-            args[n++] = "cuda";
-            args[n++] = precisions[((const um_run_options *)um_settings_get(job->settings, "run"))->precision];
-        }
-    }
-    UM_TRY(um_peer_start(out, job->peer, args, n));
+    UM_TRY(UM_NEW_ARRAY(text, UM_PEER_ARGS));
+    UM_TRY(um_peer_start(out, job->peer, args, 2 + conv_args(s->graph, w->batch, text, args + 2, UM_PEER_ARGS - 2)));
 done:
     um_free(text);
     return rc;
@@ -259,9 +239,8 @@ done:
 
 static um_status title(const um_bench_step_job *w, um_text *out)
 {
-    return um_text_add(out, "%s, %lld channels, %lldx%lld, batch %lld: forward, loss, backward, Adam; ", w->model,
-        (long long)w->channels,
-                       (long long)w->side, (long long)w->side, (long long)w->batch);
+    um_status rc = um_step_title(w, out);
+    return rc != UM_OK ? rc : um_text_add(out, "forward, loss, backward, Adam; ");
 }
 
 /* The same for a device, whose memory is known to the byte, and which has no multiply-add peak of cores to compare with. */
@@ -330,7 +309,7 @@ um_status um_bench_step_plan(const um_bench_job *job, const um_bench_step_job *w
     um_graph_narrow(s.graph, precision == UM_PRECISION_BF16 ? UM_BF16 : UM_F32);
     UM_TRY(um_plan_create(&plan, s.graph, NULL));
     UM_TRY(title(w, out));
-    UM_TRY(um_text_add(out, "%s on a device, from shapes alone\n", precisions[precision]));
+    UM_TRY(um_text_add(out, "%s on a device, from shapes alone\n", um_precision_name(precision)));
     UM_TRY(um_roofline_print(s.graph, w->batch, precision, out));
     UM_TRY(um_text_add(out,
         "memory: activations %.0f MB, parameters that learn with gradients and moments %.0f MB; workspaces of cuDNN not counted\n",
