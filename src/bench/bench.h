@@ -38,7 +38,9 @@ typedef struct um_bench_step_job {
     int64_t side, batch, channels;
 } um_bench_step_job;
 
-/* A training step (forward, loss, backward, Adam). Peers: pytorch runs the same step, onednn the convolutions of the step alone. */
+/* A training step (forward, loss, backward, Adam). Peers: pytorch runs the same step, onednn the convolutions of the step alone. On a device also
+ * the share of a step in which it waits for the host (against steps that are queued without a look at their loss), and with the peer pytorch
+ * the share of the rate of its matrix products in the same rounds. */
 um_status um_bench_step(const um_bench_job *job, const um_bench_step_job *step, um_text *out);
 
 /* A step of images in their l-infinity ball along the sign of the gradient of their losses (train/pgd.h): a frozen network in evaluation, no

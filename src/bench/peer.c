@@ -151,3 +151,8 @@ um_status um_peer_peak(um_peer *p, double *peak_bytes, double *before_bytes)
 {
     return ask(p, "peak", peak_bytes, before_bytes);
 }
+
+um_status um_peer_product(um_peer *p, double *flops)
+{
+    return ask(p, "product", flops, NULL);
+}

@@ -5,6 +5,7 @@
  *     ready TEXT          after setting up: version, threads it really uses, layout
  *     SECONDS             to every line "run" on its standard input: one round, timed by itself
  *     BYTES BYTES         to the line "peak": its resident memory now at its highest, and before it set the work up
+ *     RATE                to the line "product", on a device: operations per second of large matrix products just now
  * What cannot be done it tells on standard error and leaves. */
 #ifndef UM_BENCH_PEER_H
 #define UM_BENCH_PEER_H
@@ -24,5 +25,6 @@ const char *um_peer_name(const um_peer *p);
 const char *um_peer_conditions(const um_peer *p); /* the text it was ready with; borrowed */
 um_status um_peer_run(um_peer *p, double *seconds);
 um_status um_peer_peak(um_peer *p, double *peak_bytes, double *before_bytes);
+um_status um_peer_product(um_peer *p, double *flops); /* per second */
 
 #endif

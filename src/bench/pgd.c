@@ -26,6 +26,7 @@ typedef struct pgd {
     attack net;
     float *x, *y, *v; /* images, masks, and images on their way */
     int64_t n, values; /* of one image */
+    double error;      /* of a gradient before timing, relative to float64 */
 } pgd;
 
 static void attack_free(attack *a)
@@ -76,7 +77,7 @@ done:
 /* How far losses and gradients of images may be from float64, relative; rounding decides about maxima and signs inside a network. */
 typedef struct limits { double loss, grad; } limits;
 static const limits limits_of[] = {
-    [UM_PRECISION_FP32] = {1e-4, 1e-2}, [UM_PRECISION_TF32] = {1e-2, 0.2}, [UM_PRECISION_BF16] = {5e-2, 0.5}};
+    [UM_PRECISION_FP32] = {1e-4, 1e-3}, [UM_PRECISION_TF32] = {1e-2, 0.2}, [UM_PRECISION_BF16] = {5e-2, 0.5}};
 
 static um_status exact_gradient(const pgd *p, const um_bench_job *job, const um_bench_step_job *w, double *dx, double *loss)
 {
@@ -115,9 +116,10 @@ static um_status check_gradient(pgd *p, const um_bench_job *job, const um_bench_
         d += ((double)p->v[i] - want[i]) * ((double)p->v[i] - want[i]);
         s += want[i] * want[i];
     }
-    if (!(sqrt(d / s) <= most.grad) || !(fabs(loss[0] - want_loss) <= most.loss * want_loss))
+    p->error = sqrt(d / s);
+    if (!(p->error <= most.grad) || !(fabs(loss[0] - want_loss) <= most.loss * want_loss))
         rc = um_fail(UM_E_NUMERIC, "%s: the gradient of an image is off by %.2g from float64, more than %.2g, or its loss is: %g, not %g",
-                     w->model, sqrt(d / s), most.grad, loss[0], want_loss);
+                     w->model, p->error, most.grad, loss[0], want_loss);
 done:
     um_free(want);
     return rc;
@@ -181,7 +183,8 @@ static um_status report(const pgd *p, um_peer *peer, const um_bench_times *t, do
     double own = um_bench_median(t, 0);
     UM_TRY(um_input_grad_cost(&cost, p->net.backend, &p->net.config));
     double rate = (double)p->n * cost.flops / own;
-    UM_TRY(um_text_add(out, "umed       median %.3f ms, least %.3f ms, %.1f GFLOP/s\n", 1e3 * own, 1e3 * um_bench_least(t, 0), 1e-9 * rate));
+    UM_TRY(um_text_add(out, "umed       median %.3f ms, least %.3f ms, %.1f GFLOP/s; the gradient within %.1g of float64\n", 1e3 * own,
+                       1e3 * um_bench_least(t, 0), 1e-9 * rate, p->error));
     if (peer) {
         UM_TRY(um_text_add(out, "%-10s median %.3f ms, least %.3f ms (%s)\n", um_peer_name(peer), 1e3 * um_bench_median(t, 1),
                            1e3 * um_bench_least(t, 1), um_peer_conditions(peer)));
@@ -210,13 +213,7 @@ um_status um_bench_pgd(const um_bench_job *job, const um_bench_step_job *w, um_t
     UM_TRY(check(&p, job, w));
     if (job->peer)
         UM_TRY(um_step_peer_start(&peer, job, w, what));
-    UM_TRY(um_step_title(w, out));
-    UM_TRY(um_text_add(out, "a step of images along the gradient of their losses through a frozen network, %d steps a turn; ", STEPS));
-    if (job->backend->on_host)
-        UM_TRY(um_bench_conditions(out, &peak));
-    else
-        UM_TRY(um_text_add(out, "%s", um_backend_describe(job->backend)));
-    UM_TRY(um_text_add(out, "\n"));
+    UM_TRY(um_step_title(job, w, "images along the gradient of their losses through a frozen network; ", &peak, out));
     um_bench_way ways[] = {{"umed", run_turn, &p}, {job->peer, um_bench_run_peer, peer}};
     UM_TRY(um_bench_rounds(&t, ways, peer ? 2 : 1, job->rounds));
     UM_TRY(report(&p, peer, &t, peak, out));

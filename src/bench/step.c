@@ -14,7 +14,7 @@
 #include "protect/umed.h"
 #include "train/options.h"
 
-enum { MAX_NETS = 2, CONV_TEXT = 64 };
+enum { MAX_NETS = 2, CONV_TEXT = 64, QUEUED_STEPS = 10 };
 
 /* What learns in a step, and the graph that says how. */
 typedef struct step {
@@ -29,6 +29,7 @@ typedef struct step {
     um_tid loss;
     um_batch batch;
     bool device;
+    um_peer *peer; /* NULL: none */
     double before; /* resident bytes before the step's memory existed */
 } step;
 
@@ -43,6 +44,7 @@ static double peak_memory(void)
 
 static void step_free(step *s)
 {
+    um_peer_free(s->peer);
     if (s->umed) {
         um_umed_graph_free(&s->umed_graph);
         um_umed_free(s->umed);
@@ -170,6 +172,63 @@ done:
     return rc;
 }
 
+/* Steps that nobody looks at in between: the device has the next one before it is done with the last. */
+static um_status run_queued(void *payload, double *seconds)
+{
+    um_status rc = UM_OK;
+    step *s = payload;
+    double start = um_now();
+    for (int k = 0; k < QUEUED_STEPS; k++) {
+        for (int i = 0; i < s->n_nets; i++)
+            UM_TRY(um_params_next(s->nets[i], adam.lr));
+        UM_TRY(um_exec_run(s->exec, &s->batch, 0, -1));
+    }
+    UM_TRY(settle(s));
+    *seconds = (um_now() - start) / QUEUED_STEPS;
+done:
+    return rc;
+}
+
+static double step_flops(const step *s)
+{
+    return (double)s->batch.n_total * um_graph_flops(s->graph, 0, s->graph->n_nodes);
+}
+
+/* seconds: of as many operations as a step has, in large matrix products by the peer. */
+static um_status run_product(void *payload, double *seconds)
+{
+    step *s = payload;
+    double rate = 0;
+    um_status rc = um_peer_product(s->peer, &rate);
+    *seconds = step_flops(s) / rate;
+    return rc;
+}
+
+/* The ways in their order, and where those are that may be missing (0: missing). */
+typedef struct lineup {
+    um_bench_way ways[UM_BENCH_WAYS];
+    int n, peer, queued, product;
+} lineup;
+
+static int join(lineup *l, const char *name, um_status (*run)(void *payload, double *seconds), void *payload)
+{
+    l->ways[l->n] = (um_bench_way){name, run, payload};
+    return l->n++;
+}
+
+static lineup line_up(step *s)
+{
+    lineup l = {.n = 0};
+    join(&l, "umed", run_step, s);
+    if (s->device)
+        l.queued = join(&l, "queued", run_queued, s);
+    if (s->peer)
+        l.peer = join(&l, um_peer_name(s->peer), um_bench_run_peer, s->peer);
+    if (s->device && s->peer)
+        l.product = join(&l, "product", run_product, s);
+    return l;
+}
+
 /* OP:N,H,W,C,K,TAPS of every convolution in the graph, for the peer onednn. */
 static int conv_args(const um_graph *g, int64_t n, char (*text)[CONV_TEXT], const char **args, int max)
 {
@@ -191,26 +250,29 @@ static int conv_args(const um_graph *g, int64_t n, char (*text)[CONV_TEXT], cons
     return count;
 }
 
-static um_status start_peer(um_peer **out, const um_bench_job *job, const um_bench_step_job *w, const step *s)
+static um_status start_peer(step *s, const um_bench_job *job, const um_bench_step_job *w)
 {
     um_status rc = UM_OK;
     char threads[16], (*text)[CONV_TEXT] = NULL;
     const char *args[UM_PEER_ARGS] = {"conv", threads};
     if (strcmp(job->peer, "onednn"))
-        return um_step_peer_start(out, job, w, "step");
+        return um_step_peer_start(&s->peer, job, w, "step");
+    if (s->device)
+        return um_fail(UM_E_USAGE, "--peer onednn works on the CPU; on a device the peer is pytorch");
     snprintf(threads, sizeof threads, "%d", um_threads());
     UM_TRY(UM_NEW_ARRAY(text, UM_PEER_ARGS));
-    UM_TRY(um_peer_start(out, job->peer, args, 2 + conv_args(s->graph, w->batch, text, args + 2, UM_PEER_ARGS - 2)));
+    UM_TRY(um_peer_start(&s->peer, job->peer, args, 2 + conv_args(s->graph, w->batch, text, args + 2, UM_PEER_ARGS - 2)));
 done:
     um_free(text);
     return rc;
 }
 
 /* Rows for both sides, memory, and the ratio last. */
-static um_status report(const step *s, um_peer *peer, const um_bench_times *t, const double fma[2], um_text *out)
+static um_status report(const step *s, const lineup *l, const um_bench_times *t, const double fma[2], um_text *out)
 {
     um_status rc = UM_OK;
-    double flops = (double)s->batch.n_total * um_graph_flops(s->graph, 0, s->graph->n_nodes), med = um_bench_median(t, 0);
+    um_peer *peer = s->peer;
+    double flops = step_flops(s), med = um_bench_median(t, 0);
     double peak_fma = fma[0] > fma[1] ? fma[0] : fma[1], ours = peak_memory(), theirs = 0, before = 0;
     const um_plan *plan = um_exec_plan(s->exec);
     UM_TRY(um_text_add(out,
@@ -225,45 +287,44 @@ static um_status report(const step *s, um_peer *peer, const um_bench_times *t, c
         goto done;
     }
     UM_TRY(um_peer_peak(peer, &theirs, &before));
-    UM_TRY(um_text_add(out, "%-10s median %.4f s, least %.4f s (%s)\n", um_peer_name(peer), um_bench_median(t, 1),
-        um_bench_least(t, 1),
+    UM_TRY(um_text_add(out, "%-10s median %.4f s, least %.4f s (%s)\n", um_peer_name(peer), um_bench_median(t, l->peer),
+        um_bench_least(t, l->peer),
                        um_peer_conditions(peer)));
     UM_TRY(um_text_add(out,
         "           resident %.0f MB at its highest, %.0f MB before the step; memory of the step umed / %s %.2f\n",
                        theirs * 1e-6, before * 1e-6, um_peer_name(peer), (ours - s->before) / (theirs - before)));
     UM_TRY(um_text_add(out, "umed against %s, median of %d interleaved steps: %.2fx\n", um_peer_name(peer), t->n_rounds,
-                       um_bench_ratio(t, 1, 0)));
+                       um_bench_ratio(t, l->peer, 0)));
 done:
     return rc;
 }
 
-static um_status title(const um_bench_step_job *w, um_text *out)
-{
-    um_status rc = um_step_title(w, out);
-    return rc != UM_OK ? rc : um_text_add(out, "forward, loss, backward, Adam; ");
-}
-
 /* The same for a device, whose memory is known to the byte, and which has no multiply-add peak of cores to compare with. */
-static um_status report_device(const step *s, um_peer *peer, const um_bench_times *t, um_text *out)
+static um_status report_device(const step *s, const lineup *l, const um_bench_times *t, um_text *out)
 {
     um_status rc = UM_OK;
-    double flops = (double)s->batch.n_total * um_graph_flops(s->graph, 0, s->graph->n_nodes), med = um_bench_median(t, 0);
+    um_peer *peer = s->peer;
+    double flops = step_flops(s), med = um_bench_median(t, 0);
     const um_plan *plan = um_exec_plan(s->exec);
     double ours = (double)(plan->arena_bytes + plan->workspace_bytes), theirs = 0, before = 0;
     for (int i = 0; i < s->n_nets; i++)
         ours += 16.0 * (double)s->nets[i]->n_values;
     UM_TRY(um_text_add(out, "umed       median %.3f ms, least %.3f ms, %.1f TFLOP/s, %.0f MB of the device\n", 1e3 * med,
                        1e3 * um_bench_least(t, 0), 1e-12 * flops / med, 1e-6 * ours));
+    UM_TRY(um_text_add(out, "           steps queued without a look at the loss %.3f ms, so idle %.2f %% of a step\n",
+                       1e3 * um_bench_median(t, l->queued), 100 * (1 - um_bench_ratio(t, l->queued, 0))));
     if (!peer) {
         UM_TRY(um_text_add(out, "images per second, median of %d steps: %.1f\n", t->n_rounds, (double)s->batch.n_total / med));
         goto done;
     }
+    UM_TRY(um_text_add(out, "           matrix products by %s %.1f TFLOP/s, of which the step reaches %.3f\n", um_peer_name(peer),
+                       1e-12 * flops / um_bench_median(t, l->product), um_bench_ratio(t, l->product, 0)));
     UM_TRY(um_peer_peak(peer, &theirs, &before));
     UM_TRY(um_text_add(out, "%-10s median %.3f ms, least %.3f ms, %.0f MB of the device, umed / %s %.2f (%s)\n", um_peer_name(peer),
-                       1e3 * um_bench_median(t, 1), 1e3 * um_bench_least(t, 1), 1e-6 * theirs, um_peer_name(peer), ours / theirs,
-                       um_peer_conditions(peer)));
+                       1e3 * um_bench_median(t, l->peer), 1e3 * um_bench_least(t, l->peer), 1e-6 * theirs, um_peer_name(peer),
+                       ours / theirs, um_peer_conditions(peer)));
     UM_TRY(um_text_add(out, "umed against %s, median of %d interleaved steps: %.2fx\n", um_peer_name(peer), t->n_rounds,
-                       um_bench_ratio(t, 1, 0)));
+                       um_bench_ratio(t, l->peer, 0)));
 done:
     return rc;
 }
@@ -271,7 +332,6 @@ done:
 um_status um_bench_step(const um_bench_job *job, const um_bench_step_job *w, um_text *out)
 {
     um_status rc = UM_OK;
-    um_peer *peer = NULL;
     um_bench_times t;
     double fma[2] = {0};
     const um_run_options *run = um_settings_get(job->settings, "run");
@@ -282,17 +342,15 @@ um_status um_bench_step(const um_bench_job *job, const um_bench_step_job *w, um_
     um_batch_set(&s.batch, w->batch, (int)run->lanes);
     UM_TRY(feed(&s, w->batch));
     if (job->peer)
-        UM_TRY(start_peer(&peer, job, w, &s));
-    UM_TRY(title(w, out));
-    UM_TRY(um_bench_conditions(out, &fma[0]));
-    UM_TRY(um_text_add(out, "\n"));
-    um_bench_way ways[] = {{"umed", run_step, &s}, {job->peer, um_bench_run_peer, peer}};
-    UM_TRY(um_bench_rounds(&t, ways, peer ? 2 : 1, job->rounds));
-    UM_TRY(um_bench_conditions(&after, &fma[1]));
-    UM_TRY(job->backend->on_host ? report(&s, peer, &t, fma, out) : report_device(&s, peer, &t, out));
+        UM_TRY(start_peer(&s, job, w));
+    UM_TRY(um_step_title(job, w, "forward, loss, backward, Adam; ", &fma[0], out));
+    lineup l = line_up(&s);
+    UM_TRY(um_bench_rounds(&t, l.ways, l.n, job->rounds));
+    if (!s.device)
+        UM_TRY(um_bench_conditions(&after, &fma[1]));
+    UM_TRY(s.device ? report_device(&s, &l, &t, out) : report(&s, &l, &t, fma, out));
 done:
     um_text_free(&after);
-    um_peer_free(peer);
     step_free(&s);
     return rc;
 }
@@ -303,13 +361,14 @@ um_status um_bench_step_plan(const um_bench_job *job, const um_bench_step_job *w
     step s = {.device = true};
     um_plan *plan = NULL;
     int64_t n_values = 0;
+    char what[96];
     UM_TRY(build(&s, job, w));
     for (int i = 0; i < s.n_nets; i++)
         n_values += s.nets[i]->n_values;
     um_graph_narrow(s.graph, precision == UM_PRECISION_BF16 ? UM_BF16 : UM_F32);
     UM_TRY(um_plan_create(&plan, s.graph, NULL));
-    UM_TRY(title(w, out));
-    UM_TRY(um_text_add(out, "%s on a device, from shapes alone\n", um_precision_name(precision)));
+    snprintf(what, sizeof what, "forward, loss, backward, Adam; %s on a device, from shapes alone", um_precision_name(precision));
+    UM_TRY(um_step_title(job, w, what, NULL, out));
     UM_TRY(um_roofline_print(s.graph, w->batch, precision, out));
     UM_TRY(um_text_add(out,
         "memory: activations %.0f MB, parameters that learn with gradients and moments %.0f MB; workspaces of cuDNN not counted\n",

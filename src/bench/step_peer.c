@@ -4,6 +4,7 @@
 
 #include "base/mem.h"
 #include "base/threads.h"
+#include "bench/rounds.h"
 #include "models/model.h"
 #include "protect/umed.h"
 #include "train/options.h"
@@ -14,10 +15,18 @@ const char *um_precision_name(um_precision p)
     return names[p];
 }
 
-um_status um_step_title(const um_bench_step_job *w, um_text *out)
+um_status um_step_title(const um_bench_job *job, const um_bench_step_job *w, const char *what, double *fma_flops, um_text *out)
 {
-    return um_text_add(out, "%s, %lld channels, %lldx%lld, batch %lld: ", w->model, (long long)w->channels, (long long)w->side,
-                       (long long)w->side, (long long)w->batch);
+    um_status rc = UM_OK;
+    UM_TRY(um_text_add(out, "%s, %lld channels, %lldx%lld, batch %lld: %s", w->model, (long long)w->channels, (long long)w->side,
+                       (long long)w->side, (long long)w->batch, what));
+    if (fma_flops && job->backend->on_host)
+        UM_TRY(um_bench_conditions(out, fma_flops));
+    else if (fma_flops)
+        UM_TRY(um_text_add(out, "%s", um_backend_describe(job->backend)));
+    UM_TRY(um_text_add(out, "\n"));
+done:
+    return rc;
 }
 
 um_status um_step_peer_start(um_peer **out, const um_bench_job *job, const um_bench_step_job *w, const char *what)

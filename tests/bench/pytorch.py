@@ -3,6 +3,7 @@
 src/bench/peer.h.
 
 usage: pytorch step THREADS MODEL WIDTH SIDE BATCH CHANNELS [cuda PRECISION]     MODEL: of torch_nets.ARCHS; umed: a generator step of UMed
+       pytorch pgd:K THREADS MODEL WIDTH SIDE BATCH CHANNELS [cuda PRECISION]    K steps of projected gradients a round, told as seconds of one
        UMED_PEER_COMPILE=1 in the environment: torch.compile (max-autotune) instead of eager execution
        pytorch conv THREADS OP:N,H,W,C,K,TAPS                    OP: conv_fwd, conv_bwd_data, conv_bwd_weight
 Which PyTorch: that of the first python3 on PATH.
@@ -22,13 +23,16 @@ import torch_nets
 
 
 def peak_bytes():
-    """Of this program alone; ru_maxrss would count the process that started it. On a GPU: of the device."""
+    """Of this program alone; ru_maxrss would count the process that started it. On a GPU: of the device, without products."""
     if ON_GPU:
-        return torch.cuda.max_memory_allocated()
+        return max(torch.cuda.max_memory_allocated(), peak_before_products)
     with open("/proc/self/status", encoding="ascii") as status:
         return next(1024 * int(line.split()[1]) for line in status if line.startswith("VmHWM"))
 
 
+PRODUCT, PRODUCTS = 8192, 10
+BALL, BALL_STEP = 8 / 255, 2 / 255
+peak_before_products = 0
 ON_GPU, PRECISION = len(sys.argv) > 9 and sys.argv[8] == "cuda", sys.argv[9] if len(sys.argv) > 9 else "fp32"
 
 
@@ -100,6 +104,45 @@ def generator_step(width, side, batch, channels):
     return run
 
 
+def gradient_steps(steps, model, width, side, batch, channels):
+    """Images in their ball along the sign of the gradient, through a frozen network in evaluation; they stay where they are."""
+    net = laid_out(torch_nets.make_net(model, width, channels, 1, side).eval().requires_grad_(False))
+    images = laid_out(torch.rand(batch, channels, side, side))
+    masks = (torch.rand(batch, 1, side, side) < 0.3).float()
+
+    def run():
+        moved = images.clone()
+        for _ in range(steps):
+            moved.requires_grad_(True)
+            with arithmetic():
+                logits = net(moved)
+            (gradient,) = torch.autograd.grad(torch_nets.segmentation_loss(logits.float(), masks), moved)
+            with torch.no_grad():
+                moved = (images + (moved + BALL_STEP * gradient.sign() - images).clamp(-BALL, BALL)).clamp(0, 1)
+        return moved
+
+    return run
+
+
+def product_rate():
+    """Operations per second of matrix products in the precision of the work, whose memory does not count as that of the work."""
+    global peak_before_products
+    peak_before_products = peak_bytes()
+    kind = torch.bfloat16 if PRECISION == "bf16" else torch.float32
+    with torch.no_grad():
+        a, b = (torch.randn(PRODUCT, PRODUCT, dtype=kind) for _ in range(2))
+        out = a @ b
+        torch.cuda.synchronize()
+        start = time.perf_counter()
+        for _ in range(PRODUCTS):
+            torch.matmul(a, b, out=out)
+        torch.cuda.synchronize()
+        seconds = time.perf_counter() - start
+    del a, b, out  # the allocator keeps their memory, and what the work needs again
+    torch.cuda.reset_peak_memory_stats()
+    return 2 * PRODUCT**3 * PRODUCTS / seconds
+
+
 def convolution(text):
     op, numbers = text.split(":")
     n, h, w, c, k, taps = (int(v) for v in numbers.split(","))
@@ -113,6 +156,7 @@ def convolution(text):
 
 def main():
     what, threads = sys.argv[1], int(sys.argv[2])
+    steps = int(what.removeprefix("pgd:")) if what.startswith("pgd:") else 1
     torch.set_num_threads(threads)
     torch.manual_seed(1)
     if ON_GPU:
@@ -125,7 +169,10 @@ def main():
         model, sizes = sys.argv[3], [int(v) for v in sys.argv[4:8]]
         if model not in torch_nets.ARCHS + ("umed",):
             sys.exit(f"pytorch: no network {model} here")
-        run = generator_step(*sizes) if model == "umed" else supervised_step(model, *sizes)
+        if what.startswith("pgd:"):
+            run = gradient_steps(steps, model, *sizes)
+        else:
+            run = generator_step(*sizes) if model == "umed" else supervised_step(model, *sizes)
     if ON_GPU:
         how = "compiled" if os.environ.get("UMED_PEER_COMPILE") else "eager"
         print(f"ready PyTorch {torch.__version__}, {torch.cuda.get_device_name()}, {PRECISION}, channels_last, {how}", flush=True)
@@ -142,7 +189,11 @@ def main():
                 run()
             if ON_GPU:
                 torch.cuda.synchronize()
-            print(f"{time.perf_counter() - start:.9f}", flush=True)
+            print(f"{(time.perf_counter() - start) / steps:.9f}", flush=True)
+        elif line == "product\n":
+            if not ON_GPU:
+                sys.exit("pytorch: products are measured on a GPU")
+            print(f"{product_rate():.6e}", flush=True)
         else:
             print(peak_bytes(), before, flush=True)
 

@@ -54,6 +54,19 @@ same "$(wc -w <args)" "$((2 + 19 + 18 + 19))" "every convolution of a U-Net"
 expect 0 "$umed" bench step --model umed --size 16 --batch 2 --set model.base_width=1 --set umed.gen.base_width=1 --n 1 -q
 holds out "umed, 3 channels, 16x16, batch 2"
 
+# Steps of projected gradients, alone and beside a peer.
+expect 0 "$umed" bench pgd --size 16 --batch 2 --set model.base_width=2 --n 1 -q
+last | grep -Eq 'share of the multiply-add peak, median of 1 turns of 10 steps: [0-9.]+x$' || fail "last line"
+mv peers/pytorch peers/pytorch.kept
+cp peers/onednn peers/pytorch
+expect 0 "$umed" bench pgd --size 16 --batch 2 --channels 1 --set model.base_width=2 --n 2 -q --peer pytorch
+same "$(cat args)" "pgd:10 1 unet 2 16 2 1" "what the peer was asked to do"
+last | grep -Eq 'umed against pytorch, median of 2 interleaved turns of 10 steps: [0-9.]+x$' || fail "last line"
+mv peers/pytorch.kept peers/pytorch
+expect 64 "$umed" bench pgd --model vgg16_bn --size 32;  holds err "vgg16_bn classifies"
+expect 64 "$umed" bench pgd --model umed;                holds err "unknown model"
+expect 64 "$umed" bench pgd --peer onednn;               holds err "compares with --peer pytorch"
+
 expect 64 "$umed" bench step --size 16 --batch 2 --set model.base_width=1 --peer pytorch; holds err "no library here"
 holds err "the peer pytorch left without an answer"
 rm peers/pytorch
@@ -68,7 +81,7 @@ bytes() { "$umed" bench step --dry-run --backend cuda --precision "$1" --size 32
 awk "BEGIN { exit !($(bytes bf16) < 0.8 * $(bytes fp32)) }" || fail "bf16 moves less"
 expect 64 "$umed" bench op --dry-run;       holds err "bench step"
 expect 64 "$umed" bench op --peer caffe;    holds err "one of: none pytorch onednn"
-expect 64 "$umed" bench ops;                holds err "one of: op pass step comm"
+expect 64 "$umed" bench ops;                holds err "one of: op pass step comm pgd"
 expect 64 "$umed" bench op 1,2,3;           holds err "'1,2,3' is not a shape"
 expect 64 "$umed" bench comm;               holds err "mpirun -np 2"
 expect 64 "$umed" bench step 1,2,3,4;       holds err "unexpected argument"
