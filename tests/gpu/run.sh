@@ -69,6 +69,7 @@ part plans 5 "$(program test_cuda_plans)"
 part ops 60 "$(program test_gpu_ops)"
 part networks 120 "$(program test_gpu_networks)"
 part protectors 60 "$(program test_gpu_protect)"
+part bench 60 "$(program test_gpu_bench)"
 part repeats 40 bash "$here/parts.sh" repeats
 
 # Peers of the benchmarks, which need a python3 with PyTorch.
@@ -80,6 +81,7 @@ chmod +x "$peers/pytorch"
 export UMED_PEERS=$peers
 step="$umed bench step --backend cuda -q"
 against="$step --peer pytorch"
+pgd="$umed bench pgd --backend cuda -q --peer pytorch"
 # shellcheck disable=SC2086
 if [ -z "$quick" ]; then
     part full-b32 60 $against --precision bf16 --batch 32 $settings_full
@@ -87,6 +89,9 @@ if [ -z "$quick" ]; then
     part full-b4 40 $against --precision bf16 --batch 4 $settings_full
     part small 40 $against --precision bf16 $settings_small
     part full-tf32 60 $against --precision tf32 --batch 32 $settings_full
+    part passes 150 "$umed" bench pass --backend cuda -q --precision bf16
+    part pgd 60 $pgd --precision bf16 --batch 32 $settings_full
+    part pgd-compiled 150 env UMED_PEER_COMPILE=1 $pgd --precision bf16 --batch 32 $settings_full
     part generator-step 90 $against --model umed --precision bf16 --batch 8 $settings_full --set umed.gen.base_width=64
     part op-times 40 $step --precision bf16 --batch 32 $settings_full --log-level debug
     part roofline 5 "$umed" bench step --dry-run --backend cuda --precision bf16 --batch 32 $settings_full
@@ -121,35 +126,44 @@ outcome() { # TEXT PART...: pass when all of them are done and none was skipped
     done
     printf '%-66s %s\n' "$text" "$word"
 }
-ratio() { # TEXT PART GATE: the last line of its log ends in "1.23x"
-    local got
-    got=$(tail -n 1 "$out/$2.log" 2>/dev/null | sed -n 's/.* \([0-9.]*\)x$/\1/p')
-    if [ -z "$got" ]; then
+verdict() { # TEXT VALUE UNIT RELATION GATE, RELATION being what passes: >=, <= or <
+    local word=ABOVE
+    [ "$4" = ">=" ] && word=BELOW
+    if [ -z "$2" ]; then
         printf '%-66s %s\n' "$1" "no figure"
     else
-        printf '%-66s %sx, gate %sx: %s\n' "$1" "$got" "$3" "$(awk "BEGIN { print ($got >= $3 ? \"pass\" : \"BELOW\") }")"
+        printf '%-66s %s%s, gate %s%s: %s\n' "$1" "$2" "$3" "$5" "$3" "$(awk "BEGIN { print ($2 $4 $5 ? \"pass\" : \"$word\") }")"
     fi
 }
-number() { # LOG PATTERN: what \( \) of a sed pattern finds first
+number() { # PART PATTERN: what \( \) of a sed pattern finds first in its log
     sed -n "s/$2/\\1/p" "$out/$1.log" 2>/dev/null | head -n 1
+}
+ratio() { # TEXT PART GATE: the last line of its log ends in "1.23x"
+    verdict "$1" "$(tail -n 1 "$out/$2.log" 2>/dev/null | sed -n 's/.* \([0-9.]*\)x$/\1/p')" x '>=' "$3"
 }
 {
     outcome "E3 ops within the tolerances of their precision" ops
     outcome "E3 whole networks, loss curves, recorded runs" networks
     outcome "E3 fits of the protectors that learn" protectors
     outcome "E3 the same bits run to run" repeats
+    outcome "E4 benchmarks check what they time" bench
     if [ -z "$quick" ]; then
         outcome "E3 compute-sanitizer clean" sanitizer-memcheck sanitizer-initcheck sanitizer-synccheck sanitizer-ops
         ratio "E4 G-1 U-Net w=64, 224, batch 32, bf16, PyTorch eager" full-b32 1.15
         ratio "E4 G-1 the same, PyTorch compiled" full-b32-compiled 1.0
         ratio "E4 G-2 the same, batch 4, eager" full-b4 1.5
-        rate=$(number full-b32 '.* \([0-9.]*\) TFLOP\/s.*')
-        [ -n "$rate" ] && printf '%-66s %s TFLOP/s, %s of 780; gate 0.42\n' "E4 G-3 rate of that step" "$rate" "$(awk "BEGIN { printf \"%.2f\", $rate / 780 }")"
-        echo "E4 G-4 passes: gate 0.85 of the copy bandwidth; op-times.log beside roofline.log"
+        products=$(number full-b32 '.*matrix products by pytorch \([0-9.]*\) TFLOP\/s.*')
+        verdict "E4 G-3 that step, of the peer's matrix products (${products:-?} TFLOP/s)" \
+            "$(number full-b32 '.*of which the step reaches \([0-9.]*\)$')" "" '>=' 0.42
+        ratio "E4 G-4 passes, beside a copy of as many bytes in the same rounds" passes 0.85
+        slowest=$(number passes '^slowest: \(.*\): [0-9.]*x$')
+        verdict "E4 G-4 the slowest pass (${slowest:-?})" "$(number passes '^slowest: .* \([0-9.]*\)x$')" x '>=' 0.85
         ratio "E4 G-5 batch 32 in tf32, PyTorch tf32" full-tf32 1.1
-        ratio "E4 G-6 generator step of UMed (no gate of its own)" generator-step 1.0
-        share=$(number full-b32 '.*umed \/ pytorch \([0-9.]*\).*')
-        [ -n "$share" ] && printf '%-66s %s, gate 0.80: %s\n' "E4 memory of that step, umed / PyTorch" "$share" "$(awk "BEGIN { print ($share <= 0.8 ? \"pass\" : \"ABOVE\") }")"
+        verdict "E4 G-5 idle share of the step in bf16" "$(number full-b32 '.*so idle \(-\{0,1\}[0-9.]*\) % of a step$')" " %" '<' 2
+        ratio "E4 G-6 step of projected gradients, batch 32, bf16, PyTorch eager" pgd 1.25
+        ratio "E4 G-6 the same, PyTorch compiled" pgd-compiled 1.25
+        ratio "E4 generator step of UMed (no gate of its own)" generator-step 1.0
+        verdict "E4 memory of that step, umed / PyTorch" "$(number full-b32 '.*umed \/ pytorch \([0-9.]*\).*')" "" '<=' 0.80
     fi
     ratio "E4 G-2 U-Net w=16, 128, batch 16, bf16, eager" small 1.5
     outcome "E5 two ranks on one GPU equal one" ranks rank-sums-2
