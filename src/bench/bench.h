@@ -53,7 +53,8 @@ um_status um_bench_pgd(const um_bench_job *job, const um_bench_step_job *step, u
  *     together   all ranks train one network on batches of ranks * step->batch
  *     cells      every rank trains a network of its own on batches of ranks * step->batch, as groups of one rank do in a sweep
  * A turn takes as long as its slowest rank. Weak-scaling efficiency = alone / together; exposed communication = the share of `together`
- * that a rank spends in exchanges, of the rank that spends least: the others wait for it as well. No peer. Errors: UM_E_USAGE with one rank, and when the ranks' weights differ in the end. */
+ * that a rank spends in exchanges, of the rank that spends least: the others wait for it as well. Where devices exchange by themselves (NCCL) it is
+ * told as a bound, 1 - alone / together. No peer. Errors: UM_E_USAGE with one rank, and when the ranks' weights differ in the end. */
 um_status um_bench_comm(const um_bench_job *job, const um_bench_step_job *step, um_text *out);
 
 /* Runs nothing: bytes and operations of the step's ops on the CUDA backend in a precision, the least time that devices known by name

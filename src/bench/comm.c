@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/threads.h"
+#include "mpi/reducer.h"
 #include "train/segmenter.h"
 
 static const double TURN_S = 0.3; /* a turn takes several steps where one is shorter */
@@ -139,12 +140,30 @@ static um_status add_row(um_text *out, const char *name, const double *values, i
 {
     double q[3];
     um_bench_quartiles_of(values, n, q);
-    return um_text_add(out, "%-46s %9.4g %9.4g %9.4g %s\n", name, factor * q[1], factor * q[0], factor * q[2], unit);
+    return um_text_add(out, "%-50s %9.4g %9.4g %9.4g %s\n", name, factor * q[1], factor * q[0], factor * q[2], unit);
 }
 
 enum { ALONE, TOGETHER, CELLS, WAYS };
 
-static um_status report(const um_bench_times *t, const turns *turn, int ranks, int64_t batch, um_text *out)
+/* What ranks know they spent in exchanges. Waits on a device (mpi/reducer.h: nccl) they do not know; whatever these take is in what a step
+ * together takes longer than one alone. */
+static um_status add_exposed(const um_bench_times *t, const turns *together, bool on_device, um_text *out)
+{
+    um_status rc = UM_OK;
+    double most[UM_BENCH_MAX_ROUNDS];
+    for (int r = 0; r < t->n_rounds; r++)
+        most[r] = 1 - t->seconds[ALONE][r] / t->seconds[TOGETHER][r];
+    if (on_device) {
+        UM_TRY(add_row(out, "exposed communication at most: 1 - alone/together", most, t->n_rounds, 100, "%"));
+        goto done;
+    }
+    UM_TRY(add_row(out, "exposed communication, of the step together", together->least + 1, t->n_rounds, 100, "%"));
+    UM_TRY(add_row(out, "with waits for slower ranks, mean of the ranks", together->mean + 1, t->n_rounds, 100, "%"));
+done:
+    return rc;
+}
+
+static um_status report(const um_bench_times *t, const turns *turn, int ranks, int64_t batch, bool on_device, um_text *out)
 {
     um_status rc = UM_OK;
     double efficiency[UM_BENCH_MAX_ROUNDS], against[UM_BENCH_MAX_ROUNDS], q[3];
@@ -153,14 +172,13 @@ static um_status report(const um_bench_times *t, const turns *turn, int ranks, i
         efficiency[r] = t->seconds[ALONE][r] / t->seconds[TOGETHER][r];
         against[r] = t->seconds[CELLS][r] / (ranks * t->seconds[TOGETHER][r]);
     }
-    UM_TRY(um_text_add(out, "%-46s %9s %9s %9s\n", "", "median", "quarter", "quarter"));
+    UM_TRY(um_text_add(out, "%-50s %9s %9s %9s\n", "", "median", "quarter", "quarter"));
     UM_TRY(add_row(out, "alone: a step of every rank by itself", t->seconds[ALONE], n, 1e3, "ms"));
     UM_TRY(add_row(out, "together: a step of all ranks", t->seconds[TOGETHER], n, 1e3, "ms"));
-    UM_TRY(add_row(out, "exposed communication, of the step together", turn[TOGETHER].least + 1, n, 100, "%"));
-    UM_TRY(add_row(out, "with waits for slower ranks, mean of the ranks", turn[TOGETHER].mean + 1, n, 100, "%"));
-    UM_TRY(um_text_add(out, "%-46s %9.4g images/s\n", "one cell on all ranks",
+    UM_TRY(add_exposed(t, &turn[TOGETHER], on_device, out));
+    UM_TRY(um_text_add(out, "%-50s %9.4g images/s\n", "one cell on all ranks",
                        (double)(ranks * batch) / um_bench_median(t, TOGETHER)));
-    UM_TRY(um_text_add(out, "%-46s %9.4g images/s\n", "a cell on every rank, same batch per cell",
+    UM_TRY(um_text_add(out, "%-50s %9.4g images/s\n", "a cell on every rank, same batch per cell",
                        (double)(ranks * ranks * batch) / um_bench_median(t, CELLS)));
     UM_TRY(add_row(out, "one cell on all ranks / a cell on every rank", against, n, 1, ""));
     um_bench_quartiles_of(efficiency, n, q);
@@ -179,6 +197,7 @@ um_status um_bench_comm(const um_bench_job *job, const um_bench_step_job *w, um_
     learner l[WAYS] = {0};
     turns turn[WAYS] = {0};
     um_bench_times t;
+    const um_reducer *sums = um_comm_reducer(job->comm, job->backend);
     double fma;
     if (ranks == 1)
         return um_fail(UM_E_USAGE, "`umed bench comm` measures several ranks: mpirun -np 2 umed bench comm");
@@ -191,7 +210,7 @@ um_status um_bench_comm(const um_bench_job *job, const um_bench_step_job *w, um_
                        w->model, (long long)((const um_model_options *)um_settings_get(job->settings, "model"))->base_width,
                        (long long)w->channels, (long long)w->side, (long long)w->side, (long long)w->batch, ranks,
                        um_comm_hosts(job->comm), all.fast ? "fast" : "ordered", all.bn_per_lane ? "lane" : "sync"));
-    UM_TRY(um_bench_conditions(out, &fma));
+    UM_TRY(um_bench_machine(out, job->backend, &fma));
     UM_TRY(um_text_add(out, "\n"));
     static const char *const names[WAYS] = {"alone", "together", "cells"};
     um_bench_way ways[WAYS];
@@ -201,7 +220,7 @@ um_status um_bench_comm(const um_bench_job *job, const um_bench_step_job *w, um_
     }
     UM_TRY(um_bench_rounds(&t, ways, WAYS, job->rounds));
     UM_TRY(check_weights(&l[TOGETHER], job->comm));
-    UM_TRY(report(&t, turn, ranks, w->batch, out));
+    UM_TRY(report(&t, turn, ranks, w->batch, sums && um_reducer_path(sums) == UM_REDUCE_NCCL, out));
 done:
     for (int i = 0; i < WAYS; i++)
         learner_free(&l[i]);

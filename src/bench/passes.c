@@ -289,10 +289,7 @@ static um_status title(const um_bench_job *job, um_text *out)
 {
     um_status rc = UM_OK;
     double peak;
-    if (job->backend->on_host)
-        UM_TRY(um_bench_conditions(out, &peak));
-    else
-        UM_TRY(um_text_add(out, "%s", um_backend_describe(job->backend)));
+    UM_TRY(um_bench_machine(out, job->backend, &peak));
     UM_TRY(um_text_add(out, "; less than %.0f MiB is not counted\n%-16s %14s %9s %10s %8s %7s ms %9s %8s\n", LEAST_MIB, "pass", "n,side,c", "MiB", "ms", "GB/s",
                        yardstick_name(job->backend), "error", "share"));
 done:

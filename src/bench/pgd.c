@@ -77,7 +77,7 @@ done:
 /* How far losses and gradients of images may be from float64, relative; rounding decides about maxima and signs inside a network. */
 typedef struct limits { double loss, grad; } limits;
 static const limits limits_of[] = {
-    [UM_PRECISION_FP32] = {1e-4, 1e-3}, [UM_PRECISION_TF32] = {1e-2, 0.2}, [UM_PRECISION_BF16] = {5e-2, 0.5}};
+    [UM_PRECISION_FP32] = {1e-4, 1e-2}, [UM_PRECISION_TF32] = {1e-2, 0.2}, [UM_PRECISION_BF16] = {5e-2, 0.5}};
 
 static um_status exact_gradient(const pgd *p, const um_bench_job *job, const um_bench_step_job *w, double *dx, double *loss)
 {

@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "base/threads.h"
-#include "kernels/backend.h"
 #include "kernels/probe.h"
 
 um_status um_bench_rounds(um_bench_times *out, const um_bench_way *ways, int n_ways, int n_rounds)
@@ -84,4 +83,9 @@ um_status um_bench_conditions(um_text *out, double *fma_flops)
     *fma_flops = um_probe_fma(threads);
     return um_text_add(out, "%s, %d thread%s of %d cores, load %.1f, multiply-adds from registers %.0f GFLOP/s", um_cpu_isa(),
                        threads, threads > 1 ? "s" : "", um_cores(), load[0], *fma_flops * 1e-9);
+}
+
+um_status um_bench_machine(um_text *out, const um_backend *backend, double *fma_flops)
+{
+    return backend->on_host ? um_bench_conditions(out, fma_flops) : um_text_add(out, "%s", um_backend_describe(backend));
 }

@@ -4,6 +4,7 @@
 #define UM_BENCH_ROUNDS_H
 
 #include "bench/peer.h"
+#include "kernels/backend.h"
 
 enum { UM_BENCH_WAYS = 4, UM_BENCH_MAX_ROUNDS = 99 };
 
@@ -33,5 +34,7 @@ um_status um_bench_run_peer(void *payload, double *seconds);
 
 /* One line: instruction set, threads, load average, and the machine's best multiply-add rate just now. */
 um_status um_bench_conditions(um_text *out, double *fma_flops);
+/* The same for where a backend works: on a device that is told instead, and *fma_flops stays. */
+um_status um_bench_machine(um_text *out, const um_backend *backend, double *fma_flops);
 
 #endif

@@ -20,10 +20,8 @@ um_status um_step_title(const um_bench_job *job, const um_bench_step_job *w, con
     um_status rc = UM_OK;
     UM_TRY(um_text_add(out, "%s, %lld channels, %lldx%lld, batch %lld: %s", w->model, (long long)w->channels, (long long)w->side,
                        (long long)w->side, (long long)w->batch, what));
-    if (fma_flops && job->backend->on_host)
-        UM_TRY(um_bench_conditions(out, fma_flops));
-    else if (fma_flops)
-        UM_TRY(um_text_add(out, "%s", um_backend_describe(job->backend)));
+    if (fma_flops)
+        UM_TRY(um_bench_machine(out, job->backend, fma_flops));
     UM_TRY(um_text_add(out, "\n"));
 done:
     return rc;

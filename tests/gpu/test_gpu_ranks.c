@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/threads.h"
+#include "bench/bench.h"
 #include "gpu/gpu_test.h"
 #include "grid/tables.h"
 #include "io/import.h"
@@ -15,6 +16,7 @@
 #include "nn/net_fixture.h"
 #include "protect/protector.h"
 #include "train/exchange.h"
+#include "train/options.h"
 #include "train/segmenter.h"
 
 enum { IMAGES = 6, SIDE = 32, PIXELS = SIDE * SIDE, STEPS = 3, LANES = 4, BUCKET = 1 << 16 };
@@ -335,6 +337,35 @@ static void a_failure_reaches_those_who_wait(void **state)
     um_reducer_close(r);
 }
 
+/* Who knows what ranks wait for says it; who does not says how much it can be. */
+static void bench_with(um_reduce_path path, const char *line, const char *not)
+{
+    static const um_opt_table *const tables[] = {&um_run_table, &um_model_table, &um_loss_table, NULL};
+    const um_bench_step_job step = {.model = "unet", .side = 16, .batch = 2, .channels = 1};
+    um_settings *settings = NULL;
+    um_text text = {0};
+    um_reducer *r = open_path(path, false);
+    assert_ok(um_settings_create(&settings, tables));
+    assert_ok(um_settings_set(settings, "model.base_width", "2", "test"));
+    assert_ok(um_bench_comm(&(um_bench_job){.backend = gpu, .settings = settings, .rounds = 1, .comm = world}, &step, &text));
+    assert_non_null(strstr(um_text_get(&text), line));
+    assert_null(strstr(um_text_get(&text), not));
+    um_text_free(&text);
+    um_settings_free(settings);
+    um_reducer_close(r);
+}
+
+static void exposed_communication_is_what_can_be_known(void **state)
+{
+    static const char known[] = "exposed communication, of the step together", bound[] = "exposed communication at most";
+    (void)state;
+    if (um_comm_size(world) != 2)
+        skip();
+    bench_with(UM_REDUCE_STAGED, known, bound);
+    if (possible(UM_REDUCE_NCCL))
+        bench_with(UM_REDUCE_NCCL, bound, known);
+}
+
 static int open_world(void **state)
 {
     (void)state;
@@ -384,6 +415,7 @@ int main(void)
         cmocka_unit_test(every_path_in_any_order_is_close),
         cmocka_unit_test(umed_fits_on_several_ranks),
         cmocka_unit_test(ranks_on_one_device_are_seen),
+        cmocka_unit_test(exposed_communication_is_what_can_be_known),
         cmocka_unit_test(a_failure_reaches_those_who_wait),
     };
     return cmocka_run_group_tests(tests, open_world, close_world);
