@@ -145,8 +145,8 @@ static um_status add_row(um_text *out, const char *name, const double *values, i
 
 enum { ALONE, TOGETHER, CELLS, WAYS };
 
-/* What ranks know they spent in exchanges. Waits on a device (mpi/reducer.h: nccl) they do not know; whatever these take is in what a step
- * together takes longer than one alone. */
+/* What ranks know they spent in exchanges. Waits on a device (mpi/reducer.h: nccl) they do not know; whatever these take is in
+ * what a step together takes longer than one alone. */
 static um_status add_exposed(const um_bench_times *t, const turns *together, bool on_device, um_text *out)
 {
     um_status rc = UM_OK;

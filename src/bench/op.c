@@ -95,7 +95,7 @@ um_status um_bench_conv(const um_bench_job *job, const um_bench_shape *shapes, i
     double peak = 0, sum = 0;
     int n = 0;
     if (!job->backend->on_host)
-        UM_TRY(um_fail(UM_E_USAGE, "`umed bench op` measures the convolutions of the CPU; those of a device are in `umed bench step`"));
+        UM_TRY(um_fail(UM_E_USAGE, "`umed bench op` measures the CPU's convolutions; a device's are in `umed bench step`"));
     if (n_shapes == 0)
         shapes = standard, n_shapes = (int)UM_COUNT(standard);
     UM_TRY(um_bench_conditions(out, &peak));

@@ -16,7 +16,8 @@ typedef struct um_op_values {
     um_op_draw draw;
 } um_op_values;
 
-/* A call without memory: extents and types of the operands (those that are absent have c = 0), attributes, and what the operands hold. */
+/* A call without memory: extents and types of the operands (those that are absent have c = 0), attributes, and what the operands
+ * hold. */
 typedef struct um_op_spec {
     um_op op;
     um_op_call call;
@@ -32,14 +33,15 @@ typedef struct um_op_bench {
     um_burst burst;
 } um_op_bench;
 
-/* Every backend gets the same numbers, those that the types of `spec` can hold; a backend that computes in f64 has f64 where these say f32 or bf16.
- * b: stays where it is from here on. */
+/* Every backend gets the same numbers, those that the types of `spec` can hold; a backend that computes in f64 has f64 where
+ * these say f32 or bf16. b: stays where it is from here on. */
 um_status um_op_bench_create(um_op_bench *b, um_backend *backend, const um_op_spec *spec);
 void um_op_bench_free(um_op_bench *b);
 um_status um_op_bench_ready(um_op_bench *b);                    /* before the first um_op_bench_run */
 um_status um_op_bench_run(void *op_bench, double *seconds);     /* a um_bench_way; seconds: of one call */
 
-/* Runs the call on the backend, and on the CPU in f64 with direct convolutions. error: relative L2 distance of every output, 0 where there is none. */
+/* Runs the call on the backend, and on the CPU in f64 with direct convolutions. error: relative L2 distance of every output, 0
+ * where there is none. */
 um_status um_op_bench_check(um_backend *backend, const um_op_spec *spec, double error[UM_OP_MAX_OUT]);
 
 #endif

@@ -44,8 +44,8 @@ typedef struct pass {
     bool accumulate;
 } pass;
 
-/* What a training step of a U-Net, a generator step of UMed, and a step of projected gradients do outside convolutions, but for what is
- * done once per channel or image (BN_COEF, BN_BWD_PARAM, BATCH_SUM, SEG_LOSS). */
+/* What a training step of a U-Net, a generator step of UMed, and a step of projected gradients do outside convolutions, but for
+ * what is done once per channel or image (BN_COEF, BN_BWD_PARAM, BATCH_SUM, SEG_LOSS). */
 static const pass passes[] = {
     {"bn_stats", UM_OP_BN_STATS, {ACT}, {SUMS}},
     {"bn_apply", UM_OP_BN_APPLY, {ACT, COEF}, {ACT}},
@@ -290,7 +290,8 @@ static um_status title(const um_bench_job *job, um_text *out)
     um_status rc = UM_OK;
     double peak;
     UM_TRY(um_bench_machine(out, job->backend, &peak));
-    UM_TRY(um_text_add(out, "; less than %.0f MiB is not counted\n%-16s %14s %9s %10s %8s %7s ms %9s %8s\n", LEAST_MIB, "pass", "n,side,c", "MiB", "ms", "GB/s",
+    UM_TRY(um_text_add(out, "; less than %.0f MiB is not counted\n", LEAST_MIB));
+    UM_TRY(um_text_add(out, "%-16s %14s %9s %10s %8s %7s ms %9s %8s\n", "pass", "n,side,c", "MiB", "ms", "GB/s",
                        yardstick_name(job->backend), "error", "share"));
 done:
     return rc;

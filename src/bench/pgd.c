@@ -118,8 +118,8 @@ static um_status check_gradient(pgd *p, const um_bench_job *job, const um_bench_
     }
     p->error = sqrt(d / s);
     if (!(p->error <= most.grad) || !(fabs(loss[0] - want_loss) <= most.loss * want_loss))
-        rc = um_fail(UM_E_NUMERIC, "%s: the gradient of an image is off by %.2g from float64, more than %.2g, or its loss is: %g, not %g",
-                     w->model, p->error, most.grad, loss[0], want_loss);
+        rc = um_fail(UM_E_NUMERIC, "%s: an image's gradient is off by %.2g from float64, more than %.2g, or its loss: %g, not %g", w->model,
+                     p->error, most.grad, loss[0], want_loss);
 done:
     um_free(want);
     return rc;
@@ -147,8 +147,8 @@ static um_status check_steps(pgd *p, const double *before)
     for (int64_t i = 0; i < p->n; i++)
         climbed += after[i] - before[i];
     if (!inside || furthest > ball.eps + 1e-6 || furthest < ball.step || !(climbed > 0))
-        rc = um_fail(UM_E_NUMERIC, "%d steps moved images by at most %g in a ball of %g, %s [0,1], and their losses by %g", STEPS, furthest,
-                     ball.eps, inside ? "inside" : "out of", climbed);
+        rc = um_fail(UM_E_NUMERIC, "%d steps moved images by up to %g in a ball of %g, %s [0,1], their losses by %g", STEPS,
+                     furthest, ball.eps, inside ? "inside" : "out of", climbed);
 done:
     um_free(after);
     return rc;
@@ -183,17 +183,19 @@ static um_status report(const pgd *p, um_peer *peer, const um_bench_times *t, do
     double own = um_bench_median(t, 0);
     UM_TRY(um_input_grad_cost(&cost, p->net.backend, &p->net.config));
     double rate = (double)p->n * cost.flops / own;
-    UM_TRY(um_text_add(out, "umed       median %.3f ms, least %.3f ms, %.1f GFLOP/s; the gradient within %.1g of float64\n", 1e3 * own,
-                       1e3 * um_bench_least(t, 0), 1e-9 * rate, p->error));
+    UM_TRY(um_text_add(out, "umed       median %.3f ms, least %.3f ms, %.1f GFLOP/s; the gradient within %.1g of float64\n",
+                       1e3 * own, 1e3 * um_bench_least(t, 0), 1e-9 * rate, p->error));
     if (peer) {
         UM_TRY(um_text_add(out, "%-10s median %.3f ms, least %.3f ms (%s)\n", um_peer_name(peer), 1e3 * um_bench_median(t, 1),
                            1e3 * um_bench_least(t, 1), um_peer_conditions(peer)));
-        UM_TRY(um_text_add(out, "umed against %s, median of %d interleaved turns of %d steps: %.2fx\n", um_peer_name(peer), t->n_rounds,
-                           STEPS, um_bench_ratio(t, 1, 0)));
+        UM_TRY(um_text_add(out, "umed against %s, median of %d interleaved turns of %d steps: %.2fx\n", um_peer_name(peer),
+                           t->n_rounds, STEPS, um_bench_ratio(t, 1, 0)));
     } else if (p->net.backend->on_host) {
-        UM_TRY(um_text_add(out, "share of the multiply-add peak, median of %d turns of %d steps: %.2fx\n", t->n_rounds, STEPS, rate / peak));
+        UM_TRY(um_text_add(out, "share of the multiply-add peak, median of %d turns of %d steps: %.2fx\n", t->n_rounds, STEPS,
+                           rate / peak));
     } else {
-        UM_TRY(um_text_add(out, "images per second, median of %d turns of %d steps: %.1f\n", t->n_rounds, STEPS, (double)p->n / own));
+        UM_TRY(um_text_add(out, "images per second, median of %d turns of %d steps: %.1f\n", t->n_rounds, STEPS,
+                           (double)p->n / own));
     }
 done:
     return rc;

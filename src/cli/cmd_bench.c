@@ -37,7 +37,8 @@ static um_status check_use(const um_cli *cli, int what, int peer)
     if (what != COMM && um_comm_size(cli->comm) > 1)
         return um_fail(UM_E_USAGE, "`umed bench %s` works on one rank and was started on %d", name, um_comm_size(cli->comm));
     if (!shaped && cli->v.args.n > 1)
-        return um_fail(UM_E_USAGE, "unexpected argument '%s': `umed bench %s` takes --size and --batch", cli->v.args.items[1], name);
+        return um_fail(UM_E_USAGE, "unexpected argument '%s': `umed bench %s` takes --size and --batch", cli->v.args.items[1],
+                       name);
     if (what == PASS && peer)
         return um_fail(UM_E_USAGE, "`umed bench pass` compares with the memory of this machine, not with --peer %s", cli->v.peer);
     if (what == COMM && peer)
@@ -63,7 +64,8 @@ static um_status measure(const um_cli *cli, int what, const um_bench_job *job, u
     case OP: UM_TRY(um_bench_conv(job, shapes, n_shapes, text)); break;
     case PASS: UM_TRY(um_bench_passes(job, shapes, n_shapes, text)); break;
     case STEP:
-        UM_TRY(cli->v.dry_run ? um_bench_step_plan(job, &step, (um_precision)run->precision, text) : um_bench_step(job, &step, text));
+        UM_TRY(cli->v.dry_run ? um_bench_step_plan(job, &step, (um_precision)run->precision, text)
+                              : um_bench_step(job, &step, text));
         break;
     case COMM: UM_TRY(um_bench_comm(job, &step, text)); break;
     default: UM_TRY(um_bench_pgd(job, &step, text)); break;
@@ -97,7 +99,7 @@ done:
 }
 
 const um_command um_command_bench = {
-    .name = "bench", .summary = "speed of convolutions, of the passes between them, of training and gradient steps beside a peer, and of several ranks",
+    .name = "bench", .summary = "speed of convolutions, passes between them, training and gradient steps beside a peer, and several ranks",
     .usage = "op|pass|step|pgd|comm [N,SIDE,C[,K]]... [--model M --size S --batch B] [--peer pytorch|onednn] [--dry-run]",
     .options = "model size batch channels n peer dry-run", .groups = "conv model loss run", .min_args = 1, .max_args = -1, .computes = true,
     .spreads = true, .run = run,

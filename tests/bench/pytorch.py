@@ -3,7 +3,8 @@
 src/bench/peer.h.
 
 usage: pytorch step THREADS MODEL WIDTH SIDE BATCH CHANNELS [cuda PRECISION]     MODEL: of torch_nets.ARCHS; umed: a generator step of UMed
-       pytorch pgd:K THREADS MODEL WIDTH SIDE BATCH CHANNELS [cuda PRECISION]    K steps of projected gradients a round, told as seconds of one
+       pytorch pgd:K THREADS MODEL WIDTH SIDE BATCH CHANNELS [cuda PRECISION]
+                     K steps of projected gradients a round; the answer is the time of one
        UMED_PEER_COMPILE=1 in the environment: torch.compile (max-autotune) instead of eager execution
        pytorch conv THREADS OP:N,H,W,C,K,TAPS                    OP: conv_fwd, conv_bwd_data, conv_bwd_weight
 Which PyTorch: that of the first python3 on PATH.

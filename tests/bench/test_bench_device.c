@@ -1,5 +1,5 @@
-/* umed bench on the CUDA backend: on a device, or over host memory (kernels/cuda_host), where figures mean nothing and everything else is as on a
- * device: operands are uploaded, work is recorded and replayed, results are checked before they are timed. */
+/* umed bench on the CUDA backend: on a device, or over host memory (kernels/cuda_host), where figures mean nothing and everything
+ * else is as on a device: operands are uploaded, work is recorded and replayed, results are checked before they are timed. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>

@@ -48,7 +48,9 @@ pass)
     echo "slowest: bn_bwd_apply 32,28,512: ${SLOWEST}x"
     echo "geometric mean over 40 passes, median of 9 rounds each, share of the copy: 0.93x"
     ;;
-pgd) echo "umed against pytorch, median of 9 interleaved turns of 10 steps: $([ -n "${UMED_PEER_COMPILE-}" ] && echo 1.31 || echo 1.62)x" ;;
+pgd)
+    echo "umed against pytorch, median of 9 interleaved turns of 10 steps: $([ -n "${UMED_PEER_COMPILE-}" ] && echo 1.31 || echo 1.62)x"
+    ;;
 synth) : >"$out" ;;
 exploit) printf '%064d\n' 7 >"$out"; echo "test dsc 61.5" ;;
 *) echo "${what-nothing}" ;;
@@ -81,7 +83,8 @@ line "^E4 G-2 the same, batch 4, eager +1.64x, gate 1.5x: pass$"
 cmp -s <(grep "^E" out.txt) <(grep "^E" good/summary.txt) || fail "summary.txt holds something else"
 
 full="--size 224 --set model.base_width=64"
-for call in "bench step --backend cuda -q --peer pytorch --precision bf16 --batch 32 $full" "bench pass --backend cuda -q --precision bf16" \
+for call in "bench step --backend cuda -q --peer pytorch --precision bf16 --batch 32 $full" \
+    "bench pass --backend cuda -q --precision bf16" \
     "bench pgd --backend cuda -q --peer pytorch --precision bf16 --batch 32 $full"; do
     grep -qxF "$call" calls || fail "no call $call"
 done
