@@ -16,6 +16,7 @@
 typedef enum kind {
     NONE,
     ACT,      /* the activation itself */
+    SLICE,    /* the same as half of the channels of a tensor, as in a concatenation */
     HALF,     /* of half the side */
     TWICE,    /* of twice that */
     WHICH,    /* u8 like HALF: a place in a window of 4 */
@@ -38,7 +39,7 @@ typedef enum kind {
 } kind;
 
 typedef struct pass {
-    const char *name; /* of the op; "+": added to what is there; ":image": on images instead of activations */
+    const char *name; /* of the op; "+": added to what is there; ":slice", ":image": on these instead of activations */
     um_op op;
     kind in[UM_OP_MAX_IN], out[UM_OP_MAX_OUT];
     bool accumulate;
@@ -51,6 +52,10 @@ static const pass passes[] = {
     {"bn_apply", UM_OP_BN_APPLY, {ACT, COEF}, {ACT}},
     {"bn_bwd_sums", UM_OP_BN_BWD_SUMS, {ACT, ACT, COEF}, {SUMS, PARTS}},
     {"bn_bwd_apply", UM_OP_BN_BWD_APPLY, {ACT, ACT, COEF, SUMS}, {ACT}},
+    {"bn_apply:slice", UM_OP_BN_APPLY, {ACT, COEF}, {SLICE}},
+    {"bn_bwd_sums:slice", UM_OP_BN_BWD_SUMS, {SLICE, ACT, COEF}, {SUMS, PARTS}},
+    {"bn_bwd_apply:slice", UM_OP_BN_BWD_APPLY, {SLICE, ACT, COEF, SUMS}, {ACT}},
+    {"maxpool_fwd:slice", UM_OP_MAXPOOL_FWD, {SLICE}, {HALF, WHICH}},
     {"channel_sum", UM_OP_CHANNEL_SUM, {ACT}, {CHANNELS}},
     {"maxpool_fwd", UM_OP_MAXPOOL_FWD, {ACT}, {HALF, WHICH}},
     {"maxpool_bwd", UM_OP_MAXPOOL_BWD, {HALF, WHICH}, {ACT}},
@@ -88,6 +93,7 @@ static um_view view_of(kind k, um_dtype act, um_dtype real, um_bench_shape s)
     switch (k) {
     case NONE: break;
     case ACT: return view(act, s.n, s.side, s.side, s.c);
+    case SLICE: return (um_view){NULL, act, s.n, s.side, s.side, s.c, 2 * s.c};
     case HALF: return view(act, s.n, half, half, s.c);
     case TWICE: return view(act, s.n, 2 * half, 2 * half, s.c);
     case WHICH: return view(UM_U8, s.n, half, half, s.c);
@@ -274,7 +280,7 @@ static um_status pass_row(const um_bench_job *job, const pass *p, um_bench_shape
     um_bench_way ways[] = {{"umed", um_op_bench_run, &ours}, {yardstick_name(job->backend), um_burst_run, &plain.burst}};
     UM_TRY(um_bench_rounds(&times, ways, 2, job->rounds));
     double own = um_bench_median(&times, 0), share = um_bench_ratio(&times, 1, 0);
-    UM_TRY(um_text_add(out, "%-16s %3lld,%4lld,%5lld %9.2f %10.4f %8.1f %10.4f %9.1e %7.2fx%s\n", p->name, (long long)s.n,
+    UM_TRY(um_text_add(out, "%-18s %3lld,%4lld,%5lld %9.2f %10.4f %8.1f %10.4f %9.1e %7.2fx%s\n", p->name, (long long)s.n,
                        (long long)s.side, (long long)s.c, bytes / MIB, 1e3 * own, 1e-9 * bytes / own,
                        1e3 * um_bench_median(&times, 1), error, share, counts ? "" : "  small: not counted"));
     if (counts)
@@ -291,7 +297,7 @@ static um_status title(const um_bench_job *job, um_text *out)
     double peak;
     UM_TRY(um_bench_machine(out, job->backend, &peak));
     UM_TRY(um_text_add(out, "; less than %.0f MiB is not counted\n", LEAST_MIB));
-    UM_TRY(um_text_add(out, "%-16s %14s %9s %10s %8s %7s ms %9s %8s\n", "pass", "n,side,c", "MiB", "ms", "GB/s",
+    UM_TRY(um_text_add(out, "%-18s %14s %9s %10s %8s %7s ms %9s %8s\n", "pass", "n,side,c", "MiB", "ms", "GB/s",
                        yardstick_name(job->backend), "error", "share"));
 done:
     return rc;

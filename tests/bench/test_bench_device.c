@@ -18,6 +18,7 @@
 #include "protect/umed.h"
 #include "train/options.h"
 
+enum { PASSES = 29 };
 static um_backend *backend;
 
 static void open_backend(um_precision precision)
@@ -56,7 +57,7 @@ static void passes_in(um_precision precision, int64_t side, int counted)
     um_bench_job job = {.backend = backend, .rounds = 1};
     if (um_bench_passes(&job, shapes, 2, &text) != UM_OK)
         fail_msg("%s", um_error_text());
-    assert_int_equal(lines_with(um_text_get(&text), "small: not counted"), 50 - counted);
+    assert_int_equal(lines_with(um_text_get(&text), "small: not counted"), 2 * PASSES - counted);
     assert_int_equal(lines_with(um_text_get(&text), "copy ms"), 1);
     assert_true(last_ratio(um_text_get(&text)) > 0);
     um_text_free(&text);
@@ -66,8 +67,8 @@ static void passes_in(um_precision precision, int64_t side, int counted)
 static void passes_are_checked_and_timed(void **state)
 {
     (void)state;
-    passes_in(UM_PRECISION_FP32, 96, 6);
-    passes_in(UM_PRECISION_BF16, 128, 7);
+    passes_in(UM_PRECISION_FP32, 96, 9);
+    passes_in(UM_PRECISION_BF16, 128, 10);
 }
 
 static um_backend_iface broken;
@@ -243,9 +244,9 @@ static void work_is_recorded_and_given_back(void **state)
     um_bench_job job = {.backend = backend, .rounds = 2};
     assert_int_equal(um_bench_passes(&job, &(um_bench_shape){2, 8, 16, 0}, 1, &text), UM_E_USAGE); /* nothing counts, all is done */
     assert_non_null(strstr(um_error_text(), "below 4 MiB"));
-    assert_int_equal(um_host_count.captures - before.captures, 2 * 25); /* every pass, and a copy beside it */
-    assert_int_equal(um_host_count.replays - before.replays, 2 * 25 * 3); /* one round to warm up */
-    assert_int_equal(um_host_count.forgotten - before.forgotten, 2 * 25);
+    assert_int_equal(um_host_count.captures - before.captures, 2 * PASSES); /* every pass, and a copy beside it */
+    assert_int_equal(um_host_count.replays - before.replays, 2 * PASSES * 3); /* one round to warm up */
+    assert_int_equal(um_host_count.forgotten - before.forgotten, 2 * PASSES);
     assert_int_equal(um_host_count.allocs - before.allocs, um_host_count.frees - before.frees);
     um_text_free(&text);
     close_backend();
