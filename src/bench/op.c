@@ -67,7 +67,7 @@ static um_status conv_row(const um_bench_job *job, um_op op, um_bench_shape s, d
     um_bench_times t;
     double error = 0, flops = 18.0 * (double)(s.n * s.side * s.side * s.c * s.k);
     UM_TRY(check(job, op, s, &error));
-    UM_TRY(um_op_bench_create(&ours, job->backend, &spec));
+    UM_TRY(um_op_bench_create(&ours, job->backend, &spec, 1));
     UM_TRY(um_op_bench_ready(&ours));
     if (job->peer)
         UM_TRY(start_peer(&peer, job, op, s));

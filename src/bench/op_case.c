@@ -4,6 +4,7 @@
 
 #include "base/mem.h"
 #include "base/threads.h"
+#include "kernels/queue.h"
 
 enum { LANES = 4 };
 
@@ -59,7 +60,7 @@ static size_t bytes_of(const um_view *v)
     return (size_t)elements_of(v) * um_dtype_bytes(v->dtype);
 }
 
-static um_status operand(um_op_bench *b, um_view *v, const um_op_values *values, uint64_t seed)
+um_status um_op_operand(um_backend *backend, um_view *v, const um_op_values *values, uint64_t seed)
 {
     um_status rc = UM_OK;
     um_dtype told = v->dtype;
@@ -68,23 +69,38 @@ static um_status operand(um_op_bench *b, um_view *v, const um_op_values *values,
     int threads = um_threads();
     if (v->c == 0)
         return UM_OK;
-    if (b->backend->real == UM_F64 && (told == UM_F32 || told == UM_BF16))
+    if (backend->real == UM_F64 && (told == UM_F32 || told == UM_BF16))
         v->dtype = UM_F64;
     UM_TRY(um_alloc(&host, (size_t)n, um_dtype_bytes(v->dtype)));
 #pragma omp parallel for schedule(static) num_threads(threads)
     for (int64_t i = 0; i < n; i++)
         put(host, v->dtype, i, value_of(values, told, seed, i));
-    UM_TRY(b->backend->iface->alloc(b->backend, &v->data, bytes_of(v)));
-    UM_TRY(b->backend->iface->upload(b->backend, v->data, host, bytes_of(v)));
+    UM_TRY(backend->iface->alloc(backend, &v->data, bytes_of(v)));
+    UM_TRY(backend->iface->upload(backend, v->data, host, bytes_of(v)));
 done:
     um_free(host);
+    return rc;
+}
+
+/* The same numbers in other memory. */
+static um_status operand_again(um_backend *backend, um_view *v, const um_view *from)
+{
+    um_status rc = UM_OK;
+    *v = *from;
+    v->data = NULL;
+    if (v->c == 0)
+        return UM_OK;
+    UM_REQUIRE(backend->queues);
+    UM_TRY(backend->iface->alloc(backend, &v->data, bytes_of(v)));
+    UM_TRY(backend->queues->copy(backend, NULL, v->data, from->data, bytes_of(v)));
+done:
     return rc;
 }
 
 static um_status run_once(void *op_bench)
 {
     um_op_bench *b = op_bench;
-    return b->backend->iface->run(b->backend, b->op, &b->call);
+    return b->backend->iface->run(b->backend, b->op, &b->sets[b->at++ % b->n_sets]);
 }
 
 static bool is_conv(um_op op)
@@ -92,21 +108,51 @@ static bool is_conv(um_op op)
     return op == UM_OP_CONV_FWD || op == UM_OP_CONV_BWD_DATA || op == UM_OP_CONV_BWD_WEIGHT;
 }
 
-um_status um_op_bench_create(um_op_bench *b, um_backend *backend, const um_op_spec *spec)
+static um_status first_set(um_op_bench *b, const um_op_spec *spec)
 {
     um_status rc = UM_OK;
+    um_op_call *call = &b->sets[0];
     size_t workspace = 0;
-    *b = (um_op_bench){.call = spec->call, .op = spec->op, .backend = backend};
-    for (int i = 0; i < UM_OP_MAX_IN; i++)
-        UM_TRY(operand(b, &b->call.in[i], &spec->in[i], (uint64_t)i + 1));
-    for (int i = 0; i < UM_OP_MAX_OUT; i++)
-        UM_TRY(operand(b, &b->call.out[i], &spec->out[i], (uint64_t)(UM_OP_MAX_IN + i) + 1));
-    um_batch_set(&b->batch, spec->images, LANES);
-    b->call.batch = &b->batch;
+    *call = spec->call;
+    call->batch = &b->batch;
     if (is_conv(b->op))
-        b->call.attr.conv.algo = backend->conv_algo;
-    UM_TRY(backend->iface->prepare(backend, b->op, &b->call, &workspace));
-    UM_TRY(backend->iface->alloc(backend, &b->call.workspace, workspace));
+        call->attr.conv.algo = b->backend->conv_algo;
+    for (int i = 0; i < UM_OP_MAX_IN; i++)
+        UM_TRY(um_op_operand(b->backend, &call->in[i], &spec->in[i], (uint64_t)i + 1));
+    for (int i = 0; i < UM_OP_MAX_OUT; i++)
+        UM_TRY(um_op_operand(b->backend, &call->out[i], &spec->out[i], (uint64_t)(UM_OP_MAX_IN + i) + 1));
+    UM_TRY(b->backend->iface->prepare(b->backend, b->op, call, &workspace));
+    UM_TRY(b->backend->iface->alloc(b->backend, &call->workspace, workspace));
+done:
+    return rc;
+}
+
+static um_status next_set(um_op_bench *b, int s)
+{
+    um_status rc = UM_OK;
+    const um_op_call *first = &b->sets[0];
+    um_op_call *call = &b->sets[s];
+    call->attr = first->attr;
+    call->accumulate = first->accumulate;
+    call->batch = first->batch;
+    call->workspace = first->workspace;
+    for (int i = 0; i < UM_OP_MAX_IN; i++)
+        UM_TRY(operand_again(b->backend, &call->in[i], &first->in[i]));
+    for (int i = 0; i < UM_OP_MAX_OUT; i++)
+        UM_TRY(operand_again(b->backend, &call->out[i], &first->out[i]));
+done:
+    return rc;
+}
+
+um_status um_op_bench_create(um_op_bench *b, um_backend *backend, const um_op_spec *spec, int n_sets)
+{
+    um_status rc = UM_OK;
+    *b = (um_op_bench){.n_sets = n_sets, .op = spec->op, .backend = backend};
+    um_batch_set(&b->batch, spec->images, LANES);
+    UM_TRY(UM_NEW_ARRAY(b->sets, n_sets));
+    UM_TRY(first_set(b, spec));
+    for (int s = 1; s < n_sets; s++)
+        UM_TRY(next_set(b, s));
     b->burst = (um_burst){.backend = backend, .once = run_once, .payload = b, .batch = &b->batch};
 done:
     if (rc != UM_OK)
@@ -116,15 +162,18 @@ done:
 
 void um_op_bench_free(um_op_bench *b)
 {
-    if (!b->backend)
+    if (!b->sets)
         return;
     um_burst_free(&b->burst);
-    for (int i = 0; i < UM_OP_MAX_IN; i++)
-        b->backend->iface->free(b->backend, b->call.in[i].data);
-    for (int i = 0; i < UM_OP_MAX_OUT; i++)
-        b->backend->iface->free(b->backend, b->call.out[i].data);
-    b->backend->iface->free(b->backend, b->call.workspace);
-    b->call = (um_op_call){0};
+    for (int s = 0; s < b->n_sets; s++) {
+        for (int i = 0; i < UM_OP_MAX_IN; i++)
+            b->backend->iface->free(b->backend, b->sets[s].in[i].data);
+        for (int i = 0; i < UM_OP_MAX_OUT; i++)
+            b->backend->iface->free(b->backend, b->sets[s].out[i].data);
+    }
+    b->backend->iface->free(b->backend, b->sets[0].workspace);
+    um_free(b->sets);
+    b->sets = NULL;
 }
 
 um_status um_op_bench_ready(um_op_bench *b)
@@ -141,7 +190,7 @@ um_status um_op_bench_run(void *op_bench, double *seconds)
 static um_status distance(const um_op_bench *a, const um_op_bench *b, int out, double *error)
 {
     um_status rc = UM_OK;
-    const um_view *x = &a->call.out[out], *y = &b->call.out[out];
+    const um_view *x = &a->sets[0].out[out], *y = &b->sets[0].out[out];
     void *host = NULL;
     double d = 0, s = 0;
     *error = 0;
@@ -167,8 +216,8 @@ um_status um_op_bench_check(um_backend *backend, const um_op_spec *spec, double 
     um_op_bench ours = {0}, want = {0};
     UM_TRY(um_backend_create(&exact, "cpu", UM_F64));
     exact->conv_algo = UM_CONV_DIRECT;
-    UM_TRY(um_op_bench_create(&want, exact, spec));
-    UM_TRY(um_op_bench_create(&ours, backend, spec));
+    UM_TRY(um_op_bench_create(&want, exact, spec, 1));
+    UM_TRY(um_op_bench_create(&ours, backend, spec, 1));
     UM_TRY(run_once(&want));
     UM_TRY(run_once(&ours));
     for (int i = 0; i < UM_OP_MAX_OUT; i++)

@@ -26,16 +26,20 @@ typedef struct um_op_spec {
 } um_op_spec;
 
 typedef struct um_op_bench {
-    um_op_call call;
+    um_op_call *sets; /* the same call on operands of its own, in turns: together they do not fit a cache */
+    int n_sets, at;
     um_op op;
     um_backend *backend; /* borrowed */
     um_batch batch;
     um_burst burst;
 } um_op_bench;
 
-/* Every backend gets the same numbers, those that the types of `spec` can hold; a backend that computes in f64 has f64 where
+/* Memory of the backend for an operand, filled. v: extents and type; its data is set, free it with the backend. */
+um_status um_op_operand(um_backend *backend, um_view *v, const um_op_values *values, uint64_t seed);
+
+/* n_sets: more than one on backends with queues only. Every backend gets the same numbers, those that the types of `spec` can hold; a backend that computes in f64 has f64 where
  * these say f32 or bf16. b: stays where it is from here on. */
-um_status um_op_bench_create(um_op_bench *b, um_backend *backend, const um_op_spec *spec);
+um_status um_op_bench_create(um_op_bench *b, um_backend *backend, const um_op_spec *spec, int n_sets);
 void um_op_bench_free(um_op_bench *b);
 um_status um_op_bench_ready(um_op_bench *b);                    /* before the first um_op_bench_run */
 um_status um_op_bench_run(void *op_bench, double *seconds);     /* a um_bench_way; seconds: of one call */

@@ -201,21 +201,34 @@ done:
     return rc;
 }
 
+static bool counted(double bytes)
+{
+    return bytes >= LEAST_MIB * MIB;
+}
+
+/* How often the operands exist, so that what a device runs over and over does not stay in its cache. */
+static int sets_for(const um_backend *b, double bytes)
+{
+    const double beyond_caches = 128.0 * MIB;
+    return b->on_host || !counted(bytes) ? 1 : (int)ceil(beyond_caches / bytes);
+}
+
 /* As many bytes through the same memory in the plainest way: on the host a triad, on a device a copy within it. */
 typedef struct yardstick {
     um_backend *backend;
-    void *part[3];
-    int64_t n; /* elements of the triad, or bytes of the copy */
+    um_view (*parts)[3]; /* [n_sets] */
+    int n_sets, at;
     um_batch batch;
     um_burst burst;
 } yardstick;
 
 static um_status go_through(void *payload)
 {
-    const yardstick *y = payload;
+    yardstick *y = payload;
+    const um_view *v = y->parts[y->at++ % y->n_sets];
     if (!y->backend->on_host)
-        return y->backend->queues->copy(y->backend, NULL, y->part[0], y->part[1], (size_t)y->n);
-    (void)um_probe_triad(um_threads(), y->part[0], y->part[1], y->part[2], y->n);
+        return y->backend->queues->copy(y->backend, NULL, v[0].data, v[1].data, (size_t)v[0].c * sizeof(float));
+    (void)um_probe_triad(um_threads(), v[0].data, v[1].data, v[2].data, v[0].c);
     return UM_OK;
 }
 
@@ -226,21 +239,29 @@ static const char *yardstick_name(const um_backend *b)
 
 static void yardstick_free(yardstick *y)
 {
-    if (y->backend)
-        um_burst_free(&y->burst);
-    for (int i = 0; y->backend && i < 3; i++)
-        y->backend->iface->free(y->backend, y->part[i]);
+    if (!y->parts)
+        return;
+    um_burst_free(&y->burst);
+    for (int s = 0; s < y->n_sets; s++)
+        for (int i = 0; i < 3; i++)
+            y->backend->iface->free(y->backend, y->parts[s][i].data);
+    um_free(y->parts);
 }
 
 static um_status yardstick_create(yardstick *y, um_backend *b, double bytes)
 {
     um_status rc = UM_OK;
-    int parts = b->on_host ? 3 : 2;
-    size_t each = (size_t)(b->on_host ? sizeof(float) : 1);
-    *y = (yardstick){.backend = b, .n = (int64_t)(bytes / (double)(each * (size_t)parts)) + 1};
+    const um_op_values values = {.scale = 1};
+    int n_parts = b->on_host ? 3 : 2;
+    int64_t n = (int64_t)(bytes / (double)(n_parts * (int)sizeof(float))) + 1;
+    *y = (yardstick){.backend = b, .n_sets = sets_for(b, bytes)};
     UM_REQUIRE(b->on_host || b->queues);
-    for (int i = 0; i < parts; i++)
-        UM_TRY(b->iface->alloc(b, &y->part[i], (size_t)y->n * each));
+    UM_TRY(UM_NEW_ARRAY(y->parts, y->n_sets));
+    for (int s = 0; s < y->n_sets; s++)
+        for (int i = 0; i < n_parts; i++) {
+            y->parts[s][i] = view(UM_F32, 1, 1, 1, n);
+            UM_TRY(um_op_operand(b, &y->parts[s][i], &values, (uint64_t)(s * n_parts + i)));
+        }
     um_batch_set(&y->batch, 1, 1);
     y->burst = (um_burst){.backend = b, .once = go_through, .payload = y, .batch = &y->batch};
     UM_TRY(um_burst_ready(&y->burst));
@@ -272,9 +293,8 @@ static um_status pass_row(const um_bench_job *job, const pass *p, um_bench_shape
     yardstick plain = {0};
     um_bench_times times;
     double error = 0, bytes = um_call_bytes(p->op, &spec.call);
-    bool counts = bytes >= LEAST_MIB * MIB;
     UM_TRY(check(p, job->backend, &spec, s, &error));
-    UM_TRY(um_op_bench_create(&ours, job->backend, &spec));
+    UM_TRY(um_op_bench_create(&ours, job->backend, &spec, sets_for(job->backend, bytes)));
     UM_TRY(um_op_bench_ready(&ours));
     UM_TRY(yardstick_create(&plain, job->backend, bytes));
     um_bench_way ways[] = {{"umed", um_op_bench_run, &ours}, {yardstick_name(job->backend), um_burst_run, &plain.burst}};
@@ -282,8 +302,8 @@ static um_status pass_row(const um_bench_job *job, const pass *p, um_bench_shape
     double own = um_bench_median(&times, 0), share = um_bench_ratio(&times, 1, 0);
     UM_TRY(um_text_add(out, "%-18s %3lld,%4lld,%5lld %9.2f %10.4f %8.1f %10.4f %9.1e %7.2fx%s\n", p->name, (long long)s.n,
                        (long long)s.side, (long long)s.c, bytes / MIB, 1e3 * own, 1e-9 * bytes / own,
-                       1e3 * um_bench_median(&times, 1), error, share, counts ? "" : "  small: not counted"));
-    if (counts)
+                       1e3 * um_bench_median(&times, 1), error, share, counted(bytes) ? "" : "  small: not counted"));
+    if (counted(bytes))
         count(t, p, s, share);
 done:
     yardstick_free(&plain);
