@@ -82,33 +82,36 @@ export UMED_PEERS=$peers
 step="$umed bench step --backend cuda -q"
 against="$step --peer pytorch"
 pgd="$umed bench pgd --backend cuda -q --peer pytorch"
+sanitizer() { part "sanitizer-$1" 100 compute-sanitizer --tool "$1" --error-exitcode 9 "$(program test_gpu_networks)" unet; }
 # shellcheck disable=SC2086
-if [ -z "$quick" ]; then
-    part full-b32 60 $against --precision bf16 --batch 32 $settings_full
-    part full-b32-compiled 150 env UMED_PEER_COMPILE=1 $against --precision bf16 --batch 32 $settings_full
-    part full-b4 40 $against --precision bf16 --batch 4 $settings_full
+{
+    if [ -z "$quick" ]; then
+        part full-b32 60 $against --precision bf16 --batch 32 $settings_full
+        part full-b4 40 $against --precision bf16 --batch 4 $settings_full
+    fi
     part small 40 $against --precision bf16 $settings_small
-    part full-tf32 60 $against --precision tf32 --batch 32 $settings_full
-    part passes 150 "$umed" bench pass --backend cuda -q --precision bf16
-    part pgd 60 $pgd --precision bf16 --batch 32 $settings_full
-    part pgd-compiled 150 env UMED_PEER_COMPILE=1 $pgd --precision bf16 --batch 32 $settings_full
-    part generator-step 90 $against --model umed --precision bf16 --batch 8 $settings_full --set umed.gen.base_width=64
-    part op-times 40 $step --precision bf16 --batch 32 $settings_full --log-level debug
-    part roofline 5 "$umed" bench step --dry-run --backend cuda --precision bf16 --batch 32 $settings_full
-else
-    part small 40 $against --precision bf16 $settings_small
-fi
-part ranks 40 bash "$here/parts.sh" ranks
-part rank-sums-1 30 bash "$here/parts.sh" under_mpirun 1 "$(program test_gpu_ranks)"
-part rank-sums-2 60 bash "$here/parts.sh" under_mpirun 2 "$(program test_gpu_ranks)"
-if [ -z "$quick" ]; then
-    part cells 120 bash "$here/parts.sh" cells none umed
-    for tool in memcheck initcheck synccheck; do
-        part "sanitizer-$tool" 100 compute-sanitizer --tool "$tool" --error-exitcode 9 "$(program test_gpu_networks)" unet
-    done
-    part sanitizer-ops 200 compute-sanitizer --tool memcheck --error-exitcode 9 "$(program test_gpu_ops)"
-    part more-cells 120 bash "$here/parts.sh" cells none umed em tap lsp ar sep
-fi
+    if [ -z "$quick" ]; then
+        part full-tf32 60 $against --precision tf32 --batch 32 $settings_full
+        part pgd 60 $pgd --precision bf16 --batch 32 $settings_full
+        part full-b32-compiled 150 env UMED_PEER_COMPILE=1 $against --precision bf16 --batch 32 $settings_full
+        sanitizer memcheck
+    fi
+    part ranks 40 bash "$here/parts.sh" ranks
+    part rank-sums-1 30 bash "$here/parts.sh" under_mpirun 1 "$(program test_gpu_ranks)"
+    part rank-sums-2 60 bash "$here/parts.sh" under_mpirun 2 "$(program test_gpu_ranks)"
+    if [ -z "$quick" ]; then
+        part cells 120 bash "$here/parts.sh" cells none umed
+        part passes 150 "$umed" bench pass --backend cuda -q --precision bf16
+        part pgd-compiled 150 env UMED_PEER_COMPILE=1 $pgd --precision bf16 --batch 32 $settings_full
+        part op-times 40 $step --precision bf16 --batch 32 $settings_full --log-level debug
+        part roofline 5 "$umed" bench step --dry-run --backend cuda --precision bf16 --batch 32 $settings_full
+        part generator-step 90 $against --model umed --precision bf16 --batch 8 $settings_full --set umed.gen.base_width=64
+        sanitizer initcheck
+        sanitizer synccheck
+        part sanitizer-ops 200 compute-sanitizer --tool memcheck --error-exitcode 9 "$(program test_gpu_ops)"
+        part more-cells 120 bash "$here/parts.sh" cells none umed em tap lsp ar sep
+    fi
+}
 
 # ---- figures beside their gates ----
 
