@@ -8,7 +8,7 @@
 #include "kernels/cuda/plan_cache.h"
 
 enum { MAX_CONFIGS = 16, SOME_CONFIGS = 8, MAX_NOTES = CUDNN_NUMERICAL_NOTE_TYPE_COUNT, MEASURED_RUNS = 3,
-    FILL_BYTE = 0x3C /* a small number in f32 and bf16 */ };
+    MOST_WORKSPACE = 1 << 30, FILL_BYTE = 0x3C /* a small number in f32 and bf16 */ };
 
 typedef struct entry {
     um_dnn_conv conv;
@@ -65,10 +65,10 @@ static entry *find(um_dnn *d, const um_dnn_conv *conv)
     return NULL;
 }
 
-/* The workspace that the same problem with more images was given at plan time; without one, anything goes. */
+/* The workspace that the same problem with more images was given at plan time; without one, what no fast engine exceeds. */
 static size_t limit_of(const um_dnn *d, const um_dnn_conv *conv)
 {
-    size_t limit = SIZE_MAX;
+    size_t limit = MOST_WORKSPACE;
     int64_t most = conv->n;
     for (int i = 0; i < d->n; i++) {
         um_dnn_conv same = d->list[i].conv;
