@@ -74,7 +74,8 @@ static void *work(void *payload)
         um_status rc = c->stages[w->stage].run(&(um_conveyor_turn){c->job, slot->slot, item, w->number, &no_more});
         double took = um_now() - begun;
         pthread_mutex_lock(&c->lock);
-        c->times->busy_s[w->stage] += took;
+        took += c->times->busy_s[w->stage];
+        __atomic_store(&c->times->busy_s[w->stage], &took, __ATOMIC_RELAXED); /* um_conveyor_look takes no lock */
         if (rc != UM_OK)
             fail(c, rc);
         else if (no_more)
@@ -159,4 +160,12 @@ int um_conveyor_bounding(const um_conveyor_stage *stages, int n_stages, const um
             largest = each, most = k;
     }
     return most;
+}
+
+um_conveyor_times um_conveyor_look(const um_conveyor_times *times)
+{
+    um_conveyor_times now = {.wall_s = times->wall_s};
+    for (int k = 0; k < UM_CONVEYOR_STAGES; k++)
+        __atomic_load(&times->busy_s[k], &now.busy_s[k], __ATOMIC_RELAXED);
+    return now;
 }

@@ -39,6 +39,9 @@ typedef struct um_conveyor_times {
 um_status um_conveyor_run(const um_conveyor_stage *stages, int n_stages, int64_t n_items, void *const *slots, int n_slots, void *job,
                           um_conveyor_times *times);
 
+/* The times as they stand, from a stage of the run that adds to them. */
+um_conveyor_times um_conveyor_look(const um_conveyor_times *times);
+
 /* The stage that everything waits for: the largest busy time per worker. */
 int um_conveyor_bounding(const um_conveyor_stage *stages, int n_stages, const um_conveyor_times *times);
 

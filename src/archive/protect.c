@@ -57,7 +57,7 @@ void um_workshop_tell(um_workshop *w, int64_t n)
     double took = um_now() - w->begun, rate = (double)w->images_done / (took > 0 ? took : 1);
     int64_t before = __atomic_load_n(&w->images_before, __ATOMIC_RELAXED);
     double left = (double)(w->images_total - before - w->images_done) / (rate > 0 ? rate : 1);
-    um_conveyor_times times = w->times; /* while others add to them: good enough to say what bounds */
+    um_conveyor_times times = um_conveyor_look(&w->times);
     const char *bound = times.busy_s[w->n_stages - 1] > 0 ? w->stages[um_conveyor_bounding(w->stages, w->n_stages, &times)].name : "not known yet";
     snprintf(note, sizeof note, "%.1f images/s here, %.0f s left at this rate, bound by: %s", rate, left < 0 ? 0 : left, bound);
     um_progress("protect archive, images", (long)(before + w->images_done), (long)w->images_total, note);
