@@ -22,3 +22,16 @@ checked predict --model model.h5 --data data.h5 --metrics -o prediction.h5 --thr
 for file in data.h5 release.h5 model.h5 result.h5; do checked check $file; done
 checked grid g.cfg -o sweep -q
 checked report sweep
+checked archive pack pictures --shards 2 -q -o archive
+for how in native resampled; do
+    checked archive protect archive "${small[@]}" --state state.h5 --set archive.apply=$how --set archive.size=20 -o "$how"
+    checked archive verify "$how"
+    checked archive restore "$how" --private "$how.private" -q -o "$how.back"
+done
+checked synth --scene retina --n 10 --size 32 -q -o retina.h5
+marks=(--set model.base_width=2 --set classifier.epochs=1 --set medlocker.bhe.population=4 --set medlocker.budget=12 --threads 1 -q)
+checked medlocker train --data retina.h5 --model resnet18 "${marks[@]}" -o graded.h5
+checked medlocker key -o key
+checked medlocker mark --data retina.h5 --key key "${marks[@]}" -o marked.h5 graded.h5
+checked medlocker verify --data marked.h5 --certificate marked.private/certificate.h5 --key key -q
+checked medlocker recover --data marked.h5 --certificate marked.private/certificate.h5 --key key -q -o clean.h5
