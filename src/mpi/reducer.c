@@ -271,24 +271,37 @@ done:
     return rc;
 }
 
-um_status um_reducer_settle(um_reducer *r)
+um_status um_reducer_wait(um_reducer *r, um_queue *q, int mark)
 {
     um_status rc = UM_OK;
     um_backend *b = r->backend;
     struct timespec nap = {.tv_nsec = NAP_US * 1000L};
     bool there = false;
-    if (!r->nccl)
-        return UM_OK;
     UM_TRY(alive(r));
-    UM_TRY(b->queues->mark(b, NULL, SETTLED));
+    if (!r->nccl)
+        return b->queues->wait(b, q, mark);
     for (;;) {
-        UM_TRY(b->queues->reached(b, NULL, SETTLED, &there));
+        UM_TRY(b->queues->reached(b, q, mark, &there));
         if (there)
             break;
         UM_TRY(um_nccl_check(r->nccl));
         UM_TRY(um_comm_listen(r->comm, "sums over the ranks"));
         nanosleep(&nap, NULL);
     }
+done:
+    if (rc != UM_OK)
+        um_reducer_abandon(r);
+    return rc;
+}
+
+um_status um_reducer_settle(um_reducer *r)
+{
+    um_status rc = UM_OK;
+    if (!r->nccl)
+        return UM_OK;
+    UM_TRY(alive(r));
+    UM_TRY(r->backend->queues->mark(r->backend, NULL, SETTLED));
+    UM_TRY(um_reducer_wait(r, NULL, SETTLED));
 done:
     return rc;
 }

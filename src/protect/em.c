@@ -9,6 +9,7 @@
 #include "image/metric.h"
 #include "protect/attack.h"
 #include "protect/contour_rows.h"
+#include "train/predict.h"
 
 typedef enum em_mask { EM_ALL, EM_CONTOUR, EM_ROI, EM_ROI_MINUS_CONTOUR } em_mask;
 
@@ -127,22 +128,40 @@ done:
     return rc;
 }
 
+/* Predictions on this rank's rows [begin, ..) of those that were fitted. */
+typedef struct counting {
+    em *e;
+    int64_t begin;
+} counting;
+
+static um_status make_perturbed(void *payload, int64_t first, int64_t n, void *x)
+{
+    const counting *c = payload;
+    um_attack_perturbed(&c->e->a, c->begin + first, n, x);
+    return UM_OK;
+}
+
+static um_status count_rows(void *payload, int64_t first, int64_t n, const void *logits)
+{
+    const counting *c = payload;
+    em *e = c->e;
+    const um_protect_job *job = e->a.job;
+    um_segmenter_margin_of(e->a.surrogate, logits, n, e->margin);
+    for (int64_t i = 0; i < n; i++)
+        e->counts[c->begin + first + i] = um_confusion_of_logits(
+            e->margin + i * e->a.pixels, um_dataset_mask(job->data, job->rows->index[c->begin + first + i]), e->a.pixels);
+    return UM_OK;
+}
+
 /* Mean DSC of the surrogate on the perturbed training images. */
 static um_status train_dsc(em *e, double *dsc)
 {
     um_status rc = UM_OK;
     const um_protect_job *job = e->a.job;
-    int64_t own, n_own;
-    um_ranks_slice(job->comm, job->rows->n, &own, &n_own);
-    for (int64_t first = own; first < own + n_own; first += e->a.o.batch) {
-        int64_t n = take(e, first);
-        n = first + n > own + n_own ? own + n_own - first : n;
-        um_attack_load(&e->a, e->pick, n);
-        UM_TRY(um_segmenter_margin(e->a.surrogate, e->a.v, n, e->margin));
-        for (int64_t i = 0; i < n; i++)
-            e->counts[first + i] = um_confusion_of_logits(e->margin + i * e->a.pixels,
-                                                          um_dataset_mask(job->data, job->rows->index[first + i]), e->a.pixels);
-    }
+    counting c = {.e = e};
+    int64_t own;
+    um_ranks_slice(job->comm, job->rows->n, &c.begin, &own);
+    UM_TRY(um_predict_run(e->a.surrogate, &(um_predict_job){own, make_perturbed, count_rows, &c}));
     UM_TRY(um_ranks_collect(job->comm, e->counts, job->rows->n, sizeof *e->counts, "collection of scores"));
     *dsc = um_overlap_of(e->counts, job->rows->n, UM_AGGREGATE_IMAGE, 1).dsc;
 done:

@@ -9,54 +9,125 @@ typedef struct fit {
     const um_dataset *d;
     const um_rows *rows;
     const um_fit_options *o;
-    um_training_state state;
+    um_training_state state; /* progress.step: steps that were ended */
     int64_t *order, *batch_rows;
-    um_resident *resident;    /* NULL: batches are made here, in x and y */
-    char *x, *y;              /* one batch of inputs */
-    size_t x_bytes, y_bytes;  /* of one image */
+    int64_t begun;          /* steps of this epoch */
+    um_resident *resident;  /* NULL: batches are made here and cross by the inlet */
+    um_inlet inlet;
+    size_t x_bytes, y_bytes; /* of one image */
     um_saver saver;
 } fit;
 
-/* The share of a batch of n images, whose rows are in batch_rows: in x and y, or in the inputs themselves. */
-static um_status make_batch(fit *f, const um_share *share, int64_t n)
+static int64_t batch_size(const fit *f, int64_t step)
+{
+    int64_t left = f->rows->n - step * f->o->batch;
+    return left < f->o->batch ? left : f->o->batch;
+}
+
+static void fill(const fit *f, char *x, char *y, int64_t n)
+{
+    um_dtype real = f->s->backend->real;
+    for (int64_t i = 0; i < n; i++) {
+        int64_t row = f->batch_rows[i];
+        um_row_image(f->d, row, real, x + (size_t)i * f->x_bytes);
+        if (f->s->config.model->classifier)
+            um_row_label(f->d, row, real, y + (size_t)i * f->y_bytes);
+        else
+            um_row_mask(f->d, row, real, y + (size_t)i * f->y_bytes);
+    }
+}
+
+/* This rank's share of the batch of a step: its rows, and unless their data stays with the backend, the images on their way there. */
+static um_status make_batch(fit *f, int64_t step)
 {
     um_status rc = UM_OK;
     um_segmenter *s = f->s;
-    um_dtype real = s->backend->real;
-    um_fit_batch batch = {.epoch = f->state.progress.epoch, .step = f->state.progress.step, .first = share->first, .n = share->n, .n_total = n,
-                          .row = f->batch_rows, .x = f->x, .y = f->y};
-    for (int64_t i = 0; !f->resident && i < share->n; i++) {
-        int64_t row = f->batch_rows[i];
-        um_row_image(f->d, row, real, f->x + (size_t)i * f->x_bytes);
-        if (s->config.model->classifier)
-            um_row_label(f->d, row, real, f->y + (size_t)i * f->y_bytes);
-        else
-            um_row_mask(f->d, row, real, f->y + (size_t)i * f->y_bytes);
+    um_share share;
+    void *to[UM_INLET_PARTS] = {NULL};
+    int64_t n = batch_size(f, step);
+    um_segmenter_share(s, n, &share);
+    for (int64_t i = 0; i < share.n; i++)
+        f->batch_rows[i] = f->rows->index[f->order[step * f->o->batch + share.first + i]];
+    if (!f->resident) {
+        UM_TRY(um_inlet_room(&f->inlet, to));
+        fill(f, to[0], to[1], share.n);
     }
+    um_fit_batch batch = {.epoch = f->state.progress.epoch, .step = step, .first = share.first, .n = share.n, .n_total = n,
+                          .row = f->batch_rows, .x = to[0], .y = to[1]};
     if (f->o->on_batch)
         UM_TRY(f->o->on_batch(f->o->payload, s, &batch));
-    if (f->resident)
-        UM_TRY(um_resident_feed(f->resident, s->train, s->x, s->y, f->batch_rows, share->n));
-    else
-        um_segmenter_normalise(s, f->x, share->n);
+    if (!f->resident) {
+        um_segmenter_normalise(s, to[0], share.n);
+        UM_TRY(um_inlet_send(&f->inlet, share.n));
+    }
 done:
     return rc;
 }
 
-static um_status run_step(fit *f, int64_t first)
+/* A step on the batch that was made last. */
+static um_status begin_step(fit *f)
 {
     um_status rc = UM_OK;
     um_segmenter *s = f->s;
-    int64_t n = f->rows->n - first < f->o->batch ? f->rows->n - first : f->o->batch;
     um_share share;
-    double loss[3];
+    int64_t n = batch_size(f, f->begun);
     um_segmenter_share(s, n, &share);
-    for (int64_t i = 0; i < share.n; i++)
-        f->batch_rows[i] = f->rows->index[f->order[first + share.first + i]];
-    UM_TRY(make_batch(f, &share, n));
-    UM_TRY(um_segmenter_step(s, f->x, f->y, n, loss));
-    for (int k = 0; k < 3; k++)
-        f->state.progress.sums[k] += loss[k] * (double)n;
+    if (f->resident)
+        UM_TRY(um_resident_feed(f->resident, s->train, s->x, s->y, f->batch_rows, share.n));
+    else
+        UM_TRY(um_inlet_feed(&f->inlet, s->train, (const um_tid[]){s->x, s->y}, share.n));
+    UM_TRY(um_segmenter_begin(s, NULL, NULL, n));
+    f->begun++;
+done:
+    return rc;
+}
+
+/* Ends steps until `left` are under way. */
+static um_status catch_up(fit *f, int64_t left)
+{
+    um_status rc = UM_OK;
+    um_progress_state *p = &f->state.progress;
+    double loss[3];
+    while (f->begun - p->step > left) {
+        UM_TRY(um_segmenter_end(f->s, loss));
+        for (int k = 0; k < 3; k++)
+            p->sums[k] += loss[k] * (double)batch_size(f, p->step);
+        p->step++;
+    }
+done:
+    return rc;
+}
+
+/* Saves and stops where that is wanted, which nothing may be under way for. */
+static um_status pause_for_saver(fit *f)
+{
+    um_status rc = UM_OK;
+    unsigned wanted = 0;
+    UM_TRY(um_saver_ask(&f->saver, &wanted));
+    if (wanted)
+        UM_TRY(catch_up(f, 0));
+    UM_TRY(um_saver_answer(&f->saver, wanted));
+done:
+    return rc;
+}
+
+/* The rest of the epoch's steps. The host makes the next batch while a device works, and looks at the loss of a step when the one behind it was begun, so
+ * that the device always has something to do. */
+static um_status run_steps(fit *f)
+{
+    um_status rc = UM_OK;
+    int64_t n = (f->rows->n + f->o->batch - 1) / f->o->batch, ahead = f->s->backend->queues ? 1 : 0;
+    f->begun = f->state.progress.step;
+    if (f->begun < n)
+        UM_TRY(make_batch(f, f->begun));
+    while (f->begun < n) {
+        UM_TRY(pause_for_saver(f));
+        UM_TRY(begin_step(f));
+        UM_TRY(catch_up(f, ahead));
+        if (f->begun < n)
+            UM_TRY(make_batch(f, f->begun));
+    }
+    UM_TRY(catch_up(f, 0));
 done:
     return rc;
 }
@@ -66,11 +137,7 @@ static um_status run_epoch(fit *f)
     um_status rc = UM_OK;
     um_progress_state *p = &f->state.progress;
     UM_TRY(um_rows_order(f->order, f->rows, f->o->seed, f->o->order, p->epoch));
-    while (p->step * f->o->batch < f->rows->n) {
-        UM_TRY(um_saver_pause(&f->saver));
-        UM_TRY(run_step(f, p->step * f->o->batch));
-        p->step++;
-    }
+    UM_TRY(run_steps(f));
     static const char *const names[2][3] = {{"loss", "loss_ce", "loss_dice"}, {"loss", "accuracy", "margin"}};
     for (int k = 0; k < 3; k++)
         UM_TRY(um_curves_add(f->state.curves, names[f->s->config.model->classifier][k], (double)p->epoch + 1, p->sums[k] / (double)f->rows->n));
@@ -95,8 +162,8 @@ static um_status find_input(fit *f)
         UM_TRY(um_resident_create(&f->resident, f->s->backend, f->d, f->o->batch, f->o->label));
     if (f->resident)
         return UM_OK;
-    UM_TRY(um_alloc((void **)&f->x, (size_t)f->o->batch, f->x_bytes));
-    UM_TRY(um_alloc((void **)&f->y, (size_t)f->o->batch, f->y_bytes));
+    int64_t most = um_share_most(&c->spread, f->o->batch);
+    UM_TRY(um_inlet_open(&f->inlet, f->s->backend, (const size_t[]){f->x_bytes, f->y_bytes}, 2, most));
 done:
     return rc;
 }
@@ -123,9 +190,9 @@ um_status um_fit_run(um_segmenter *s, const um_dataset *d, const um_rows *rows, 
         UM_TRY(run_epoch(&f));
     UM_TRY(um_saver_save(&f.saver));
 done:
+    um_segmenter_forget(s);
+    um_inlet_close(&f.inlet);
     um_resident_free(f.resident);
-    um_free(f.y);
-    um_free(f.x);
     um_free(f.batch_rows);
     um_free(f.order);
     return rc;
