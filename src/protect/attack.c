@@ -192,6 +192,12 @@ done:
     return rc;
 }
 
+um_status um_attack_save_stopped(um_attack *a, um_status outcome)
+{
+    um_status saved = outcome == UM_E_STOPPED ? um_saver_save(&a->saver) : UM_OK;
+    return saved == UM_OK ? outcome : saved;
+}
+
 um_status um_attack_cost_of(um_attack_cost *out, const um_protect_job *job, const um_attack_options *o, um_input_loss kind)
 {
     um_status rc = UM_OK;

@@ -138,6 +138,9 @@ um_training_array um_attack_table_array(const um_attack *a);
 um_status um_attack_surrogate(um_attack *a, int64_t epochs, const char *kind, const char *groups, um_fit_options hooks,
                               um_curves *curves);
 
+/* Passes on what a step said. Where it is UM_E_STOPPED, the state, which is that before the step, is saved first. */
+um_status um_attack_save_stopped(um_attack *a, um_status outcome);
+
 /* FLOPs of one image: a training step, a gradient step, a prediction; and the memory of all of it. */
 typedef struct um_attack_cost {
     double train, gradient, predict, bytes;

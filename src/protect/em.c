@@ -119,9 +119,7 @@ static um_status noise_step(em *e, int64_t first)
     int64_t n = take(e, first);
     UM_TRY(load_batch(e, e->pick, n));
     rc = um_pgd_run(e->a.grad, &ball, e->o->t, e->a.v, e->a.x, e->a.y, e->o->mask == EM_ALL ? NULL : e->a.keep, n, true);
-    if (rc == UM_E_STOPPED) /* the state is that before these steps */
-        UM_TRY(um_saver_save(&e->a.saver));
-    UM_TRY(rc);
+    UM_TRY(um_attack_save_stopped(&e->a, rc));
     for (int64_t i = 0; i < n; i++)
         um_attack_store(&e->a, i, first + i);
 done:
