@@ -1,6 +1,7 @@
 /* Sums over ranks of what lies in the memory of a device: gradients, and the small sums of BatchNorm and losses.
  *
- *     nccl     between the devices, on a queue of theirs. Needs the library and a device for every rank
+ *     nccl     between the devices: buckets on a queue and by a communicator of their own, so that small sums, which runs wait for, do not wait for
+ *              them. Needs the library and a device for every rank
  *     mpi      MPI is given addresses of device memory. Needs an MPI that takes them. Small sums go as staged ones
  *     staged   through page-locked host memory, a ring of buckets: while bucket k is exchanged, k+1 comes from the device and k-1
  *              goes back
