@@ -144,12 +144,12 @@ void um_attack_load(um_attack *a, const int64_t *pick, int64_t n)
         perturb(a, um_attack_image(a, a->x, i), pick[i], um_attack_image(a, a->v, i));
 }
 
-void um_attack_perturbed(const um_attack *a, int64_t first, int64_t n, void *v)
+void um_attack_perturbed(const um_attack *a, const int64_t *pick, int64_t n, void *v)
 {
     for (int64_t i = 0; i < n; i++) {
         char *image = um_attack_image(a, v, i);
-        um_row_image(a->job->data, a->job->rows->index[first + i], a->real, image);
-        perturb(a, image, first + i, image);
+        um_row_image(a->job->data, a->job->rows->index[pick[i]], a->real, image);
+        perturb(a, image, pick[i], image);
     }
 }
 

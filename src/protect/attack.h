@@ -112,21 +112,17 @@ static inline void um_attack_put(const um_attack *a, void *p, int64_t i, double 
         ((float *)p)[i] = (float)v;
 }
 
-/* Image i of a batch such as x, v or dx; mask i of y. */
+/* Image i of a batch such as x, v or dx. */
 static inline char *um_attack_image(const um_attack *a, char *batch, int64_t i)
 {
     return batch + (size_t)i * a->image_bytes;
-}
-static inline char *um_attack_mask(const um_attack *a, int64_t i)
-{
-    return a->y + (size_t)(i * a->pixels) * um_dtype_bytes(a->real);
 }
 
 /* Fills x and y with n images, given as positions in job->rows; um_attack_load also v with x + delta, clipped to [0,1]. */
 void um_attack_load_clean(um_attack *a, const int64_t *pick, int64_t n);
 void um_attack_load(um_attack *a, const int64_t *pick, int64_t n);
-/* The n perturbed images of the fit from position `first` on, real [n][h][w][c]. */
-void um_attack_perturbed(const um_attack *a, int64_t first, int64_t n, void *v);
+/* x + delta alone, clipped, real [n][h][w][c]. */
+void um_attack_perturbed(const um_attack *a, const int64_t *pick, int64_t n, void *v);
 /* Puts v - x of image i of the batch into the table at position `at`. */
 void um_attack_store(um_attack *a, int64_t i, int64_t at);
 /* Rows of the table as an array of the training state. */

@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "train/resident.h"
+#include "train/steps.h"
 
 typedef struct fit {
     um_segmenter *s;
@@ -11,7 +12,6 @@ typedef struct fit {
     const um_fit_options *o;
     um_training_state state; /* progress.step: steps that were ended */
     int64_t *order, *batch_rows;
-    int64_t begun;          /* steps of this epoch */
     um_resident *resident;  /* NULL: batches are made here and cross by the inlet */
     um_inlet inlet;
     size_t x_bytes, y_bytes; /* of one image */
@@ -38,9 +38,10 @@ static void fill(const fit *f, char *x, char *y, int64_t n)
 }
 
 /* This rank's share of the batch of a step: its rows, and unless their data stays with the backend, the images on their way there. */
-static um_status make_batch(fit *f, int64_t step)
+static um_status make_batch(void *payload, int64_t step)
 {
     um_status rc = UM_OK;
+    fit *f = payload;
     um_segmenter *s = f->s;
     um_share share;
     void *to[UM_INLET_PARTS] = {NULL};
@@ -64,70 +65,34 @@ done:
     return rc;
 }
 
-/* A step on the batch that was made last. */
-static um_status begin_step(fit *f)
+/* On the batch that was made last. */
+static um_status begin_step(void *payload, int64_t step)
 {
     um_status rc = UM_OK;
+    fit *f = payload;
     um_segmenter *s = f->s;
     um_share share;
-    int64_t n = batch_size(f, f->begun);
+    int64_t n = batch_size(f, step);
     um_segmenter_share(s, n, &share);
     if (f->resident)
         UM_TRY(um_resident_feed(f->resident, s->train, s->x, s->y, f->batch_rows, share.n));
     else
-        UM_TRY(um_inlet_feed(&f->inlet, s->train, (const um_tid[]){s->x, s->y}, share.n));
+        UM_TRY(um_segmenter_feed(s, &f->inlet, share.n));
     UM_TRY(um_segmenter_begin(s, NULL, NULL, n));
-    f->begun++;
 done:
     return rc;
 }
 
-/* Ends steps until `left` are under way. */
-static um_status catch_up(fit *f, int64_t left)
+static um_status end_step(void *payload, int64_t step)
 {
     um_status rc = UM_OK;
+    fit *f = payload;
     um_progress_state *p = &f->state.progress;
     double loss[3];
-    while (f->begun - p->step > left) {
-        UM_TRY(um_segmenter_end(f->s, loss));
-        for (int k = 0; k < 3; k++)
-            p->sums[k] += loss[k] * (double)batch_size(f, p->step);
-        p->step++;
-    }
-done:
-    return rc;
-}
-
-/* Saves and stops where that is wanted, which nothing may be under way for. */
-static um_status pause_for_saver(fit *f)
-{
-    um_status rc = UM_OK;
-    unsigned wanted = 0;
-    UM_TRY(um_saver_ask(&f->saver, &wanted));
-    if (wanted)
-        UM_TRY(catch_up(f, 0));
-    UM_TRY(um_saver_answer(&f->saver, wanted));
-done:
-    return rc;
-}
-
-/* The rest of the epoch's steps. The host makes the next batch while a device works, and looks at the loss of a step when the one behind it was begun, so
- * that the device always has something to do. */
-static um_status run_steps(fit *f)
-{
-    um_status rc = UM_OK;
-    int64_t n = (f->rows->n + f->o->batch - 1) / f->o->batch, ahead = f->s->backend->queues ? 1 : 0;
-    f->begun = f->state.progress.step;
-    if (f->begun < n)
-        UM_TRY(make_batch(f, f->begun));
-    while (f->begun < n) {
-        UM_TRY(pause_for_saver(f));
-        UM_TRY(begin_step(f));
-        UM_TRY(catch_up(f, ahead));
-        if (f->begun < n)
-            UM_TRY(make_batch(f, f->begun));
-    }
-    UM_TRY(catch_up(f, 0));
+    UM_TRY(um_segmenter_end(f->s, loss));
+    for (int k = 0; k < 3; k++)
+        p->sums[k] += loss[k] * (double)batch_size(f, step);
+    p->step++;
 done:
     return rc;
 }
@@ -137,7 +102,9 @@ static um_status run_epoch(fit *f)
     um_status rc = UM_OK;
     um_progress_state *p = &f->state.progress;
     UM_TRY(um_rows_order(f->order, f->rows, f->o->seed, f->o->order, p->epoch));
-    UM_TRY(run_steps(f));
+    um_steps steps = {.saver = &f->saver, .backend = f->s->backend, .first = p->step, .n = (f->rows->n + f->o->batch - 1) / f->o->batch,
+                      .make = make_batch, .begin = begin_step, .end = end_step, .payload = f};
+    UM_TRY(um_steps_run(&steps));
     static const char *const names[2][3] = {{"loss", "loss_ce", "loss_dice"}, {"loss", "accuracy", "margin"}};
     for (int k = 0; k < 3; k++)
         UM_TRY(um_curves_add(f->state.curves, names[f->s->config.model->classifier][k], (double)p->epoch + 1, p->sums[k] / (double)f->rows->n));

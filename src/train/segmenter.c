@@ -182,6 +182,16 @@ done:
     return rc;
 }
 
+um_status um_segmenter_feed(um_segmenter *s, um_inlet *in, int64_t n)
+{
+    um_status rc = UM_OK;
+    if (!in->queue) /* an upload of a batch may wait for the steps under way */
+        UM_TRY(um_segmenter_settle(s));
+    UM_TRY(um_inlet_feed(in, s->train, (const um_tid[]){s->x, s->y}, n));
+done:
+    return rc;
+}
+
 um_status um_segmenter_end(um_segmenter *s, double loss[3])
 {
     um_status rc = UM_OK;

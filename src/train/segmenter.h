@@ -59,6 +59,8 @@ um_status um_segmenter_step(um_segmenter *s, const void *x, const void *y, int64
  * be under way; whatever else reads or changes the network meanwhile takes effect behind them. x and y are free when begin returns. */
 um_status um_segmenter_begin(um_segmenter *s, const void *x, const void *y, int64_t n);
 um_status um_segmenter_end(um_segmenter *s, double loss[3]);
+/* The batch at hand of an inlet of images and targets, this rank's n images of it, for a step with x NULL. */
+um_status um_segmenter_feed(um_segmenter *s, um_inlet *in, int64_t n);
 /* For who waits for the backend while steps are under way: returns when only the device itself is waited for, no other rank. */
 um_status um_segmenter_settle(um_segmenter *s);
 void um_segmenter_forget(um_segmenter *s); /* steps under way, after a failure */

@@ -102,8 +102,15 @@ static void umed_steps_are_replays(void **state)
     (void)state;
     enum { CYCLES = 3, EPOCHS = CYCLES * 3, STEPS_IN_ALL = EPOCHS * STEPS };
     fitted f;
+    char order[sizeof um_host_traced.text] = "";
     um_host_count = (um_host_counts){0};
+    um_host_traced = (um_host_trace){.on = true};
     fit_on(&f, "cuda", UM_F32, "umed", 8);
+    for (int i = 0, n = 0; i < um_host_traced.n; i++)
+        if (strchr("rW", um_host_traced.text[i]))
+            order[n++] = um_host_traced.text[i];
+    um_host_traced = (um_host_trace){0};
+    assert_non_null(strstr(order, "rrWWrrWW")); /* of the two steps of an epoch the second has begun before the first one's loss is waited for */
     size_t data = (size_t)IMAGES * SIDE * SIDE * 4 + (size_t)TRAINED * SIDE * SIDE * 2 * sizeof(float), weights = 0;
     const um_umed *u = f.p.state;
     const um_params *const nets[] = {u->contour, u->texture, u->surrogate};
