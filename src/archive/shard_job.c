@@ -278,7 +278,8 @@ static um_status finish_row(um_shard_job *j, um_unit *u, int64_t row, place *p)
     if (j->fates[row] != REFUSE) {
         uint8_t *clean = u->clean + p->from * wide, *released = u->released + p->to * wide, *mask = u->masks + p->mask_to;
         const um_rounding rounding = {j->in->bits, j->limit, j->w->perturber->scale};
-        double squares = um_round_image(&rounding, clean, j->fates[row] == PROTECT ? u->change + u->change_at[row - u->first] : NULL, values, released,
+        const float *change = j->fates[row] == PROTECT ? u->change + u->change_at[row - u->first] : NULL;
+        double squares = um_round_image(&rounding, clean, change, values, released,
                                         u->delta + p->to * wide);
         memmove(mask, u->masks + p->mask_from, (size_t)masks);
         um_shard_hash_add(&j->sum_clean, &j->out, j->next_out, clean, mask);

@@ -89,8 +89,8 @@ um_status um_unit_room_add(um_unit_room *room, const um_shard_index *index, int6
 /* Where units begin: [n + 1] rows; owned by the caller. */
 um_status um_unit_starts(const um_shard_index *index, int64_t unit_bytes, int64_t **out, int64_t *n);
 
-/* Which images of the unit, whose pixels and masks are there, are perturbed together: those of one size of which fates[row] is `wanted`; and where the
- * change of each goes. show: the views of a run, one image behind the other. */
+/* Which images of the unit, whose pixels and masks are there, are perturbed together: those of one size of which fates[row] is
+ * `wanted`; and where the change of each goes. show: the views of a run, one image behind the other. */
 void um_unit_find_runs(um_unit *u, const um_shard_index *x, const uint8_t *fates, uint8_t wanted);
 um_status um_unit_show_run(um_unit *u, const um_shard_index *x, int run);
 float *um_unit_change(const um_unit *u, int run); /* of the run's first image; the others come behind it */

@@ -59,7 +59,8 @@ done:
     return rc;
 }
 
-/* Pixels and masks as they are and, of images that are no neighbours, gathered; the release and the way back; the change as float; what the protector derives per pixel; chunks raw and packed. */
+/* Pixels and masks as they are and, of images that are no neighbours, gathered; the release and the way back; the change as
+ * float; what the protector derives per pixel; chunks raw and packed. */
 double um_workshop_bytes(const um_unit_room *room, const um_archive_options *o, bool carries)
 {
     double pinned = carries ? 8.0 * (double)room->values + 12.0 * (double)room->masks : 0;

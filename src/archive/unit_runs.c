@@ -1,5 +1,5 @@
-/* The images of a unit that are perturbed together: those of one size, wherever in the unit they stand. A device takes them in batches of one
- * size, and has to plan for every other one. */
+/* The images of a unit that are perturbed together: those of one size, wherever in the unit they stand. A device takes them in
+ * batches of one size, and has to plan for every other one. */
 #include <string.h>
 
 #include "archive/shard_job.h"

@@ -226,8 +226,8 @@ static um_status run_round(em *e)
     um_status rc = UM_OK;
     um_progress_state *p = &e->a.state.progress;
     int64_t batches = (e->a.job->rows->n + e->a.o.batch - 1) / e->a.o.batch;
-    um_steps steps = {.saver = &e->a.saver, .backend = e->a.job->backend, .first = p->step, .n = e->o->m, .make = make_batch, .begin = begin_step,
-                      .end = end_step, .payload = e};
+    um_steps steps = {.saver = &e->a.saver, .backend = e->a.job->backend, .first = p->step, .n = e->o->m,
+                      .make = make_batch, .begin = begin_step, .end = end_step, .payload = e};
     UM_TRY(um_steps_run(&steps));
     for (; p->step < e->o->m + batches; p->step++) {
         UM_TRY(um_saver_pause(&e->a.saver));

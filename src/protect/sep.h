@@ -20,8 +20,8 @@ typedef struct um_sep {
     size_t snapshot_bytes;
     double *means;        /* [n][2][channels], feature alignment only */
     char *target;         /* one batch: inverted masks, without feature alignment */
-    /* This rank's images of the batch, in the backend's memory: clean, outer and inner iterate, accumulated direction, gradients of all checkpoints at the outer
-     * iterate along the channels, their mean; the ball. */
+    /* This rank's images of the batch, in the backend's memory: clean, outer and inner iterate, accumulated direction, gradients
+     * of all checkpoints at the outer iterate along the channels, their mean; the ball. */
     um_view x, v, w, s, g, mean_g, reach;
     char *members;        /* snapshots in the device's memory; NULL: they come from the host */
 } um_sep;

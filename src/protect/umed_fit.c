@@ -84,7 +84,8 @@ static um_status end_lesson(fit *f, const lesson *l, double *loss)
     UM_TRY(um_outlet_take(l->losses, um_comm_reducer(f->u->spread.comm, f->u->backend), &all));
     *loss = *(const double *)all;
     if (!isfinite(*loss))
-        UM_TRY(um_fail(UM_E_NUMERIC, "UMed's loss is not a number in epoch %ld; lower umed.adam.lr", (long)f->state.progress.epoch + 1));
+        UM_TRY(um_fail(UM_E_NUMERIC, "UMed's loss is not a number in epoch %ld; lower umed.adam.lr",
+                       (long)f->state.progress.epoch + 1));
     for (int k = 0; k < 2; k++)
         if (nets[k])
             nets[k]->bn_batches++;
@@ -96,7 +97,8 @@ done:
 static int lessons_of(fit *f, bool surrogate, lesson out[2])
 {
     um_umed *u = f->u;
-    um_params *contour = u->o.parts == UM_UMED_TEXTURE ? NULL : u->contour, *texture = u->o.parts == UM_UMED_CONTOUR ? NULL : u->texture;
+    um_params *contour = u->o.parts == UM_UMED_TEXTURE ? NULL : u->contour;
+    um_params *texture = u->o.parts == UM_UMED_CONTOUR ? NULL : u->texture;
     if (surrogate)
         out[0] = (lesson){&f->surrogate, u->surrogate, NULL, &f->losses[0]};
     else if (f->n_generators == 1)
@@ -184,8 +186,8 @@ static um_status run_epoch(fit *f)
     um_progress_state *p = &f->state.progress;
     int64_t epoch = p->epoch % f->n_epochs;
     um_rng_purpose order = surrogates_turn(o, epoch) && o->unit != 1 ? UM_RNG_SURROGATE_ORDER : UM_RNG_GENERATOR_ORDER;
-    um_steps steps = {.saver = &f->saver, .backend = f->u->backend, .first = p->step, .n = steps_of_epoch(f), .begin = begin_step, .end = end_step,
-                      .payload = f};
+    um_steps steps = {.saver = &f->saver, .backend = f->u->backend, .first = p->step, .n = steps_of_epoch(f),
+                      .begin = begin_step, .end = end_step, .payload = f};
     UM_TRY(um_rows_order(f->order, f->job->rows, f->seed, order, epoch));
     UM_TRY(um_steps_run(&steps));
     UM_TRY(close_epoch(f));

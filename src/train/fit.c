@@ -37,7 +37,8 @@ static void fill(const fit *f, char *x, char *y, int64_t n)
     }
 }
 
-/* This rank's share of the batch of a step: its rows, and unless their data stays with the backend, the images on their way there. */
+/* This rank's share of the batch of a step: its rows, and unless their data stays with the backend, the images on their way
+ * there. */
 static um_status make_batch(void *payload, int64_t step)
 {
     um_status rc = UM_OK;
@@ -102,7 +103,8 @@ static um_status run_epoch(fit *f)
     um_status rc = UM_OK;
     um_progress_state *p = &f->state.progress;
     UM_TRY(um_rows_order(f->order, f->rows, f->o->seed, f->o->order, p->epoch));
-    um_steps steps = {.saver = &f->saver, .backend = f->s->backend, .first = p->step, .n = (f->rows->n + f->o->batch - 1) / f->o->batch,
+    um_steps steps = {.saver = &f->saver, .backend = f->s->backend, .first = p->step,
+                      .n = (f->rows->n + f->o->batch - 1) / f->o->batch,
                       .make = make_batch, .begin = begin_step, .end = end_step, .payload = f};
     UM_TRY(um_steps_run(&steps));
     static const char *const names[2][3] = {{"loss", "loss_ce", "loss_dice"}, {"loss", "accuracy", "margin"}};

@@ -372,7 +372,8 @@ done:
     return rc;
 }
 
-um_status um_pgd_place(um_input_grad *g, const um_ball *b, const void *v, const void *x, const void *y, const uint8_t *keep, int64_t n)
+um_status um_pgd_place(um_input_grad *g, const um_ball *b, const void *v, const void *x, const void *y, const uint8_t *keep,
+                       int64_t n)
 {
     um_status rc = UM_OK;
     const um_input_grad_config *c = &g->config;

@@ -8,7 +8,8 @@ typedef struct um_predict_job {
     int64_t n; /* images */
     /* Images [first, first + n) into x, real [n][h][w][c] as the network takes them. */
     um_status (*make)(void *payload, int64_t first, int64_t n, void *x);
-    /* Their logits, real [n][h][w][out_ch], of a classifier [n][out_ch]; in order, each image once, and perhaps after later ones were made. */
+    /* Their logits, real [n][h][w][out_ch], of a classifier [n][out_ch]; in order, each image once, and perhaps after later ones
+     * were made. */
     um_status (*look)(void *payload, int64_t first, int64_t n, const void *logits);
     void *payload;
 } um_predict_job;

@@ -202,7 +202,8 @@ um_status um_segmenter_end(um_segmenter *s, double loss[3])
     for (int k = 0; s->config.model->classifier && k < 3; k++)
         loss[k] /= (double)s->under_way[step % UM_TRANSIT_SLOTS];
     if (!isfinite(loss[0])) {
-        rc = um_fail(UM_E_NUMERIC, "the loss of %s is not a number at step %ld; lower the learning rate", s->config.model->name, (long)step);
+        rc = um_fail(UM_E_NUMERIC, "the loss of %s is not a number at step %ld; lower the learning rate", s->config.model->name,
+                     (long)step);
         goto done;
     }
     s->params->bn_batches++;

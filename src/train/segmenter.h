@@ -55,8 +55,9 @@ void um_segmenter_share(const um_segmenter *s, int64_t n, um_share *out);
  * of it; x NULL: the inputs hold the batch already (um_resident_feed). Classifiers: y real [share.n], classes. Collective over the ranks. loss: total, CE, Dice of the batch; of a classifier loss, share of
  * hits, margin. Errors: UM_E_NUMERIC when the loss is no number; then the weights are of no use either. */
 um_status um_segmenter_step(um_segmenter *s, const void *x, const void *y, int64_t n, double loss[3]);
-/* The same in two halves: begin returns while a device works on the step, end waits for the oldest step that was begun. Up to UM_TRANSIT_SLOTS steps may
- * be under way; whatever else reads or changes the network meanwhile takes effect behind them. x and y are free when begin returns. */
+/* The same in two halves: begin returns while a device works on the step, end waits for the oldest step that was begun. Up to
+ * UM_TRANSIT_SLOTS steps may be under way; whatever else reads or changes the network meanwhile takes effect behind them. x and
+ * y are free when begin returns. */
 um_status um_segmenter_begin(um_segmenter *s, const void *x, const void *y, int64_t n);
 um_status um_segmenter_end(um_segmenter *s, double loss[3]);
 /* The batch at hand of an inlet of images and targets, this rank's n images of it, for a step with x NULL. */
@@ -65,7 +66,8 @@ um_status um_segmenter_feed(um_segmenter *s, um_inlet *in, int64_t n);
 um_status um_segmenter_settle(um_segmenter *s);
 void um_segmenter_forget(um_segmenter *s); /* steps under way, after a failure */
 
-/* Prediction is local; of more images than one batch, see predict.h. logits: real [n][h][w][out_ch], of a classifier [n][out_ch], n <= max_batch. */
+/* Prediction is local; of more images than one batch, see predict.h. logits: real [n][h][w][out_ch], of a classifier
+ * [n][out_ch], n <= max_batch. */
 um_status um_segmenter_logits(um_segmenter *s, const void *x, int64_t n, void *logits);
 /* One margin per pixel as float: the logit, or z1 - z0 for two channels; foreground where >= 0. margin: [n][h][w]. */
 um_status um_segmenter_margin(um_segmenter *s, const void *x, int64_t n, float *margin);

@@ -93,8 +93,10 @@ done:
 um_status um_inlet_send(um_inlet *in, int64_t n)
 {
     um_status rc = UM_OK;
+    um_backend *b = in->backend;
+    int s = in->at;
     for (int k = 0; in->queue && n > 0 && k < in->n_parts; k++)
-        UM_TRY(in->backend->queues->send(in->backend, in->queue, in->there[in->at][k], in->host[in->at][k], (size_t)n * in->bytes[k]));
+        UM_TRY(b->queues->send(b, in->queue, in->there[s][k], in->host[s][k], (size_t)n * in->bytes[k]));
 done:
     return rc;
 }

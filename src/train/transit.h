@@ -1,9 +1,9 @@
-/* What crosses between the host and a device beside its runs: batches that the host makes while the device works on the one before (um_inlet), and
- * results that come back while it works on the next (um_outlet). Both hold two at a time, in page-locked memory and on the device, and cross on
- * queues of their own (kernels/queue.h).
+/* What crosses between the host and a device beside its runs: batches that the host makes while the device works on the one
+ * before (um_inlet), and results that come back while it works on the next (um_outlet). Both hold two at a time, in page-locked
+ * memory and on the device, and cross on queues of their own (kernels/queue.h).
  *
- * Where a backend has no queues, or its device no room for a second batch, nothing is under way: each call does its part at once. The numbers
- * are the same. */
+ * Where a backend has no queues, or its device no room for a second batch, nothing is under way: each call does its part at
+ * once. The numbers are the same. */
 #ifndef UM_TRAIN_TRANSIT_H
 #define UM_TRAIN_TRANSIT_H
 

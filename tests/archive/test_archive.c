@@ -326,7 +326,8 @@ static void beside_the_cpu(void **state)
     assert_true(d.most <= 1 && d.changed * 100 <= moved.changed);
 }
 
-/* Wherever in a unit they stand: 14 images of 12 sizes are 12 runs; and in shards of their own the two pairs get the same pixels. */
+/* Wherever in a unit they stand: 14 images of 12 sizes are 12 runs; and in shards of their own the two pairs get the same
+ * pixels. */
 static void images_of_one_size_travel_together(void **state)
 {
     (void)state;

@@ -110,7 +110,7 @@ static void umed_steps_are_replays(void **state)
         if (strchr("rW", um_host_traced.text[i]))
             order[n++] = um_host_traced.text[i];
     um_host_traced = (um_host_trace){0};
-    assert_non_null(strstr(order, "rrWWrrWW")); /* of the two steps of an epoch the second has begun before the first one's loss is waited for */
+    assert_non_null(strstr(order, "rrWWrrWW")); /* an epoch's second step has begun before the first one's loss is waited for */
     size_t data = (size_t)IMAGES * SIDE * SIDE * 4 + (size_t)TRAINED * SIDE * SIDE * 2 * sizeof(float), weights = 0;
     const um_umed *u = f.p.state;
     const um_params *const nets[] = {u->contour, u->texture, u->surrogate};
@@ -142,7 +142,9 @@ static void steps_of_attacks_stay_on_the_device(void **state)
     static const struct {
         const char *name, *few, *many;
         int gradients; /* more of them, in both batches */
-    } cases[] = {{"em", "em.T=2", "em.T=8", 2 * 2 * 6}, {"tap", "tap.steps=3", "tap.steps=9", 2 * 6}, {"sep", "sep.T=2", "sep.T=5", 2 * 3 * 5},
+    } cases[] = {{"em", "em.T=2", "em.T=8", 2 * 2 * 6},
+                 {"tap", "tap.steps=3", "tap.steps=9", 2 * 6},
+                 {"sep", "sep.T=2", "sep.T=5", 2 * 3 * 5},
                  {"sep", "sep.M=3", "sep.M=8", 2 * 2 * 5}};
     for (size_t i = 0; i < UM_COUNT(cases); i++) {
         um_host_counts few = traffic(cases[i].name, cases[i].few), many = traffic(cases[i].name, cases[i].many);

@@ -265,8 +265,8 @@ static void check_sums(um_reduce_path path, bool fast)
 }
 
 #if defined(UM_CUDA_HOST) && UM_TEST_NCCL
-/* Small sums have a communicator, buckets another one; there are small sums behind buckets of the same step; and all calls come in one order on all
- * ranks. */
+/* Small sums have a communicator, buckets another one; there are small sums behind buckets of the same step; and all calls come
+ * in one order on all ranks. */
 static void small_sums_do_not_wait_for_buckets(void **state)
 {
     (void)state;

@@ -1,4 +1,5 @@
-/* What the host does while a device works, over host memory: the order in which a training and a prediction ask for things, and that it changes no number. */
+/* What the host does while a device works, over host memory: the order in which a training and a prediction ask for things, and
+ * that it changes no number. */
 #include <math.h>
 #include <string.h>
 
@@ -66,15 +67,15 @@ static um_status on_batch(void *payload, um_segmenter *s, const um_fit_batch *b)
 
 static um_status fit(subject *t, defense *d, const char *checkpoint, um_curves *curves)
 {
-    um_fit_options o = {.epochs = EPOCHS, .batch = BATCH, .seed = 3, .order = UM_RNG_TEST, .label = "test", .on_batch = on_batch, .payload = d,
-                        .checkpoint = checkpoint, .fingerprint = "fit", .checkpoint_s = 1e9};
+    um_fit_options o = {.epochs = EPOCHS, .batch = BATCH, .seed = 3, .order = UM_RNG_TEST, .label = "test", .on_batch = on_batch,
+                        .payload = d, .checkpoint = checkpoint, .fingerprint = "fit", .checkpoint_s = 1e9};
     return um_fit_run(t->s, t->d, &t->rows, &o, curves);
 }
 
 static const defense plain = {.trace_epoch = -1, .spoilt = -1, .stopped = -1};
 
-/* In an epoch whose steps are all recorded: a batch is made (wBss) while a step is under way, and a step is begun (uurf) before the loss of the
- * one before it is waited for (W). */
+/* In an epoch whose steps are all recorded: a batch is made (wBss) while a step is under way, and a step is begun (uurf) before
+ * the loss of the one before it is waited for (W). */
 static void batches_are_made_while_a_step_runs(void **state)
 {
     (void)state;
@@ -200,7 +201,8 @@ static void stopped_fits_end_the_same(void **state)
     um_curves_free(&alone);
 }
 
-/* The step whose loss is no number is named, though the next one has begun, and a stop that was asked for meanwhile saves nothing. */
+/* The step whose loss is no number is named, though the next one has begun, and a stop that was asked for meanwhile saves
+ * nothing. */
 static void a_diverged_step_ends_the_training(void **state)
 {
     (void)state;

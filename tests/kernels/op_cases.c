@@ -302,7 +302,8 @@ static void derive_ball(um_op_call *call)
      {IMG(n, h, w, c, 0, FILL_POSITIVE), IMG(n, h, w, c, 0, FILL_ANY), free_, PACE}, {IMG(n, h, w, c, 0, FILL_ANY)}, {.gather = {1}}, derive_ball}
 
 #define GROUP_MEAN_CASE(n, h, w, groups, c, g)                                                                                 \
-    {"group mean " #n " " #h "x" #w " " #groups " of " #c, UM_OP_GROUP_MEAN, {IMG(n, h, w, groups * c, g, FILL_ANY)}, {IMG(n, h, w, c, 0, FILL_ANY)}}
+    {"group mean " #n " " #h "x" #w " " #groups " of " #c, UM_OP_GROUP_MEAN, {IMG(n, h, w, groups * c, g, FILL_ANY)},          \
+     {IMG(n, h, w, c, 0, FILL_ANY)}}
 #define VR_ADD_CASE(n, h, w, c, g)                                                                                             \
     {"vr add " #n " " #h "x" #w "x" #c, UM_OP_VR_ADD,                                                                          \
      {IMG(n, h, w, c, 0, FILL_ANY), IMG(n, h, w, c, g, FILL_ANY), IMG(n, h, w, c, 0, FILL_ANY)}, {IMG(n, h, w, c, 0, FILL_ANY)}}

@@ -450,17 +450,21 @@ static um_status halting_run(um_backend *b, um_op op, const um_op_call *call)
     return h->cpu->iface->run(h->cpu, op, call);
 }
 
+static void halting_open(halting_backend *h)
+{
+    *h = (halting_backend){.backend = *backend, .iface = *backend->iface, .cpu = backend};
+    h->iface.run = halting_run;
+    h->backend.iface = &h->iface;
+}
+
 static void stopped_fits_release_the_same(void **state)
 {
     (void)state;
     static const char *const names[] = {"em", "tap", "sep"}, *const sets[] = {
                                                                  WIDE,          "run.checkpoint_s=1000", "tap.restarts=2",
                                                                  "tap.steps=6", "em.max_rounds=6",       NULL};
-    halting_backend h = {.cpu = backend};
-    h.backend = *backend;
-    h.iface = *backend->iface;
-    h.iface.run = halting_run;
-    h.backend.iface = &h.iface;
+    halting_backend h;
+    halting_open(&h);
     for (size_t i = 0; i < UM_COUNT(names); i++) {
         protection alone, part;
         int runs = 0;
@@ -496,12 +500,10 @@ static void stopped_fits_release_the_same(void **state)
 static void stopped_steps_are_made_again(void **state)
 {
     (void)state;
-    static const char *const names[] = {"em", "sep"}, *const sets[] = {WIDE, "run.checkpoint_s=1000", "em.max_rounds=1", "em.T=4", NULL};
-    halting_backend h = {.cpu = backend};
-    h.backend = *backend;
-    h.iface = *backend->iface;
-    h.iface.run = halting_run;
-    h.backend.iface = &h.iface;
+    static const char *const names[] = {"em", "sep"};
+    static const char *const sets[] = {WIDE, "run.checkpoint_s=1000", "em.max_rounds=1", "em.T=4", NULL};
+    halting_backend h;
+    halting_open(&h);
     for (size_t i = 0; i < UM_COUNT(names); i++) {
         protection alone, part;
         protection_open(&alone, &h.backend, names[i], 1, 8, sets);

@@ -19,8 +19,8 @@ typedef struct um_host_counts {
     int prepared, biased, converted; /* problems that it was asked about and accepted; with a bias; with a y of another type than x */
 } um_host_counts;
 extern um_host_counts um_host_count;
-/* What was asked of the device, in order, while on: u upload, d download, s send, f fetch, r replay, w and W a wait for a mark of the runs' queue and of
- * another one, 0, 1... a sum or a message by that communicator of NCCL, and what a test adds. */
+/* What was asked of the device, in order, while on: u upload, d download, s send, f fetch, r replay, w and W a wait for a mark
+ * of the runs' queue and of another one, 0, 1... a sum or a message by that communicator of NCCL, and what a test adds. */
 typedef struct um_host_trace {
     bool on;
     int n;
