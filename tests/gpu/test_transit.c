@@ -19,7 +19,7 @@ typedef struct subject {
 
 static void subject_open(subject *t)
 {
-    um_segmenter_config config = {.net = net_config(8, 1, 1), .h = SIDE, .w = SIDE, .max_batch = BATCH, .spread = {.lanes = 2},
+    um_segmenter_config config = {.net = net_config(4, 1, 1), .h = SIDE, .w = SIDE, .max_batch = BATCH, .spread = {.lanes = 2},
                                   .loss = {.w_ce = 1, .w_dice = 1, .smooth = 1e-5},
                                   .adam = {.lr = 1e-3, .b1 = 0.9, .b2 = 0.999, .eps = 1e-8}};
     *t = (subject){0};
