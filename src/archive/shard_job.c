@@ -184,37 +184,15 @@ done:
     return rc;
 }
 
-/* Images that are protected alike: neighbours of one size. */
-static void find_runs(const um_shard_job *j, um_unit *u)
-{
-    const um_shard_index *x = j->in;
-    int64_t at = 0, mask_at = 0;
-    u->n_runs = 0;
-    for (int64_t i = u->first; i < u->first + u->n; i++) {
-        const um_shard_row *r = &x->rows[i];
-        um_dataset *v = u->n_runs ? &u->views[u->n_runs - 1] : NULL;
-        bool joins = v && i > u->first && j->fates[i - 1] == PROTECT && v->h == r->h && v->w == r->w && v->c == r->c;
-        if (j->fates[i] == PROTECT && joins) {
-            v->n++;
-        } else if (j->fates[i] == PROTECT) {
-            u->view_at[u->n_runs] = at;
-            u->runs[u->n_runs] = (um_perturbation){0};
-            u->views[u->n_runs++] = (um_dataset){.n = 1, .h = r->h, .w = r->w, .c = r->c, .bits = x->bits,
-                                                 .images = u->clean + at * (x->bits / 8), .masks = u->masks + mask_at,
-                                                 .ids = x->ids + i, .split = x->split + i};
-        }
-        at += um_shard_values(r);
-        mask_at += um_shard_mask_pixels(r);
-    }
-}
-
 static um_status prepare_unit(um_shard_job *j, um_unit *u, int worker)
 {
     um_status rc = UM_OK;
     (void)worker;
-    find_runs(j, u);
-    for (int i = 0; i < u->n_runs; i++)
+    um_unit_find_runs(u, j->in, j->fates, PROTECT);
+    for (int i = 0; i < u->n_runs; i++) {
+        UM_TRY(um_unit_show_run(u, j->in, i));
         UM_TRY(um_perturbation_prepare(&u->runs[i], j->w->perturber, &u->views[i]));
+    }
 done:
     return rc;
 }
@@ -225,8 +203,8 @@ static um_status perturb_unit(um_shard_job *j, um_unit *u, int worker)
     (void)worker;
     for (int i = 0; i < u->n_runs; i++) {
         UM_TRY(um_stop_check("the same command goes on with this shard"));
-        UM_TRY(um_perturbation_run(&u->runs[i], j->w->perturber, &u->views[i], u->change + u->view_at[i]));
-        um_perturbation_clear(&u->runs[i], j->w->perturber);
+        UM_TRY(um_perturbation_run(&u->runs[i], j->w->perturber, &u->views[i], um_unit_change(u, i)));
+        um_unit_drop_run(u, i, j->w->perturber);
     }
     u->n_runs = 0;
 done:
@@ -262,8 +240,8 @@ static um_status carry_unit_out(um_shard_job *j, um_unit *u, int worker)
     um_status rc = UM_OK;
     (void)worker;
     for (int i = 0; i < u->n_runs; i++) {
-        UM_TRY(um_perturbation_out(&u->runs[i], j->w->perturber, &u->views[i], u->change + u->view_at[i]));
-        um_perturbation_clear(&u->runs[i], j->w->perturber);
+        UM_TRY(um_perturbation_out(&u->runs[i], j->w->perturber, &u->views[i], um_unit_change(u, i)));
+        um_unit_drop_run(u, i, j->w->perturber);
     }
     u->n_runs = 0;
 done:
@@ -300,7 +278,8 @@ static um_status finish_row(um_shard_job *j, um_unit *u, int64_t row, place *p)
     if (j->fates[row] != REFUSE) {
         uint8_t *clean = u->clean + p->from * wide, *released = u->released + p->to * wide, *mask = u->masks + p->mask_to;
         const um_rounding rounding = {j->in->bits, j->limit, j->w->perturber->scale};
-        double squares = um_round_image(&rounding, clean, j->fates[row] == PROTECT ? u->change + p->from : NULL, values, released,
+        const float *change = j->fates[row] == PROTECT ? u->change + u->change_at[row - u->first] : NULL;
+        double squares = um_round_image(&rounding, clean, change, values, released,
                                         u->delta + p->to * wide);
         memmove(mask, u->masks + p->mask_from, (size_t)masks);
         um_shard_hash_add(&j->sum_clean, &j->out, j->next_out, clean, mask);

@@ -29,11 +29,13 @@ typedef struct um_unit {
     bool last;             /* of its shard */
     int64_t first, n;      /* rows of the clean shard */
     uint8_t *clean, *masks, *released, *delta; /* delta: like the pixels, modulo 2^bits */
-    float *change;
-    int n_runs;
-    um_dataset *views;     /* [n_runs]: images of one size that are perturbed together; borrow from the unit and the index */
-    int64_t *view_at;      /* [n_runs]: first value within the unit */
+    int n_runs;            /* images of one size, which are perturbed together */
+    um_dataset *views;     /* [n_runs]: borrow from the unit and the index where their images are neighbours, else from gathered */
+    um_dataset **gathered; /* [n_runs]: copies; NULL: neighbours */
     um_perturbation *runs; /* [n_runs] */
+    int *run_of;           /* [n]: -1: not perturbed */
+    float *change;         /* run by run */
+    int64_t *change_at;    /* [n]: of each image within it */
     int64_t n_chunks, cap_chunks;
     um_h5_chunk *chunks;
 } um_unit;
@@ -72,6 +74,7 @@ void um_workshop_tell(um_workshop *w, int64_t n); /* n more images are written *
 um_status um_workshop_open(um_workshop *out, const um_archive_job *job, um_perturber *perturber, const um_unit_room *room);
 void um_workshop_close(um_workshop *w);
 void um_unit_reset(um_unit *u, const um_perturber *p); /* what a shard that failed left in it */
+void um_unit_drop_run(um_unit *u, int run, const um_perturber *p); /* what it holds besides its change */
 /* All shards that `next` gives through the stages. Errors: what ends a run; a shard's own trouble stays with the shard. */
 um_status um_workshop_run(um_workshop *w, const um_shard_traffic *traffic);
 /* carries: networks run on a device, with stages of their own for the way there and back. Returns how many there are. */
@@ -85,6 +88,12 @@ int64_t um_unit_bytes(const um_backend *b);
 um_status um_unit_room_add(um_unit_room *room, const um_shard_index *index, int64_t unit_bytes);
 /* Where units begin: [n + 1] rows; owned by the caller. */
 um_status um_unit_starts(const um_shard_index *index, int64_t unit_bytes, int64_t **out, int64_t *n);
+
+/* Which images of the unit, whose pixels and masks are there, are perturbed together: those of one size of which fates[row] is
+ * `wanted`; and where the change of each goes. show: the views of a run, one image behind the other. */
+void um_unit_find_runs(um_unit *u, const um_shard_index *x, const uint8_t *fates, uint8_t wanted);
+um_status um_unit_show_run(um_unit *u, const um_shard_index *x, int run);
+float *um_unit_change(const um_unit *u, int run); /* of the run's first image; the others come behind it */
 
 /* Chunks on their way from a stream to the file. */
 um_status um_unit_add_chunk(um_unit *u, const um_h5_chunk *chunk); /* takes its data on success */

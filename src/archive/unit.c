@@ -59,19 +59,27 @@ done:
     return rc;
 }
 
-/* Pixels three times, the change as float, masks; what the protector derives per pixel; chunks raw and packed. */
+/* Pixels and masks as they are and, of images that are no neighbours, gathered; the release and the way back; the change as
+ * float; what the protector derives per pixel; chunks raw and packed. */
 double um_workshop_bytes(const um_unit_room *room, const um_archive_options *o, bool carries)
 {
     double pinned = carries ? 8.0 * (double)room->values + 12.0 * (double)room->masks : 0;
-    double unit = pinned + 3.0 * (double)room->bytes + 4.0 * (double)room->values + 13.0 * (double)room->masks;
+    double unit = pinned + 4.0 * (double)room->bytes + 4.0 * (double)room->values + 14.0 * (double)room->masks;
     double chunks = 2 * (2.0 * (double)room->bytes + (double)room->masks), held = (3 * 2.0 + 2 * 4.0) * (2 << 20); /* streams; chunks that the reader keeps */
     return (double)o->slots * (unit + chunks) + (double)room->masks + held + (double)o->pack_workers * (double)(5 << 20);
+}
+
+void um_unit_drop_run(um_unit *u, int run, const um_perturber *p)
+{
+    um_perturbation_clear(&u->runs[run], p);
+    um_dataset_free(u->gathered[run]);
+    u->gathered[run] = NULL;
 }
 
 void um_unit_reset(um_unit *u, const um_perturber *p)
 {
     for (int i = 0; i < u->n_runs; i++)
-        um_perturbation_clear(&u->runs[i], p);
+        um_unit_drop_run(u, i, p);
     u->n_runs = 0;
     for (int64_t i = 0; i < u->n_chunks; i++)
         um_h5_chunk_clear(&u->chunks[i]);
@@ -89,8 +97,10 @@ static void unit_free(um_unit *u, const um_perturber *p)
     um_free(u->delta);
     um_free(u->change);
     um_free(u->views);
-    um_free(u->view_at);
+    um_free(u->gathered);
     um_free(u->runs);
+    um_free(u->run_of);
+    um_free(u->change_at);
     um_free(u->chunks);
     um_free(u);
 }
@@ -107,8 +117,10 @@ static um_status unit_create(um_unit **out, const um_workshop *w)
     UM_TRY(UM_NEW_ARRAY(u->delta, r->bytes));
     UM_TRY(UM_NEW_ARRAY(u->change, r->values));
     UM_TRY(UM_NEW_ARRAY(u->views, r->images));
-    UM_TRY(UM_NEW_ARRAY(u->view_at, r->images));
+    UM_TRY(UM_NEW_ARRAY(u->gathered, r->images));
     UM_TRY(UM_NEW_ARRAY(u->runs, r->images));
+    UM_TRY(UM_NEW_ARRAY(u->run_of, r->images));
+    UM_TRY(UM_NEW_ARRAY(u->change_at, r->images));
     *out = u;
     u = NULL;
 done:

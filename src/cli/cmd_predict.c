@@ -7,32 +7,49 @@
 #include "io/store.h"
 #include "train/checkpoint.h"
 #include "train/evaluate.h"
+#include "train/predict.h"
 
 #include <stdio.h>
 
 enum { BATCH = 16 };
 
+typedef struct asked {
+    const um_segmenter *s;
+    const um_dataset *d;
+    float *margins;
+} asked;
+
+static um_status make_images(void *payload, int64_t first, int64_t n, void *x)
+{
+    um_status rc = UM_OK;
+    const asked *a = payload;
+    um_dtype real = a->s->backend->real;
+    size_t image = (size_t)(a->d->h * a->d->w * a->d->c) * um_dtype_bytes(real);
+    UM_TRY(um_stop_check("nothing was written"));
+    for (int64_t i = 0; i < n; i++)
+        um_row_image(a->d, first + i, real, (char *)x + (size_t)i * image);
+done:
+    return rc;
+}
+
+static um_status take_margins(void *payload, int64_t first, int64_t n, const void *logits)
+{
+    const asked *a = payload;
+    um_segmenter_margin_of(a->s, logits, n, a->margins + first * a->d->h * a->d->w);
+    return UM_OK;
+}
+
 /* One margin per pixel of every image. out: [n][h][w], owned by the caller. */
-static um_status margins_of(float **out, um_segmenter *s, const um_dataset *d, um_dtype real)
+static um_status margins_of(float **out, um_segmenter *s, const um_dataset *d)
 {
     um_status rc = UM_OK;
     float *margins = NULL;
-    uint8_t *x = NULL;
-    size_t image = (size_t)(d->h * d->w * d->c) * um_dtype_bytes(real);
-    int64_t plane = d->h * d->w;
-    UM_TRY(UM_NEW_ARRAY(margins, d->n * plane));
-    UM_TRY(UM_NEW_ARRAY(x, (size_t)BATCH * image));
-    for (int64_t first = 0; first < d->n; first += BATCH) {
-        int64_t n = d->n - first < BATCH ? d->n - first : BATCH;
-        UM_TRY(um_stop_check("nothing was written"));
-        for (int64_t i = 0; i < n; i++)
-            um_row_image(d, first + i, real, x + (size_t)i * image);
-        UM_TRY(um_segmenter_margin(s, x, n, margins + first * plane));
-    }
+    UM_TRY(UM_NEW_ARRAY(margins, d->n * d->h * d->w));
+    asked a = {s, d, margins};
+    UM_TRY(um_predict_run(s, &(um_predict_job){d->n, make_images, take_margins, &a}));
     *out = margins;
     margins = NULL;
 done:
-    um_free(x);
     um_free(margins);
     return rc;
 }
@@ -107,7 +124,7 @@ static um_status run(um_cli *cli)
     if (s->config.net.in_ch != d->c)
         UM_TRY(um_fail(UM_E_DATA, "%s takes %lld channels, %s has %lld; import with --channels %lld", cli->v.model,
                        (long long)s->config.net.in_ch, cli->v.data, (long long)d->c, (long long)s->config.net.in_ch));
-    UM_TRY(margins_of(&margins, s, d, backend->real));
+    UM_TRY(margins_of(&margins, s, d));
     if (cli->v.output)
         UM_TRY(write_logits(cli, d, margins));
     if (cli->v.metrics)

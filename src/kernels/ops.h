@@ -93,6 +93,8 @@
  * GATHER            d[M,H,W,C] i f64[N,1,1,1]                   x[N,H,W,C] = d[i]: rows of a dataset; d real, or u8 over attr.gather.most, or [M,H,W,2C] u8, whose pairs
  *                                                               are 16-bit numbers, low byte first
  * BALL_STEP         x[N,H,W,C] g (free[N,H,W,1]) b f64[1,1,1,2] v (updated): clip(x + clip(v + step*sign(g) - x, -eps, eps), 0, 1), b = eps, step; x where free is 0
+ * GROUP_MEAN        x[N,H,W,G*C]                                y[N,H,W,C] = mean over g of x[.., g*C + c], added in f64 by rising g
+ * VR_ADD            d[N,H,W,C] g m                              s (updated) = s + d - (g - m), in f64: the variance-reduced direction of SEP (protectors.md 2.3)
  * ADAM              g u f64[1,1,1,2]                            value, m, v (updated): Kingma & Ba, bias-corrected, eps after the square root, L2 weight decay added to g.
  *                                                               u: the learning rate, and which update of these values it is, from 1; data, so that a recorded run can
  *                                                               be replayed

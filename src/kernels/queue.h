@@ -32,7 +32,8 @@ struct um_queue_iface {
 
     /* What q is given from here on begins when `other` has done all that it holds now. */
     um_status (*follow)(um_backend *b, um_queue *q, um_queue *other);
-    /* Sets mark i of UM_QUEUE_MARKS behind all that q holds now; wait returns when q came to it, reached tells whether it did. */
+    /* Sets mark i of UM_QUEUE_MARKS behind all that q holds now; wait returns when q came to it, reached tells whether it did. A
+     * mark that is set again is behind more: who waits for what it was, waits longer. One that never was set has been come to. */
     um_status (*mark)(um_backend *b, um_queue *q, int i);
     um_status (*wait)(um_backend *b, um_queue *q, int i);
     um_status (*reached)(um_backend *b, um_queue *q, int i, bool *yes);

@@ -66,6 +66,8 @@ static const char *const rules[UM_OP_COUNT] = {
     [UM_OP_CLASS_BWD] = "r N 1 1 K, r N 1 1 1 > r N 1 1 K",
     [UM_OP_GATHER] = "V M H W B, D N 1 1 1 > R N H W C",
     [UM_OP_BALL_STEP] = "R N H W C, R N H W C, ?R N H W 1, D 1 1 1 2 > R N H W C",
+    [UM_OP_GROUP_MEAN] = "r N H W M > r N H W C",
+    [UM_OP_VR_ADD] = "r N H W C, r N H W C, R N H W C > R N H W C",
     [UM_OP_ADAM] = "R N H W C, D 1 1 1 2 > R N H W C, R N H W C, R N H W C",
 };
 
@@ -209,6 +211,7 @@ static const char *check_relations(um_op op, const um_op_call *call)
     case UM_OP_CLASS_SUMS:
     case UM_OP_CLASS_BWD: fits = in[0].c >= 2 && a->class_loss.gamma >= 0; break;
     case UM_OP_GATHER: fits = in[0].dtype == UM_U8 ? a->gather.most > 0 && in[0].c % out[0].c == 0 && in[0].c / out[0].c <= 2 : in[0].c == out[0].c; break;
+    case UM_OP_GROUP_MEAN: fits = in[0].c % out[0].c == 0; break;
     case UM_OP_PATCHES_FWD:
         fits = window_fits(&in[0], &out[0], a->patch.size, a->patch.stride, a->patch.pad) &&
                out[0].c == a->patch.size * a->patch.size * in[0].c;

@@ -1,13 +1,14 @@
 #include "mpi/nccl.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <time.h>
 
 #include "base/clock.h"
 #include "base/mem.h"
 #include "mpi/nccl_library.h"
 
-enum { NAP_US = 50 };
+enum { NAP_US = 50, ORDERS_SINCE = 22600 };
 
 struct um_nccl {
     um_comm *comm;       /* borrowed */
@@ -59,6 +60,12 @@ done:
     return rc;
 }
 
+bool um_nccl_orders(void)
+{
+    int v = 0;
+    return um_nccl_load() == UM_OK && um_nccl_call.ncclGetVersion(&v) == ncclSuccess && v >= ORDERS_SINCE;
+}
+
 um_status um_nccl_open(um_nccl **out, um_comm *c, um_backend *b)
 {
     um_status rc = UM_OK;
@@ -67,6 +74,8 @@ um_status um_nccl_open(um_nccl **out, um_comm *c, um_backend *b)
     ncclConfig_t config = NCCL_CONFIG_INITIALIZER;
     config.blocking = 0;
     UM_TRY(um_nccl_load());
+    if (setenv("NCCL_LAUNCH_ORDER_IMPLICIT", "1", 0) != 0)
+        return um_fail(UM_E_MEMORY, "the environment has no room for NCCL_LAUNCH_ORDER_IMPLICIT");
     UM_TRY(UM_NEW(n));
     n->comm = c;
     n->backend = b;

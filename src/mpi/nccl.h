@@ -1,5 +1,12 @@
-/* Sums over ranks by NCCL: one communicator of the library, whose calls are ordered with a queue of the device. Inside mpi/; a build
- * without NCCL has the same functions and refuses (nccl_none.c).
+/* Sums over ranks by NCCL: one communicator of the library, whose calls are ordered with a queue of the device. Inside mpi/; a
+ * build without NCCL has the same functions and refuses (nccl_none.c).
+ *
+ * Calls of one communicator are done in the order they are made, whatever their queues: a sum waits for those before it. What
+ * must not wait for each other has a communicator each (um_reducer: the small sums that runs wait for, and the buckets beside
+ * them). Calls of all communicators together come in one order on all ranks, since all run one graph; and NCCL from 2.26 on
+ * starts them in that order on every device (NCCL_LAUNCH_ORDER_IMPLICIT, which um_nccl_open sets unless somebody did), so that
+ * no two ranks can wait for each other in different sums. An older one does not: then there is one communicator
+ * (um_nccl_orders).
  *
  * Calls do not wait for other ranks; the queue does. Who waits for the queue has to look at um_nccl_check and at the other ranks
  * (um_comm_listen) meanwhile, and gives up by um_nccl_abort. */
@@ -14,7 +21,11 @@ typedef struct um_nccl um_nccl;
 /* Local: whether there is such a library, and its version, "2.28.9". Errors: UM_E_UNSUPPORTED with the reason. */
 um_status um_nccl_find(char version[24]);
 
-/* Collective: every rank on a device of its own. b: borrowed. */
+/* Local: whether the library keeps several communicators in order. */
+bool um_nccl_orders(void);
+
+/* Collective: every rank on a device of its own. b: borrowed. Communicators are made one after the other, in the same order on
+ * all ranks. */
 um_status um_nccl_open(um_nccl **out, um_comm *c, um_backend *b);
 void um_nccl_close(um_nccl *n); /* accepts NULL */
 

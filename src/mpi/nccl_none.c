@@ -7,6 +7,11 @@ um_status um_nccl_find(char version[24])
     return um_fail(UM_E_UNSUPPORTED, "NCCL is not in this build");
 }
 
+bool um_nccl_orders(void)
+{
+    return false;
+}
+
 um_status um_nccl_open(um_nccl **out, um_comm *c, um_backend *b)
 {
     char version[24];

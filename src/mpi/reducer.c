@@ -10,6 +10,7 @@
 #include "mpi/stage.h"
 
 enum { SMALL_BYTES = 1 << 18, SETTLED = 0, NAP_US = 20 };
+enum { IN_ORDER, BESIDE, N_WAYS }; /* of NCCL: small sums, which runs wait for, and buckets, which must not hold them up */
 
 struct um_reducer {
     um_comm *comm;
@@ -17,9 +18,9 @@ struct um_reducer {
     um_reduce_path path;
     um_reducer_config config;
     char why[256];
-    um_nccl *nccl;
-    um_queue *beside;  /* of NCCL's buckets */
-    void *scratch[2];  /* device memory, a bucket each: of sums in order, and beside */
+    um_nccl *nccl[N_WAYS];   /* BESIDE: NULL where one communicator does both (um_nccl_orders) */
+    um_queue *queue[N_WAYS]; /* IN_ORDER: NULL, that of the runs */
+    void *scratch[N_WAYS];   /* device memory, a bucket each */
     um_stage *stage;   /* of the other paths */
     void *small;       /* pinned, SMALL_BYTES */
     bool dead;
@@ -90,10 +91,10 @@ done:
     return rc;
 }
 
-enum { NO_NCCL = 1, NOT_AWARE = 2, NO_THREADS = 4 };
+enum { NO_NCCL = 1, NOT_AWARE = 2, NO_THREADS = 4, NO_ORDER = 8 };
 
 /* What holds for all ranks. */
-static um_status choose(um_reducer *r, bool *threads)
+static um_status choose(um_reducer *r, bool *threads, bool *orders)
 {
     um_status rc = UM_OK;
     um_device_places places;
@@ -105,6 +106,7 @@ static um_status choose(um_reducer *r, bool *threads)
         snprintf(reason, sizeof reason, "%.190s", um_error_text());
     um_error_clear();
     missing |= own ? 0 : NO_NCCL;
+    missing |= own && um_nccl_orders() ? 0 : NO_ORDER;
     missing |= um_comm_link_takes_device() ? 0 : NOT_AWARE;
     missing |= r->comm && r->comm->link && um_comm_link_threads(r->comm) ? 0 : NO_THREADS;
     UM_TRY(um_comm_devices(r->comm, r->backend, &places));
@@ -114,6 +116,7 @@ static um_status choose(um_reducer *r, bool *threads)
     f.n_shared = places.n_shared;
     f.aware = !(missing & NOT_AWARE);
     *threads = !(missing & NO_THREADS);
+    *orders = !(missing & NO_ORDER);
     UM_TRY(um_reduce_choose(&r->path, r->why, r->config.path, &f));
 done:
     return rc;
@@ -121,7 +124,7 @@ done:
 
 /* ---- life ---- */
 
-static um_status open_path(um_reducer *r, bool threads)
+static um_status open_path(um_reducer *r, bool threads, bool orders)
 {
     um_status rc = UM_OK;
     um_backend *b = r->backend;
@@ -131,10 +134,12 @@ static um_status open_path(um_reducer *r, bool threads)
         UM_TRY(um_stage_open(&r->stage, r->comm, b, bytes, r->path == UM_REDUCE_MPI, threads));
         goto done;
     }
-    UM_TRY(b->queues->open(b, &r->beside));
-    for (int i = 0; i < 2; i++)
+    UM_TRY(b->queues->open(b, &r->queue[BESIDE]));
+    for (int i = 0; i < N_WAYS; i++) {
         UM_TRY(b->iface->alloc(b, &r->scratch[i], bytes));
-    UM_TRY(um_nccl_open(&r->nccl, r->comm, b));
+        if (i == IN_ORDER || orders)
+            UM_TRY(um_nccl_open(&r->nccl[i], r->comm, b));
+    }
 done:
     return rc;
 }
@@ -143,13 +148,13 @@ um_status um_reducer_open(um_reducer **out, um_comm *comm, um_backend *b, const 
 {
     um_status rc = UM_OK;
     um_reducer *r = NULL;
-    bool threads = false;
+    bool threads = false, orders = false;
     UM_REQUIRE(b->queues && config->bucket_bytes >= 4096 && !(comm && comm->reducer));
     UM_TRY(UM_NEW(r));
     *r = (um_reducer){.comm = comm, .backend = b, .config = *config};
-    rc = choose(r, &threads);
+    rc = choose(r, &threads, &orders);
     if (rc == UM_OK)
-        rc = open_path(r, threads);
+        rc = open_path(r, threads, orders);
     UM_TRY(um_comm_agree(comm, rc));
     if (comm)
         comm->reducer = r;
@@ -166,9 +171,10 @@ void um_reducer_close(um_reducer *r)
         return;
     um_backend *b = r->backend;
     um_stage_close(r->stage);
-    um_nccl_close(r->nccl);
-    b->queues->close(b, r->beside);
-    for (int i = 0; i < 2; i++)
+    for (int i = 0; i < N_WAYS; i++)
+        um_nccl_close(r->nccl[i]);
+    b->queues->close(b, r->queue[BESIDE]);
+    for (int i = 0; i < N_WAYS; i++)
         b->iface->free(b, r->scratch[i]);
     b->queues->unpin(b, r->small);
     if (r->comm && r->comm->reducer == r)
@@ -232,12 +238,23 @@ done:
     return rc;
 }
 
+static bool by_nccl(const um_reducer *r)
+{
+    return r->path == UM_REDUCE_NCCL;
+}
+
+static um_status sum_by_nccl(um_reducer *r, int way, void *data, um_dtype type, int64_t n)
+{
+    um_nccl *by = r->nccl[way] ? r->nccl[way] : r->nccl[IN_ORDER];
+    return um_nccl_sum(by, r->queue[way], data, type, n, !r->config.fast, r->scratch[way], (size_t)r->config.bucket_bytes);
+}
+
 um_status um_reducer_sum(um_reducer *r, void *data, um_dtype type, int64_t n, const char *what)
 {
     um_status rc = UM_OK;
     UM_TRY(alive(r));
-    if (r->nccl)
-        UM_TRY(um_nccl_sum(r->nccl, NULL, data, type, n, !r->config.fast, r->scratch[0], (size_t)r->config.bucket_bytes));
+    if (by_nccl(r))
+        UM_TRY(sum_by_nccl(r, IN_ORDER, data, type, n));
     else
         UM_TRY(sum_by_host(r, data, type, n, what));
 done:
@@ -249,12 +266,12 @@ um_status um_reducer_start(um_reducer *r, void *data, um_dtype type, int64_t n, 
     um_status rc = UM_OK;
     UM_TRY(alive(r));
     UM_REQUIRE(n * (int64_t)um_dtype_bytes(type) <= r->config.bucket_bytes);
-    if (!r->nccl) {
+    if (!by_nccl(r)) {
         UM_TRY(um_stage_start(r->stage, data, type, n, what));
         goto done;
     }
-    UM_TRY(r->backend->queues->follow(r->backend, r->beside, NULL));
-    UM_TRY(um_nccl_sum(r->nccl, r->beside, data, type, n, !r->config.fast, r->scratch[1], (size_t)r->config.bucket_bytes));
+    UM_TRY(r->backend->queues->follow(r->backend, r->queue[BESIDE], NULL));
+    UM_TRY(sum_by_nccl(r, BESIDE, data, type, n));
 done:
     return rc;
 }
@@ -263,32 +280,46 @@ um_status um_reducer_join(um_reducer *r)
 {
     um_status rc = UM_OK;
     UM_TRY(alive(r));
-    if (r->nccl)
-        UM_TRY(r->backend->queues->follow(r->backend, NULL, r->beside));
+    if (by_nccl(r))
+        UM_TRY(r->backend->queues->follow(r->backend, NULL, r->queue[BESIDE]));
     else
         UM_TRY(um_stage_join(r->stage));
 done:
     return rc;
 }
 
-um_status um_reducer_settle(um_reducer *r)
+um_status um_reducer_wait(um_reducer *r, um_queue *q, int mark)
 {
     um_status rc = UM_OK;
     um_backend *b = r->backend;
     struct timespec nap = {.tv_nsec = NAP_US * 1000L};
     bool there = false;
-    if (!r->nccl)
-        return UM_OK;
     UM_TRY(alive(r));
-    UM_TRY(b->queues->mark(b, NULL, SETTLED));
+    if (!by_nccl(r))
+        return b->queues->wait(b, q, mark);
     for (;;) {
-        UM_TRY(b->queues->reached(b, NULL, SETTLED, &there));
+        UM_TRY(b->queues->reached(b, q, mark, &there));
         if (there)
             break;
-        UM_TRY(um_nccl_check(r->nccl));
+        for (int i = 0; i < N_WAYS && r->nccl[i]; i++)
+            UM_TRY(um_nccl_check(r->nccl[i]));
         UM_TRY(um_comm_listen(r->comm, "sums over the ranks"));
         nanosleep(&nap, NULL);
     }
+done:
+    if (rc != UM_OK)
+        um_reducer_abandon(r);
+    return rc;
+}
+
+um_status um_reducer_settle(um_reducer *r)
+{
+    um_status rc = UM_OK;
+    if (!by_nccl(r))
+        return UM_OK;
+    UM_TRY(alive(r));
+    UM_TRY(r->backend->queues->mark(r->backend, NULL, SETTLED));
+    UM_TRY(um_reducer_wait(r, NULL, SETTLED));
 done:
     return rc;
 }
@@ -296,8 +327,9 @@ done:
 void um_reducer_abandon(um_reducer *r)
 {
     r->dead = true;
-    if (r->nccl)
-        um_nccl_abort(r->nccl);
+    for (int i = 0; i < N_WAYS; i++)
+        if (r->nccl[i])
+            um_nccl_abort(r->nccl[i]);
     if (r->stage)
         um_stage_abandon(r->stage);
 }

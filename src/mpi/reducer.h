@@ -1,6 +1,7 @@
 /* Sums over ranks of what lies in the memory of a device: gradients, and the small sums of BatchNorm and losses.
  *
- *     nccl     between the devices, on a queue of theirs. Needs the library and a device for every rank
+ *     nccl     between the devices: buckets on a queue and by a communicator of their own, so that small sums, which runs wait
+ *              for, do not wait for them. Needs the library and a device for every rank
  *     mpi      MPI is given addresses of device memory. Needs an MPI that takes them. Small sums go as staged ones
  *     staged   through page-locked host memory, a ring of buckets: while bucket k is exchanged, k+1 comes from the device and k-1
  *              goes back
@@ -17,7 +18,7 @@
 #ifndef UM_MPI_REDUCER_H
 #define UM_MPI_REDUCER_H
 
-#include "kernels/backend.h"
+#include "kernels/queue.h"
 #include "mpi/comm.h"
 
 typedef enum um_reduce_path { UM_REDUCE_AUTO, UM_REDUCE_NCCL, UM_REDUCE_MPI, UM_REDUCE_STAGED } um_reduce_path;
@@ -59,8 +60,10 @@ um_status um_reducer_sum(um_reducer *r, void *data, um_dtype type, int64_t n, co
  * the sums of all that was started. n: at most um_reducer_bucket_bytes. */
 um_status um_reducer_start(um_reducer *r, void *data, um_dtype type, int64_t n, const char *what);
 um_status um_reducer_join(um_reducer *r);
-/* Waits until the backend's runs are done, where they contain sums that wait for other ranks (nccl); who only waits for the device
- * would not hear of a rank that failed. */
+/* Waits for a mark of queue q (kernels/queue.h), which is behind sums. Where those wait for other ranks on the device (nccl),
+ * who only waits for the device would not hear of a rank that failed. Abandons the reducer when it fails. */
+um_status um_reducer_wait(um_reducer *r, um_queue *q, int mark);
+/* The same for the backend's runs so far; returns at once where they contain no such sums. */
 um_status um_reducer_settle(um_reducer *r);
 /* After a failure: nothing is under way any more when it returns. The reducer can be closed only. */
 void um_reducer_abandon(um_reducer *r);

@@ -41,7 +41,8 @@ void um_exec_free(um_exec *e);
 um_status um_exec_upload(um_exec *e, um_tid t, const void *host, int64_t n);
 um_status um_exec_download(um_exec *e, um_tid t, void *host, int64_t n);
 
-/* An input's place for n images, for whoever fills it by ops of the backend; stays as long as the executor. */
+/* An input's place for n images, for whoever fills it by ops of the backend, or a kept tensor's, for whoever reads it so; stays
+ * as long as the executor. */
 um_view um_exec_input(const um_exec *e, um_tid t, int64_t n);
 
 /* The same from and to memory of the backend, in order with its runs; for backends with queues (kernels/queue.h). */

@@ -130,15 +130,27 @@ void um_attack_load_clean(um_attack *a, const int64_t *pick, int64_t n)
     }
 }
 
+/* x + delta of image `at` of the fit, in [0,1]. v may be x. */
+static void perturb(const um_attack *a, const void *x, int64_t at, void *v)
+{
+    for (int64_t k = 0; k < a->values; k++)
+        um_attack_put(a, v, k, clip01(um_attack_get(a, x, k) + um_attack_get(a, a->table->delta, at * a->values + k)));
+}
+
 void um_attack_load(um_attack *a, const int64_t *pick, int64_t n)
 {
     um_attack_load_clean(a, pick, n);
     for (int64_t i = 0; i < n; i++)
-        for (int64_t k = 0; k < a->values; k++) {
-            int64_t at = i * a->values + k;
-            um_attack_put(a, a->v, at,
-                          clip01(um_attack_get(a, a->x, at) + um_attack_get(a, a->table->delta, pick[i] * a->values + k)));
-        }
+        perturb(a, um_attack_image(a, a->x, i), pick[i], um_attack_image(a, a->v, i));
+}
+
+void um_attack_perturbed(const um_attack *a, const int64_t *pick, int64_t n, void *v)
+{
+    for (int64_t i = 0; i < n; i++) {
+        char *image = um_attack_image(a, v, i);
+        um_row_image(a->job->data, a->job->rows->index[pick[i]], a->real, image);
+        perturb(a, image, pick[i], image);
+    }
 }
 
 void um_attack_store(um_attack *a, int64_t i, int64_t at)
@@ -178,6 +190,12 @@ um_status um_attack_surrogate(um_attack *a, int64_t epochs, const char *kind, co
     UM_TRY(um_fit_run(a->surrogate, job->data, job->rows, &hooks, curves));
 done:
     return rc;
+}
+
+um_status um_attack_save_stopped(um_attack *a, um_status outcome)
+{
+    um_status saved = outcome == UM_E_STOPPED ? um_saver_save(&a->saver) : UM_OK;
+    return saved == UM_OK ? outcome : saved;
 }
 
 um_status um_attack_cost_of(um_attack_cost *out, const um_protect_job *job, const um_attack_options *o, um_input_loss kind)

@@ -112,19 +112,17 @@ static inline void um_attack_put(const um_attack *a, void *p, int64_t i, double 
         ((float *)p)[i] = (float)v;
 }
 
-/* Image i of a batch such as x, v or dx; mask i of y. */
+/* Image i of a batch such as x, v or dx. */
 static inline char *um_attack_image(const um_attack *a, char *batch, int64_t i)
 {
     return batch + (size_t)i * a->image_bytes;
-}
-static inline char *um_attack_mask(const um_attack *a, int64_t i)
-{
-    return a->y + (size_t)(i * a->pixels) * um_dtype_bytes(a->real);
 }
 
 /* Fills x and y with n images, given as positions in job->rows; um_attack_load also v with x + delta, clipped to [0,1]. */
 void um_attack_load_clean(um_attack *a, const int64_t *pick, int64_t n);
 void um_attack_load(um_attack *a, const int64_t *pick, int64_t n);
+/* x + delta alone, clipped, real [n][h][w][c]. */
+void um_attack_perturbed(const um_attack *a, const int64_t *pick, int64_t n, void *v);
 /* Puts v - x of image i of the batch into the table at position `at`. */
 void um_attack_store(um_attack *a, int64_t i, int64_t at);
 /* Rows of the table as an array of the training state. */
@@ -135,6 +133,9 @@ um_training_array um_attack_table_array(const um_attack *a);
  * training. kind, groups: of the training's fingerprint. */
 um_status um_attack_surrogate(um_attack *a, int64_t epochs, const char *kind, const char *groups, um_fit_options hooks,
                               um_curves *curves);
+
+/* Passes on what a step said. Where it is UM_E_STOPPED, the state, which is that before the step, is saved first. */
+um_status um_attack_save_stopped(um_attack *a, um_status outcome);
 
 /* FLOPs of one image: a training step, a gradient step, a prediction; and the memory of all of it. */
 typedef struct um_attack_cost {

@@ -9,6 +9,8 @@
 #include "image/metric.h"
 #include "protect/attack.h"
 #include "protect/contour_rows.h"
+#include "train/predict.h"
+#include "train/steps.h"
 
 typedef enum em_mask { EM_ALL, EM_CONTOUR, EM_ROI, EM_ROI_MINUS_CONTOUR } em_mask;
 
@@ -48,6 +50,8 @@ typedef struct em {
     const um_em_options *o;
     int64_t *order, *pick;
     int64_t order_epoch;
+    um_inlet inlet; /* of the surrogate's batches */
+    int64_t n_made; /* images of the last of them, of all ranks */
     float *margin;
     um_confusion *counts;
 } em;
@@ -69,8 +73,8 @@ done:
     return rc;
 }
 
-/* Batch number b of the surrogate's training: batches run through epochs without end. */
-static um_status surrogate_batch(em *e, int64_t b, int64_t *n)
+/* Batch number b of the surrogate's training: batches run through epochs without end. pick: its positions in the fitted rows. */
+static um_status surrogate_batch(em *e, int64_t b, const int64_t **pick, int64_t *n)
 {
     um_status rc = UM_OK;
     const um_rows *r = e->a.job->rows;
@@ -80,24 +84,57 @@ static um_status surrogate_batch(em *e, int64_t b, int64_t *n)
         UM_TRY(um_rows_order(e->order, r, e->a.job->seed, UM_RNG_SURROGATE_ORDER, e->order_epoch));
     }
     *n = r->n - first < e->a.o.batch ? r->n - first : e->a.o.batch;
-    UM_TRY(load_batch(e, e->order + first, *n));
+    *pick = e->order + first;
 done:
     return rc;
 }
 
-static um_status surrogate_step(em *e)
+/* This rank's share of a batch as it is perturbed now, on its way. */
+static um_status make_batch(void *payload, int64_t step)
 {
     um_status rc = UM_OK;
-    um_progress_state *p = &e->a.state.progress;
-    int64_t n = 0;
-    double loss[3];
+    em *e = payload;
+    const um_protect_job *job = e->a.job;
+    const int64_t *pick = NULL;
+    size_t plane = (size_t)e->a.pixels * um_dtype_bytes(e->a.real);
     um_share share;
-    UM_TRY(surrogate_batch(e, p->epoch * e->o->m + p->step, &n));
-    um_segmenter_share(e->a.surrogate, n, &share);
-    UM_TRY(um_segmenter_step(e->a.surrogate, um_attack_image(&e->a, e->a.v, share.first), um_attack_mask(&e->a, share.first), n,
-                             loss));
+    void *to[UM_INLET_PARTS];
+    UM_TRY(surrogate_batch(e, e->a.state.progress.epoch * e->o->m + step, &pick, &e->n_made));
+    um_segmenter_share(e->a.surrogate, e->n_made, &share);
+    UM_TRY(um_inlet_room(&e->inlet, to));
+    um_attack_perturbed(&e->a, pick + share.first, share.n, to[0]);
+    for (int64_t i = 0; i < share.n; i++)
+        um_row_mask(job->data, job->rows->index[pick[share.first + i]], e->a.real, (char *)to[1] + (size_t)i * plane);
+    UM_TRY(um_inlet_send(&e->inlet, share.n));
+done:
+    return rc;
+}
+
+static um_status begin_step(void *payload, int64_t step)
+{
+    um_status rc = UM_OK;
+    em *e = payload;
+    um_segmenter *s = e->a.surrogate;
+    um_share share;
+    (void)step;
+    um_segmenter_share(s, e->n_made, &share);
+    UM_TRY(um_segmenter_feed(s, &e->inlet, share.n));
+    UM_TRY(um_segmenter_begin(s, NULL, NULL, e->n_made));
+done:
+    return rc;
+}
+
+static um_status end_step(void *payload, int64_t step)
+{
+    um_status rc = UM_OK;
+    em *e = payload;
+    um_progress_state *p = &e->a.state.progress;
+    double loss[3];
+    (void)step;
+    UM_TRY(um_segmenter_end(e->a.surrogate, loss));
     p->sums[SUM_SURROGATE] += loss[0];
     p->sums[SUM_STEPS] += 1;
+    p->step++;
 done:
     return rc;
 }
@@ -118,13 +155,38 @@ static um_status noise_step(em *e, int64_t first)
     int64_t n = take(e, first);
     UM_TRY(load_batch(e, e->pick, n));
     rc = um_pgd_run(e->a.grad, &ball, e->o->t, e->a.v, e->a.x, e->a.y, e->o->mask == EM_ALL ? NULL : e->a.keep, n, true);
-    if (rc == UM_E_STOPPED) /* the state is that before these steps */
-        UM_TRY(um_saver_save(&e->a.saver));
-    UM_TRY(rc);
+    UM_TRY(um_attack_save_stopped(&e->a, rc));
     for (int64_t i = 0; i < n; i++)
         um_attack_store(&e->a, i, first + i);
 done:
     return rc;
+}
+
+/* Predictions on this rank's rows [begin, ..) of those that were fitted. */
+typedef struct counting {
+    em *e;
+    int64_t begin;
+} counting;
+
+static um_status make_perturbed(void *payload, int64_t first, int64_t n, void *x)
+{
+    const counting *c = payload;
+    for (int64_t i = 0; i < n; i++)
+        c->e->pick[i] = c->begin + first + i;
+    um_attack_perturbed(&c->e->a, c->e->pick, n, x);
+    return UM_OK;
+}
+
+static um_status count_rows(void *payload, int64_t first, int64_t n, const void *logits)
+{
+    const counting *c = payload;
+    em *e = c->e;
+    const um_protect_job *job = e->a.job;
+    um_segmenter_margin_of(e->a.surrogate, logits, n, e->margin);
+    for (int64_t i = 0; i < n; i++)
+        e->counts[c->begin + first + i] = um_confusion_of_logits(
+            e->margin + i * e->a.pixels, um_dataset_mask(job->data, job->rows->index[c->begin + first + i]), e->a.pixels);
+    return UM_OK;
 }
 
 /* Mean DSC of the surrogate on the perturbed training images. */
@@ -132,17 +194,10 @@ static um_status train_dsc(em *e, double *dsc)
 {
     um_status rc = UM_OK;
     const um_protect_job *job = e->a.job;
-    int64_t own, n_own;
-    um_ranks_slice(job->comm, job->rows->n, &own, &n_own);
-    for (int64_t first = own; first < own + n_own; first += e->a.o.batch) {
-        int64_t n = take(e, first);
-        n = first + n > own + n_own ? own + n_own - first : n;
-        um_attack_load(&e->a, e->pick, n);
-        UM_TRY(um_segmenter_margin(e->a.surrogate, e->a.v, n, e->margin));
-        for (int64_t i = 0; i < n; i++)
-            e->counts[first + i] = um_confusion_of_logits(e->margin + i * e->a.pixels,
-                                                          um_dataset_mask(job->data, job->rows->index[first + i]), e->a.pixels);
-    }
+    counting c = {.e = e};
+    int64_t own;
+    um_ranks_slice(job->comm, job->rows->n, &c.begin, &own);
+    UM_TRY(um_predict_run(e->a.surrogate, &(um_predict_job){own, make_perturbed, count_rows, &c}));
     UM_TRY(um_ranks_collect(job->comm, e->counts, job->rows->n, sizeof *e->counts, "collection of scores"));
     *dsc = um_overlap_of(e->counts, job->rows->n, UM_AGGREGATE_IMAGE, 1).dsc;
 done:
@@ -171,10 +226,12 @@ static um_status run_round(em *e)
     um_status rc = UM_OK;
     um_progress_state *p = &e->a.state.progress;
     int64_t batches = (e->a.job->rows->n + e->a.o.batch - 1) / e->a.o.batch;
-    while (p->step < e->o->m + batches) {
+    um_steps steps = {.saver = &e->a.saver, .backend = e->a.job->backend, .first = p->step, .n = e->o->m,
+                      .make = make_batch, .begin = begin_step, .end = end_step, .payload = e};
+    UM_TRY(um_steps_run(&steps));
+    for (; p->step < e->o->m + batches; p->step++) {
         UM_TRY(um_saver_pause(&e->a.saver));
-        UM_TRY(p->step < e->o->m ? surrogate_step(e) : noise_step(e, (p->step - e->o->m) * e->a.o.batch));
-        p->step++;
+        UM_TRY(noise_step(e, (p->step - e->o->m) * e->a.o.batch));
     }
     UM_TRY(close_round(e));
 done:
@@ -198,6 +255,9 @@ static um_status prepare(em *e, const um_protect_job *job, um_curves *curves)
     UM_TRY(um_attack_open(&e->a, job, &options, UM_INPUT_SEG, false));
     UM_TRY(UM_NEW_ARRAY(e->order, job->rows->n));
     UM_TRY(UM_NEW_ARRAY(e->pick, e->a.o.batch));
+    size_t plane = (size_t)e->a.pixels * um_dtype_bytes(e->a.real);
+    int64_t most = um_share_most(&e->a.surrogate->config.spread, e->a.o.batch);
+    UM_TRY(um_inlet_open(&e->inlet, job->backend, (const size_t[]){e->a.image_bytes, plane}, 2, most));
     UM_TRY(UM_NEW_ARRAY(e->margin, e->a.o.batch * e->a.pixels));
     UM_TRY(UM_NEW_ARRAY(e->counts, job->rows->n));
     UM_TRY(um_protect_fingerprint(job, "em", "em model loss run conv", e->a.fingerprint));
@@ -226,6 +286,7 @@ static um_status fit(const um_protect_job *job, void **state, um_curves *curves)
     *state = e.a.table;
     e.a.table = NULL;
 done:
+    um_inlet_close(&e.inlet);
     um_free(e.counts);
     um_free(e.margin);
     um_free(e.pick);

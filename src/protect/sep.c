@@ -43,9 +43,39 @@ static um_status keep_checkpoint(void *payload, um_segmenter *surrogate, int64_t
     return UM_OK;
 }
 
+/* As um_params_restore: values, then buffers. */
 static um_status use_checkpoint(um_sep *s, int64_t k)
 {
-    return um_params_restore(s->a.params, s->snapshots + (size_t)k * s->snapshot_bytes);
+    um_status rc = UM_OK;
+    um_params *p = s->a.params;
+    um_backend *b = p->backend;
+    size_t at = (size_t)k * s->snapshot_bytes, values = (size_t)p->n_values * um_dtype_bytes(b->real);
+    if (!s->members)
+        return um_params_restore(p, s->snapshots + at);
+    UM_TRY(b->queues->copy(b, NULL, p->block[UM_BLOCK_VALUE], s->members + at, values));
+    UM_TRY(b->queues->copy(b, NULL, p->buffers, s->members + at + values, s->snapshot_bytes - values));
+done:
+    return rc;
+}
+
+/* All checkpoints to the device, if it has room for them: every gradient takes another one. */
+static um_status keep_members(um_sep *s)
+{
+    um_status rc = UM_OK;
+    um_backend *b = s->a.params->backend;
+    size_t bytes = (size_t)s->o->n * s->snapshot_bytes;
+    if (!b->queues)
+        return UM_OK;
+    rc = b->iface->alloc(b, (void **)&s->members, bytes);
+    if (rc == UM_E_MEMORY) {
+        um_log(UM_LOG_INFO, "sep: checkpoints come from the host: %s", um_error_text());
+        um_error_clear();
+        return UM_OK;
+    }
+    UM_TRY(rc);
+    UM_TRY(b->iface->upload(b, s->members, s->snapshots, bytes));
+done:
+    return rc;
 }
 
 static um_training_array snapshot_array(const um_sep *s)
@@ -102,6 +132,7 @@ um_status um_sep_learn(um_sep *s, um_curves *curves)
     char *h = NULL;
     um_fit_options hooks = {.after_epoch = keep_checkpoint, .payload = s, .n_arrays = 1, .array = {snapshot_array(s)}};
     UM_TRY(um_attack_surrogate(a, s->o->clean_epochs, "sep surrogate", "sep model loss run conv", hooks, curves));
+    UM_TRY(keep_members(s));
     if (!s->o->fa)
         goto done;
     UM_TRY(um_alloc((void **)&h, (size_t)(a->o.batch * a->pixels * um_input_grad_channels(a->grad)), um_dtype_bytes(a->real)));
@@ -133,7 +164,26 @@ int64_t um_sep_draw(const um_sep *s, int64_t t, int64_t m)
     return (int64_t)(word[0] % (uint32_t)s->o->n);
 }
 
-um_status um_sep_gradient(um_sep *s, int64_t k, const char *v, int64_t n, char *g)
+um_status um_sep_place(um_sep *s, int64_t n)
+{
+    um_status rc = UM_OK;
+    um_attack *a = &s->a;
+    um_backend *b = a->job->backend;
+    um_view *const views[] = {&s->x, &s->v, &s->w, &s->s, &s->g, &s->mean_g};
+    int64_t first, own;
+    um_ranks_slice(a->job->comm, n, &first, &own);
+    for (size_t i = 0; i < UM_COUNT(views); i++)
+        views[i]->n = own;
+    if (own > 0) {
+        UM_TRY(b->iface->upload(b, s->x.data, um_attack_image(a, a->x, first), (size_t)own * a->image_bytes));
+        UM_TRY(b->iface->upload(b, s->v.data, um_attack_image(a, a->v, first), (size_t)own * a->image_bytes));
+    }
+    UM_TRY(um_input_grad_aim(a->grad, s->o->fa ? a->y : s->target, n));
+done:
+    return rc;
+}
+
+um_status um_sep_gradient(um_sep *s, int64_t k, const um_view *v, um_view *dx)
 {
     um_status rc = UM_OK;
     um_attack *a = &s->a;
@@ -141,55 +191,102 @@ um_status um_sep_gradient(um_sep *s, int64_t k, const char *v, int64_t n, char *
     UM_TRY(use_checkpoint(s, k));
     if (s->o->fa)
         um_input_grad_set_means(a->grad, s->means + k * 2 * um_input_grad_channels(a->grad));
-    UM_TRY(um_input_grad_run(a->grad, v, s->o->fa ? a->y : s->target, n, g, NULL));
+    if (v->n > 0)
+        UM_TRY(um_input_grad_there(a->grad, v, dx));
 done:
     return rc;
 }
 
-/* out = the mean of the checkpoints' gradients. */
-static void average(const um_sep *s, int64_t values, char *out)
+static um_status run_op(const um_sep *s, um_op op, um_op_call call)
 {
-    size_t stride = (size_t)s->a.o.batch * s->a.image_bytes;
-    for (int64_t i = 0; i < values; i++) {
-        double sum = 0;
-        for (int64_t k = 0; k < s->o->n; k++)
-            sum += um_attack_get(&s->a, s->g + (size_t)k * stride, i);
-        um_attack_put(&s->a, out, i, sum / (double)s->o->n);
+    um_backend *b = s->a.job->backend;
+    return s->v.n > 0 ? b->iface->run(b, op, &call) : UM_OK;
+}
+
+/* The gradients of checkpoint k in g. */
+static um_view member_of(const um_sep *s, int64_t k)
+{
+    um_view v = s->g;
+    v.c = s->v.c;
+    v.data = (char *)v.data + (size_t)(k * v.c) * um_dtype_bytes(v.dtype);
+    return v;
+}
+
+static um_status move(const um_sep *s, const um_view *v, const um_view *along)
+{
+    return run_op(s, UM_OP_BALL_STEP, (um_op_call){.in = {s->x, *along, {0}, s->reach}, .out = {*v}});
+}
+
+/* g and its mean at the outer iterate. */
+static um_status look_around(um_sep *s)
+{
+    um_status rc = UM_OK;
+    um_view dx = {0};
+    for (int64_t k = 0; k < s->o->n; k++) {
+        UM_TRY(um_sep_gradient(s, k, &s->v, &dx));
+        UM_TRY(run_op(s, UM_OP_COPY, (um_op_call){.in = {dx}, .out = {member_of(s, k)}}));
     }
+    UM_TRY(run_op(s, UM_OP_GROUP_MEAN, (um_op_call){.in = {s->g}, .out = {s->mean_g}}));
+done:
+    return rc;
 }
 
-/* S += d loss_k(w) - (g_k - gm) */
-static void accumulate(um_sep *s, int64_t k, int64_t values)
+/* Outer step t of v, which UM_E_STOPPED leaves as it was. */
+static um_status step(um_sep *s, int64_t t)
 {
-    um_attack *a = &s->a;
-    const char *gk = s->g + (size_t)k * (size_t)a->o.batch * a->image_bytes;
-    for (int64_t i = 0; i < values; i++)
-        um_attack_put(a, s->s, i,
-                      um_attack_get(a, s->s, i) + um_attack_get(a, a->dx, i) -
-                          (um_attack_get(a, gk, i) - um_attack_get(a, s->mean_g, i)));
+    um_status rc = UM_OK;
+    um_view dx = {0};
+    UM_TRY(look_around(s));
+    if (!s->o->vr)
+        return move(s, &s->v, &s->mean_g);
+    UM_TRY(run_op(s, UM_OP_COPY, (um_op_call){.in = {s->v}, .out = {s->w}}));
+    UM_TRY(run_op(s, UM_OP_FILL, (um_op_call){.out = {s->s}}));
+    for (int64_t m = 0; m < s->o->m; m++) {
+        int64_t k = um_sep_draw(s, t, m);
+        UM_TRY(um_sep_gradient(s, k, &s->w, &dx));
+        UM_TRY(run_op(s, UM_OP_VR_ADD, (um_op_call){.in = {dx, member_of(s, k), s->mean_g}, .out = {s->s}}));
+        UM_TRY(move(s, &s->w, &s->s));
+    }
+    UM_TRY(move(s, &s->v, &s->s));
+done:
+    return rc;
 }
 
-um_status um_sep_step(um_sep *s, int64_t n, int64_t t)
+/* a.v as the outer steps so far leave it. */
+static um_status fetch_images(um_sep *s, int64_t n)
 {
     um_status rc = UM_OK;
     um_attack *a = &s->a;
-    int64_t pixels = n * a->pixels, c = a->job->data->c;
-    for (int64_t k = 0; k < s->o->n; k++)
-        UM_TRY(um_sep_gradient(s, k, a->v, n, s->g + (size_t)k * (size_t)a->o.batch * a->image_bytes));
-    average(s, n * a->values, s->mean_g);
-    if (!s->o->vr) {
-        um_ball_step(&s->ball, a->real, a->v, a->x, s->mean_g, NULL, pixels, c);
-        goto done;
-    }
-    memcpy(s->w, a->v, (size_t)n * a->image_bytes);
-    memset(s->s, 0, (size_t)n * a->image_bytes);
-    for (int64_t m = 0; m < s->o->m; m++) {
-        int64_t k = um_sep_draw(s, t, m);
-        UM_TRY(um_sep_gradient(s, k, s->w, n, a->dx));
-        accumulate(s, k, n * a->values);
-        um_ball_step(&s->ball, a->real, s->w, a->x, s->s, NULL, pixels, c);
-    }
-    um_ball_step(&s->ball, a->real, a->v, a->x, s->s, NULL, pixels, c);
+    um_backend *b = a->job->backend;
+    int64_t first, own;
+    um_ranks_slice(a->job->comm, n, &first, &own);
+    if (own > 0)
+        UM_TRY(b->iface->download(b, um_attack_image(a, a->v, first), s->v.data, (size_t)own * a->image_bytes));
+    UM_TRY(um_ranks_collect(a->job->comm, a->v, n, a->image_bytes, "collection of images"));
+done:
+    return rc;
+}
+
+/* As um_saver_pause. */
+static um_status pause_for_saver(um_sep *s, int64_t n)
+{
+    um_status rc = UM_OK;
+    unsigned wanted = 0;
+    UM_TRY(um_saver_ask(&s->a.saver, &wanted));
+    if (wanted)
+        UM_TRY(fetch_images(s, n));
+    UM_TRY(um_saver_answer(&s->a.saver, wanted));
+done:
+    return rc;
+}
+
+/* Of a step that was stopped, the state before it is saved. */
+static um_status save_stopped(um_sep *s, int64_t n, um_status outcome)
+{
+    um_status rc = UM_OK;
+    if (outcome == UM_E_STOPPED)
+        UM_TRY(fetch_images(s, n));
+    UM_TRY(um_attack_save_stopped(&s->a, outcome));
 done:
     return rc;
 }
@@ -203,13 +300,12 @@ static um_status attack_batch(um_sep *s)
     int64_t n = um_sep_take_batch(s, p->epoch);
     if (p->step == 0)
         memcpy(a->v, a->x, (size_t)n * a->image_bytes);
+    UM_TRY(um_sep_place(s, n));
     for (; p->step < s->o->t; p->step++) {
-        UM_TRY(um_saver_pause(&a->saver));
-        rc = um_sep_step(s, n, p->step);
-        if (rc == UM_E_STOPPED) /* the state is that before this step */
-            UM_TRY(um_saver_save(&a->saver));
-        UM_TRY(rc);
+        UM_TRY(pause_for_saver(s, n));
+        UM_TRY(save_stopped(s, n, step(s, p->step)));
     }
+    UM_TRY(fetch_images(s, n));
     for (int64_t i = 0; i < n; i++)
         um_attack_store(a, i, s->picked[i]);
     *p = (um_progress_state){.epoch = p->epoch + 1};
@@ -221,20 +317,33 @@ done:
 
 /* ---- the protector ---- */
 
+/* Room for this rank's part of a batch. */
+static um_status make_view(const um_sep *s, um_view *out, um_dtype type, int64_t n, int64_t h, int64_t w, int64_t c)
+{
+    um_backend *b = s->a.job->backend;
+    *out = (um_view){NULL, type, n, h, w, c, c};
+    return b->iface->alloc(b, &out->data, (size_t)(n * h * w * c) * um_dtype_bytes(type));
+}
+
 static um_status allocate(um_sep *s)
 {
     um_status rc = UM_OK;
     const um_attack *a = &s->a;
-    size_t batch = (size_t)s->o->common.batch, bytes = a->image_bytes, real = um_dtype_bytes(a->real);
+    const um_dataset *d = a->job->data;
+    um_backend *b = a->job->backend;
+    um_view *const views[] = {&s->x, &s->v, &s->w, &s->s, &s->mean_g};
+    const double reach[] = {s->ball.eps, s->ball.step};
+    int64_t size = um_comm_size(a->job->comm), most = (a->o.batch + size - 1) / size;
     s->snapshot_bytes = um_params_snapshot_bytes(a->params);
-    UM_TRY(UM_NEW_ARRAY(s->picked, batch));
+    UM_TRY(UM_NEW_ARRAY(s->picked, a->o.batch));
     UM_TRY(um_alloc((void **)&s->snapshots, (size_t)s->o->n, s->snapshot_bytes));
     UM_TRY(UM_NEW_ARRAY(s->means, s->o->n * 2 * (um_input_grad_channels(a->grad) + 1)));
-    UM_TRY(um_alloc((void **)&s->target, batch, (size_t)a->pixels * real));
-    UM_TRY(um_alloc((void **)&s->g, (size_t)s->o->n * batch, bytes));
-    UM_TRY(um_alloc((void **)&s->mean_g, batch, bytes));
-    UM_TRY(um_alloc((void **)&s->s, batch, bytes));
-    UM_TRY(um_alloc((void **)&s->w, batch, bytes));
+    UM_TRY(um_alloc((void **)&s->target, (size_t)(a->o.batch * a->pixels), um_dtype_bytes(a->real)));
+    for (size_t i = 0; i < UM_COUNT(views); i++)
+        UM_TRY(make_view(s, views[i], a->real, most, d->h, d->w, d->c));
+    UM_TRY(make_view(s, &s->g, a->real, most, d->h, d->w, s->o->n * d->c));
+    UM_TRY(make_view(s, &s->reach, UM_F64, 1, 1, 1, 2));
+    UM_TRY(b->iface->upload(b, s->reach.data, reach, sizeof reach));
 done:
     return rc;
 }
@@ -268,14 +377,14 @@ done:
 
 void um_sep_clear(um_sep *s)
 {
+    um_backend *b = s->a.job ? s->a.job->backend : NULL;
+    void *const there[] = {s->x.data, s->v.data, s->w.data, s->s.data, s->g.data, s->mean_g.data, s->reach.data, s->members};
+    for (size_t i = 0; b && i < UM_COUNT(there); i++)
+        b->iface->free(b, there[i]);
     um_free(s->picked);
     um_free(s->snapshots);
     um_free(s->means);
     um_free(s->target);
-    um_free(s->g);
-    um_free(s->mean_g);
-    um_free(s->s);
-    um_free(s->w);
     um_attack_clear(&s->a);
 }
 
@@ -318,6 +427,7 @@ static um_status attack_unseen(um_attack_state *st, const um_protect_job *job, u
     UM_TRY(allocate(&s));
     memcpy(s.snapshots, st->array[0].data, (size_t)s.o->n * s.snapshot_bytes);
     memcpy(s.means, st->array[1].data, (size_t)st->array[1].n * sizeof *s.means);
+    UM_TRY(keep_members(&s));
     um_saver_set(&s.a.saver, &s.a.state, NULL, NULL, 0, "sep");
     UM_TRY(attack_batch(&s));
     *found = s.a.table;

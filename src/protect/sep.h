@@ -20,8 +20,10 @@ typedef struct um_sep {
     size_t snapshot_bytes;
     double *means;        /* [n][2][channels], feature alignment only */
     char *target;         /* one batch: inverted masks, without feature alignment */
-    char *g;              /* [n][batch] gradients of every checkpoint at the outer iterate */
-    char *mean_g, *s, *w; /* one batch: their mean, the accumulated direction, the inner iterate */
+    /* This rank's images of the batch, in the backend's memory: clean, outer and inner iterate, accumulated direction, gradients
+     * of all checkpoints at the outer iterate along the channels, their mean; the ball. */
+    um_view x, v, w, s, g, mean_g, reach;
+    char *members;        /* snapshots in the device's memory; NULL: they come from the host */
 } um_sep;
 
 um_status um_sep_open(um_sep *s, const um_protect_job *job, um_curves *curves);
@@ -30,11 +32,11 @@ void um_sep_clear(um_sep *s);
 um_status um_sep_learn(um_sep *s, um_curves *curves);
 /* Loads batch number `batch` (clean images and masks); returns its size. */
 int64_t um_sep_take_batch(um_sep *s, int64_t batch);
-/* Outer step t on the n images in a.v. UM_E_STOPPED leaves a.v as it was. */
-um_status um_sep_step(um_sep *s, int64_t n, int64_t t);
+/* The batch's images, masks and a.v to the backend. */
+um_status um_sep_place(um_sep *s, int64_t n);
 /* Checkpoint that inner step m of outer step t looks at. */
 int64_t um_sep_draw(const um_sep *s, int64_t t, int64_t m);
-/* Gradient of checkpoint k at v into g. */
-um_status um_sep_gradient(um_sep *s, int64_t k, const char *v, int64_t n, char *g);
+/* Gradient of checkpoint k at v, images as s->v; dx: until the next one. Errors: UM_E_STOPPED, on all ranks. */
+um_status um_sep_gradient(um_sep *s, int64_t k, const um_view *v, um_view *dx);
 
 #endif

@@ -40,6 +40,7 @@ typedef struct tap {
     int64_t *picked;
     char *target, *moved, *moved_target; /* one batch: aimed masks; views under augmentation */
     double *best, *loss;                 /* [rows]: of the perturbation in the table; [batch] */
+    bool placed;                         /* the images of a.v are with the backend */
 } tap;
 
 /* The mask of one image that the steps aim at. */
@@ -93,14 +94,12 @@ static void look(const tap *t, view v, bool back, const void *from, void *to, in
         }
 }
 
-/* The gradient of the images in a.v towards the target, into a.dx. */
-static um_status gradient(tap *t, int64_t n, int64_t step)
+/* A step along the gradient of shifted and flipped images, which is made here. */
+static um_status augmented_step(tap *t, int64_t n, int64_t step)
 {
     um_status rc = UM_OK;
     um_attack *a = &t->a;
     const um_protect_job *job = a->job;
-    if (!t->o->augment)
-        return um_input_grad_run(a->grad, a->v, t->target, n, a->dx, NULL);
     for (int64_t i = 0; i < n; i++) {
         view v = draw_view(t, job->rows->index[t->picked[i]], step);
         look(t, v, false, a->v, t->moved, i, job->data->c);
@@ -110,6 +109,33 @@ static um_status gradient(tap *t, int64_t n, int64_t step)
     memset(a->dx, 0, (size_t)n * a->image_bytes);
     for (int64_t i = 0; i < n; i++)
         look(t, draw_view(t, job->rows->index[t->picked[i]], step), true, t->moved, a->dx, i, job->data->c);
+    um_ball_step(&t->ball, a->real, a->v, a->x, a->dx, NULL, n * a->pixels, job->data->c);
+done:
+    return rc;
+}
+
+/* One step of the images, which are with the backend from the first one on, until fetch_images. */
+static um_status take_step(tap *t, int64_t n, int64_t step)
+{
+    um_status rc = UM_OK;
+    um_attack *a = &t->a;
+    if (t->o->augment)
+        return augmented_step(t, n, step);
+    if (!t->placed)
+        UM_TRY(um_pgd_place(a->grad, &t->ball, a->v, a->x, t->target, NULL, n));
+    t->placed = true;
+    UM_TRY(um_pgd_step(a->grad, n));
+done:
+    return rc;
+}
+
+/* a.v as the steps so far leave it; with stay, the backend goes on with its own. */
+static um_status fetch_images(tap *t, int64_t n, bool stay)
+{
+    um_status rc = UM_OK;
+    if (t->placed)
+        UM_TRY(um_pgd_fetch(t->a.grad, t->a.v, n));
+    t->placed = t->placed && stay;
 done:
     return rc;
 }
@@ -162,6 +188,19 @@ static int64_t take_batch(tap *t, int64_t batch)
     return n;
 }
 
+/* As um_saver_pause. */
+static um_status pause_for_saver(tap *t, int64_t n)
+{
+    um_status rc = UM_OK;
+    unsigned wanted = 0;
+    UM_TRY(um_saver_ask(&t->a.saver, &wanted));
+    if (wanted)
+        UM_TRY(fetch_images(t, n, true));
+    UM_TRY(um_saver_answer(&t->a.saver, wanted));
+done:
+    return rc;
+}
+
 /* progress: epoch = batch, step = restart * steps + step. */
 static um_status attack_batch(tap *t)
 {
@@ -170,14 +209,15 @@ static um_status attack_batch(tap *t)
     um_progress_state *p = &a->state.progress;
     int64_t n = take_batch(t, p->epoch), total = t->o->restarts * t->o->steps;
     while (p->step < total) {
-        UM_TRY(um_saver_pause(&a->saver));
+        UM_TRY(pause_for_saver(t, n));
         if (p->step % t->o->steps == 0)
             UM_TRY(draw_start(t, n, p->step / t->o->steps));
-        UM_TRY(gradient(t, n, p->step));
-        um_ball_step(&t->ball, a->real, a->v, a->x, a->dx, NULL, n * a->pixels, a->job->data->c);
+        UM_TRY(take_step(t, n, p->step));
         p->step++;
-        if (p->step % t->o->steps == 0)
-            UM_TRY(keep_better(t, n));
+        if (p->step % t->o->steps > 0)
+            continue;
+        UM_TRY(fetch_images(t, n, false));
+        UM_TRY(keep_better(t, n));
     }
     *p = (um_progress_state){.epoch = p->epoch + 1};
     if (a->job->label)

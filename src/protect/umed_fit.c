@@ -6,6 +6,9 @@
 #include "base/mem.h"
 #include "protect/umed.h"
 #include "train/options.h"
+#include "train/steps.h"
+
+enum { LOSS_BYTES = 3 * sizeof(double) };
 
 /* How far the starts have come: how many are done; of the best one the surrogate's loss on protected and on clean images. */
 enum { STARTS_DONE, STARTS_PROTECTED, STARTS_CLEAN, N_STARTS };
@@ -15,6 +18,7 @@ typedef struct fit {
     const um_protect_job *job;
     um_umed_graph surrogate, generators[2]; /* joint: generators[0] only */
     int n_generators;
+    um_outlet losses[3]; /* of these graphs */
     um_umed_feed *feed;
     int64_t *order;
     int64_t n_epochs;   /* of one start; progress.epoch counts those of all starts */
@@ -45,49 +49,112 @@ static bool surrogates_turn(const um_umed_options *o, int64_t t)
     return o->order == 0 ? t % period == 0 : (t + 1) % period == 0;
 }
 
-/* A step of a graph on a batch; a, b: whom it teaches, b may be NULL. loss: total over the batch. */
-static um_status learn(fit *f, const um_umed_graph *g, um_params *a, um_params *b, const int64_t *pick, int64_t n, double *loss)
+/* A graph that learns and whom it teaches, b may be NULL; its losses on their way back. */
+typedef struct lesson {
+    const um_umed_graph *g;
+    um_params *a, *b;
+    um_outlet *losses;
+} lesson;
+
+static um_status begin_lesson(fit *f, const lesson *l, const int64_t *pick, int64_t n)
 {
     um_status rc = UM_OK;
-    um_params *const nets[] = {a, b};
+    um_params *const nets[] = {l->a, l->b};
+    um_reducer *r = um_comm_reducer(f->u->spread.comm, f->u->backend);
     um_share share;
-    double all[3];
+    if (r && !f->feed->resident) /* an upload of a batch may wait for the steps under way */
+        UM_TRY(um_reducer_settle(r));
     for (int k = 0; k < 2; k++)
         if (nets[k])
             UM_TRY(um_params_next(nets[k], f->u->o.adam.lr));
     um_share_set(&share, &f->u->spread, n);
-    UM_TRY(um_umed_feed_upload(f->feed, f->u, g, pick + share.first, share.n));
-    UM_TRY(um_share_run(g->exec, g->graph, &share, f->u->spread.comm));
-    UM_TRY(um_exec_download(g->exec, g->loss, all, 1));
-    if (!isfinite(all[0]))
-        rc = um_fail(UM_E_NUMERIC, "UMed's loss is not a number in epoch %ld; lower umed.adam.lr",
-                     (long)f->state.progress.epoch + 1);
-    for (int k = 0; k < 2; k++)
-        if (nets[k])
-            nets[k]->bn_batches++;
-    *loss = all[0];
+    UM_TRY(um_umed_feed_upload(f->feed, f->u, l->g, pick + share.first, share.n));
+    UM_TRY(um_share_begin(l->g->exec, l->g->graph, &share, f->u->spread.comm));
+    UM_TRY(um_outlet_send(l->losses, l->g->exec, l->g->loss, 1));
 done:
     return rc;
 }
 
-static um_status surrogate_step(fit *f, const int64_t *pick, int64_t n, double *loss)
-{
-    return learn(f, &f->surrogate, f->u->surrogate, NULL, pick, n, loss);
-}
-
-static um_status generator_step(fit *f, const int64_t *pick, int64_t n, double *loss)
+/* loss: total over the batch. */
+static um_status end_lesson(fit *f, const lesson *l, double *loss)
 {
     um_status rc = UM_OK;
+    um_params *const nets[] = {l->a, l->b};
+    const void *all = NULL;
+    UM_TRY(um_outlet_take(l->losses, um_comm_reducer(f->u->spread.comm, f->u->backend), &all));
+    *loss = *(const double *)all;
+    if (!isfinite(*loss))
+        UM_TRY(um_fail(UM_E_NUMERIC, "UMed's loss is not a number in epoch %ld; lower umed.adam.lr",
+                       (long)f->state.progress.epoch + 1));
+    for (int k = 0; k < 2; k++)
+        if (nets[k])
+            nets[k]->bn_batches++;
+done:
+    return rc;
+}
+
+/* What a step is made of: up to two lessons, one after the other. */
+static int lessons_of(fit *f, bool surrogate, lesson out[2])
+{
     um_umed *u = f->u;
-    um_params *contour = u->o.parts == UM_UMED_TEXTURE ? NULL : u->contour, *texture = u->o.parts == UM_UMED_CONTOUR ? NULL : u->texture;
-    if (f->n_generators == 1) {
-        UM_TRY(learn(f, &f->generators[0], contour, texture, pick, n, loss));
-    } else {
-        UM_TRY(learn(f, &f->generators[0], contour, NULL, pick, n, loss));
-        UM_TRY(learn(f, &f->generators[1], NULL, texture, pick, n, loss));
-    }
-    if (u->o.surrogate_bn_in_g == 2)
-        u->surrogate->bn_batches++;
+    um_params *contour = u->o.parts == UM_UMED_TEXTURE ? NULL : u->contour;
+    um_params *texture = u->o.parts == UM_UMED_CONTOUR ? NULL : u->texture;
+    if (surrogate)
+        out[0] = (lesson){&f->surrogate, u->surrogate, NULL, &f->losses[0]};
+    else if (f->n_generators == 1)
+        out[0] = (lesson){&f->generators[0], contour, texture, &f->losses[1]};
+    else
+        for (int k = 0; k < 2; k++)
+            out[k] = (lesson){&f->generators[k], k ? texture : contour, NULL, &f->losses[1 + k]};
+    return surrogate ? 1 : f->n_generators;
+}
+
+static int64_t steps_of_epoch(const fit *f)
+{
+    return (f->job->rows->n + f->u->o.batch - 1) / f->u->o.batch;
+}
+
+/* Whether the surrogate learns in this step of the present epoch. */
+static bool surrogate_learns(const fit *f, int64_t step)
+{
+    int64_t epoch = f->state.progress.epoch % f->n_epochs;
+    return surrogates_turn(&f->u->o, f->u->o.unit == 1 ? epoch * steps_of_epoch(f) + step : epoch);
+}
+
+static int64_t batch_size(const fit *f, int64_t step)
+{
+    int64_t left = f->job->rows->n - step * f->u->o.batch;
+    return left < f->u->o.batch ? left : f->u->o.batch;
+}
+
+static um_status begin_step(void *payload, int64_t step)
+{
+    um_status rc = UM_OK;
+    fit *f = payload;
+    lesson l[2];
+    int n = lessons_of(f, surrogate_learns(f, step), l);
+    for (int k = 0; k < n; k++)
+        UM_TRY(begin_lesson(f, &l[k], f->order + step * f->u->o.batch, batch_size(f, step)));
+done:
+    return rc;
+}
+
+static um_status end_step(void *payload, int64_t step)
+{
+    um_status rc = UM_OK;
+    fit *f = payload;
+    um_progress_state *p = &f->state.progress;
+    bool surrogate = surrogate_learns(f, step);
+    lesson l[2];
+    double loss = 0;
+    int n = lessons_of(f, surrogate, l);
+    for (int k = 0; k < n; k++)
+        UM_TRY(end_lesson(f, &l[k], &loss));
+    if (!surrogate && f->u->o.surrogate_bn_in_g == 2)
+        f->u->surrogate->bn_batches++;
+    p->sums[surrogate ? 0 : 2] += loss * (double)batch_size(f, step);
+    p->sums[surrogate ? 1 : 3] += (double)batch_size(f, step);
+    p->step++;
 done:
     return rc;
 }
@@ -116,22 +183,13 @@ static um_status run_epoch(fit *f)
 {
     um_status rc = UM_OK;
     const um_umed_options *o = &f->u->o;
-    const um_rows *rows = f->job->rows;
     um_progress_state *p = &f->state.progress;
-    int64_t steps = (rows->n + o->batch - 1) / o->batch, epoch = p->epoch % f->n_epochs;
-    bool by_batch = o->unit == 1, surrogate = surrogates_turn(o, epoch);
-    UM_TRY(um_rows_order(f->order, rows, f->seed, surrogate && !by_batch ? UM_RNG_SURROGATE_ORDER : UM_RNG_GENERATOR_ORDER, epoch));
-    while (p->step < steps) {
-        UM_TRY(um_saver_pause(&f->saver));
-        int64_t first = p->step * o->batch, n = rows->n - first < o->batch ? rows->n - first : o->batch;
-        if (by_batch)
-            surrogate = surrogates_turn(o, epoch * steps + p->step);
-        double loss = 0;
-        UM_TRY((surrogate ? surrogate_step : generator_step)(f, f->order + first, n, &loss));
-        p->sums[surrogate ? 0 : 2] += loss * (double)n;
-        p->sums[surrogate ? 1 : 3] += (double)n;
-        p->step++;
-    }
+    int64_t epoch = p->epoch % f->n_epochs;
+    um_rng_purpose order = surrogates_turn(o, epoch) && o->unit != 1 ? UM_RNG_SURROGATE_ORDER : UM_RNG_GENERATOR_ORDER;
+    um_steps steps = {.saver = &f->saver, .backend = f->u->backend, .first = p->step, .n = steps_of_epoch(f),
+                      .begin = begin_step, .end = end_step, .payload = f};
+    UM_TRY(um_rows_order(f->order, f->job->rows, f->seed, order, epoch));
+    UM_TRY(um_steps_run(&steps));
     UM_TRY(close_epoch(f));
 done:
     return rc;
@@ -353,6 +411,8 @@ static um_status prepare(fit *f)
         rc = make_graphs(f);
     }
     UM_TRY(rc);
+    for (int k = 0; k < 1 + f->n_generators; k++)
+        UM_TRY(um_outlet_open(&f->losses[k], u->backend, LOSS_BYTES, 1));
     UM_TRY(um_umed_feed_create(&f->feed, u, f->job->data, f->job->rows->index, f->job->rows->n, u->o.batch));
     UM_TRY(um_umed_feed_keep(f->feed, u, f->job->label));
     UM_TRY(UM_NEW_ARRAY(f->order, f->job->rows->n));
@@ -385,6 +445,8 @@ um_status um_umed_fit(um_umed *u, const um_protect_job *job, um_curves *curves)
 done:
     um_free(f.best);
     um_free(f.order);
+    for (int k = 0; k < 3; k++)
+        um_outlet_close(&f.losses[k]);
     um_umed_feed_free(f.feed);
     free_graphs(&f);
     return rc;

@@ -346,19 +346,34 @@ static const char *stop_cause(void)
     return um_stop_requested() ? um_stop_reason() : "another rank";
 }
 
-um_status um_saver_pause(um_saver *s)
+enum { STOP = 1, SAVE = 2 }; /* what is wanted of a saver */
+
+um_status um_saver_ask(um_saver *s, unsigned *wanted)
 {
-    enum { STOP = 1, SAVE = 2 };
-    um_status rc = UM_OK;
     double wait = fmax(s->every_s, s->cost_s / LARGEST_SHARE);
     bool due = s->path && um_comm_leads(s->comm) && um_now() - s->saved_at >= wait;
-    unsigned flags = (um_stop_requested() || um_comm_run_ends(s->comm) ? STOP : 0) | (due ? SAVE : 0);
-    UM_TRY(um_comm_any(s->comm, &flags));
-    if (flags)
+    *wanted = (um_stop_requested() || um_comm_run_ends(s->comm) ? STOP : 0) | (due ? SAVE : 0);
+    return um_comm_any(s->comm, wanted);
+}
+
+um_status um_saver_answer(um_saver *s, unsigned wanted)
+{
+    um_status rc = UM_OK;
+    if (wanted)
         UM_TRY(um_saver_save(s));
-    if (flags & STOP)
+    if (wanted & STOP)
         rc = um_fail(UM_E_STOPPED, "stopped by %s in epoch %ld of %s; the same command goes on from here", stop_cause(),
                      (long)s->state->progress.epoch + 1, s->label);
+done:
+    return rc;
+}
+
+um_status um_saver_pause(um_saver *s)
+{
+    um_status rc = UM_OK;
+    unsigned wanted = 0;
+    UM_TRY(um_saver_ask(s, &wanted));
+    UM_TRY(um_saver_answer(s, wanted));
 done:
     return rc;
 }

@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "train/predict.h"
 
 static const um_opt rows_[] = {
     UM_OPT_INT_ROW(um_classify_options, epochs, "epochs", "30", 1, 1000000, "epochs", "length of a classifier's training"),
@@ -69,33 +70,41 @@ void um_wilson(double out[2], int64_t hits, int64_t n)
 
 /* ---- prediction ---- */
 
+typedef struct asked {
+    const um_segmenter *s;
+    const uint8_t *const *pixels; /* of each image */
+    float *logits;
+} asked;
+
+static um_status make_images(void *payload, int64_t first, int64_t n, void *x)
+{
+    const asked *a = payload;
+    const um_segmenter_config *c = &a->s->config;
+    int64_t size = c->h * c->w * c->net.in_ch;
+    for (int64_t i = 0; i < n * size; i++) {
+        double v = (double)a->pixels[first + i / size][i % size] / 255;
+        if (a->s->backend->real == UM_F64)
+            ((double *)x)[i] = v;
+        else
+            ((float *)x)[i] = (float)v;
+    }
+    um_segmenter_normalise(a->s, x, n);
+    return UM_OK;
+}
+
+static um_status take_scores(void *payload, int64_t first, int64_t n, const void *logits)
+{
+    const asked *a = payload;
+    int64_t k = a->s->config.net.out_ch;
+    for (int64_t i = 0; i < n * k; i++)
+        a->logits[first * k + i] = a->s->backend->real == UM_F64 ? (float)((const double *)logits)[i] : ((const float *)logits)[i];
+    return UM_OK;
+}
+
 static um_status predict(um_segmenter *s, const uint8_t *const *pixels, int64_t n, float *logits)
 {
-    um_status rc = UM_OK;
-    const um_segmenter_config *c = &s->config;
-    int64_t size = c->h * c->w * c->net.in_ch, k = c->net.out_ch;
-    bool wide = s->backend->real == UM_F64;
-    void *x = NULL, *z = NULL;
-    UM_TRY(um_alloc(&x, (size_t)(c->max_batch * size), um_dtype_bytes(s->backend->real)));
-    UM_TRY(um_alloc(&z, (size_t)(c->max_batch * k), um_dtype_bytes(s->backend->real)));
-    for (int64_t first = 0; first < n; first += c->max_batch) {
-        int64_t m = n - first < c->max_batch ? n - first : c->max_batch;
-        for (int64_t i = 0; i < m * size; i++) {
-            double v = (double)pixels[first + i / size][i % size] / 255;
-            if (wide)
-                ((double *)x)[i] = v;
-            else
-                ((float *)x)[i] = (float)v;
-        }
-        um_segmenter_normalise(s, x, m);
-        UM_TRY(um_segmenter_logits(s, x, m, z));
-        for (int64_t i = 0; i < m * k; i++)
-            logits[first * k + i] = wide ? (float)((double *)z)[i] : ((float *)z)[i];
-    }
-done:
-    um_free(z);
-    um_free(x);
-    return rc;
+    asked a = {s, pixels, logits};
+    return um_predict_run(s, &(um_predict_job){n, make_images, take_scores, &a});
 }
 
 um_status um_classify_bytes(um_segmenter *s, const uint8_t *pixels, int64_t n, float *logits)

@@ -4,6 +4,7 @@
 
 #include "base/mem.h"
 #include "image/mask_leak.h"
+#include "train/predict.h"
 
 static const um_opt metric_rows[] = {
     UM_OPT_INT_ROW(um_metric_options, batch, "batch", "32", 1, 65536, "images",
@@ -35,33 +36,52 @@ done:
     return rc;
 }
 
+/* Rows of a dataset from `begin` on, and what is counted on them. */
+typedef struct counting {
+    const um_segmenter *s;
+    const um_dataset *d;
+    const int64_t *index;
+    um_confusion *counts;
+    float *margin; /* of one batch */
+} counting;
+
+static um_status make_rows(void *payload, int64_t first, int64_t n, void *x)
+{
+    const counting *c = payload;
+    um_dtype real = c->s->backend->real;
+    size_t bytes = (size_t)(c->d->h * c->d->w * c->d->c) * um_dtype_bytes(real);
+    for (int64_t i = 0; i < n; i++)
+        um_row_image(c->d, c->index[first + i], real, (char *)x + (size_t)i * bytes);
+    return UM_OK;
+}
+
+static um_status count_rows(void *payload, int64_t first, int64_t n, const void *logits)
+{
+    const counting *c = payload;
+    int64_t hw = c->d->h * c->d->w;
+    um_segmenter_margin_of(c->s, logits, n, c->margin);
+    for (int64_t i = 0; i < n; i++)
+        c->counts[first + i] = um_confusion_of_logits(c->margin + i * hw, um_dataset_mask(c->d, c->index[first + i]), hw);
+    return UM_OK;
+}
+
 um_status um_evaluate(um_scores *out, um_segmenter *s, const um_dataset *d, const um_rows *rows, int64_t metric_batch,
                       bool per_image)
 {
     um_status rc = UM_OK;
-    int64_t hw = d->h * d->w, batch = s->config.max_batch, begin, own;
-    size_t bytes = (size_t)(hw * d->c) * um_dtype_bytes(s->backend->real);
-    char *x = NULL;
+    int64_t begin, own;
     float *margin = NULL;
     um_confusion *counts = NULL;
-    UM_TRY(um_alloc((void **)&x, (size_t)batch, bytes));
-    UM_TRY(UM_NEW_ARRAY(margin, batch * hw));
+    UM_TRY(UM_NEW_ARRAY(margin, s->config.max_batch * d->h * d->w));
     UM_TRY(UM_NEW_ARRAY(counts, rows->n));
     um_ranks_slice(s->config.spread.comm, rows->n, &begin, &own);
-    for (int64_t first = begin; first < begin + own; first += batch) {
-        int64_t n = begin + own - first < batch ? begin + own - first : batch;
-        for (int64_t i = 0; i < n; i++)
-            um_row_image(d, rows->index[first + i], s->backend->real, x + (size_t)i * bytes);
-        UM_TRY(um_segmenter_margin(s, x, n, margin));
-        for (int64_t i = 0; i < n; i++)
-            counts[first + i] = um_confusion_of_logits(margin + i * hw, um_dataset_mask(d, rows->index[first + i]), hw);
-    }
+    counting c = {s, d, rows->index + begin, counts + begin, margin};
+    UM_TRY(um_predict_run(s, &(um_predict_job){own, make_rows, count_rows, &c}));
     UM_TRY(um_ranks_collect(s->config.spread.comm, counts, rows->n, sizeof *counts, "collection of scores"));
     UM_TRY(summarise(out, counts, rows->n, metric_batch, per_image));
 done:
     um_free(counts);
     um_free(margin);
-    um_free(x);
     return rc;
 }
 

@@ -122,7 +122,6 @@ um_status um_exchange_run(um_exec *e, const um_graph *g, const um_batch *batch, 
     UM_TRY(um_exec_run(e, &own, at, g->n_local));
     UM_TRY(um_reducer_join(r));
     UM_TRY(um_exec_run(e, &own, g->n_local, -1));
-    UM_TRY(um_reducer_settle(r));
 done:
     if (rc != UM_OK)
         um_reducer_abandon(r);

@@ -17,7 +17,7 @@ typedef struct um_grad_bucket {
 /* The buckets of all networks that learn in the graph, in the order in which they become ready. out: owned by the caller. */
 um_status um_grad_buckets(um_grad_bucket **out, int *n, const um_graph *g, int64_t bucket_bytes);
 
-/* um_share_run by a reducer of the executor's backend. */
+/* um_share_begin by a reducer of the executor's backend. */
 um_status um_exchange_run(um_exec *e, const um_graph *g, const um_batch *batch, um_reducer *r);
 
 #endif

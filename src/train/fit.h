@@ -24,7 +24,9 @@ typedef struct um_fit_options {
     double *earlier_s;           /* receives the seconds that earlier runs of this training took; NULL: not wanted */
     /* Called after every epoch (1..epochs) to add curves; may be NULL. */
     um_status (*after_epoch)(void *payload, um_segmenter *s, int64_t epoch, um_curves *curves);
-    /* Called with every batch before its step; may be NULL. */
+    /* Called with every batch before its step, in order, and perhaps while the step before is under way on a device: the network
+     * is as that step leaves it, and who waits for the backend calls um_segmenter_settle first. A batch may be made and, after a
+     * stop, made again. May be NULL. */
     um_status (*on_batch)(void *payload, um_segmenter *s, const um_fit_batch *batch);
     bool untouched; /* on_batch neither reads nor changes x and y, which are NULL then where the data stays with the backend (resident.h) */
     void *payload;

@@ -372,22 +372,8 @@ done:
     return rc;
 }
 
-static um_status walk(um_input_grad *g, int64_t steps, int64_t n, bool may_stop)
-{
-    um_status rc = UM_OK;
-    um_batch batch = alone(n);
-    for (int64_t k = 0; k < steps; k++) {
-        if (may_stop)
-            UM_TRY(um_ranks_stop_check(g->config.comm, "between gradient steps"));
-        if (n > 0)
-            UM_TRY(um_exec_run(g->exec, &batch, 0, -1));
-    }
-done:
-    return rc;
-}
-
-um_status um_pgd_run(um_input_grad *g, const um_ball *b, int64_t steps, void *v, const void *x, const void *y, const uint8_t *keep,
-                     int64_t n, bool may_stop)
+um_status um_pgd_place(um_input_grad *g, const um_ball *b, const void *v, const void *x, const void *y, const uint8_t *keep,
+                       int64_t n)
 {
     um_status rc = UM_OK;
     const um_input_grad_config *c = &g->config;
@@ -396,16 +382,68 @@ um_status um_pgd_run(um_input_grad *g, const um_ball *b, int64_t steps, void *v,
     um_ranks_slice(c->comm, n, &first, &own);
     size_t at = (size_t)first * image_bytes(g);
     UM_REQUIRE(!c->wanted);
-    if (own > 0) {
-        UM_TRY(upload(g, (char *)v + at, (const char *)y + (size_t)first * target_bytes(g), own));
-        UM_TRY(um_exec_upload(g->exec, g->origin, (const char *)x + at, own));
-        UM_TRY(upload_open(g, keep ? keep + first * c->h * c->w : NULL, own));
-        UM_TRY(um_exec_upload(g->exec, g->ball, ball, 1));
-    }
-    UM_TRY(walk(g, steps, own, may_stop));
+    if (own == 0)
+        return UM_OK;
+    UM_TRY(upload(g, (const char *)v + at, (const char *)y + (size_t)first * target_bytes(g), own));
+    UM_TRY(um_exec_upload(g->exec, g->origin, (const char *)x + at, own));
+    UM_TRY(upload_open(g, keep ? keep + first * c->h * c->w : NULL, own));
+    UM_TRY(um_exec_upload(g->exec, g->ball, ball, 1));
+done:
+    return rc;
+}
+
+um_status um_pgd_step(um_input_grad *g, int64_t n)
+{
+    int64_t first, own;
+    um_ranks_slice(g->config.comm, n, &first, &own);
+    um_batch batch = alone(own);
+    return own > 0 ? um_exec_run(g->exec, &batch, 0, -1) : UM_OK;
+}
+
+um_status um_pgd_fetch(um_input_grad *g, void *v, int64_t n)
+{
+    um_status rc = UM_OK;
+    int64_t first, own;
+    um_ranks_slice(g->config.comm, n, &first, &own);
     if (own > 0)
-        UM_TRY(um_exec_download(g->exec, g->x, (char *)v + at, own));
-    UM_TRY(um_ranks_collect(c->comm, v, n, image_bytes(g), "collection of images"));
+        UM_TRY(um_exec_download(g->exec, g->x, (char *)v + (size_t)first * image_bytes(g), own));
+    UM_TRY(um_ranks_collect(g->config.comm, v, n, image_bytes(g), "collection of images"));
+done:
+    return rc;
+}
+
+um_status um_pgd_run(um_input_grad *g, const um_ball *b, int64_t steps, void *v, const void *x, const void *y, const uint8_t *keep,
+                     int64_t n, bool may_stop)
+{
+    um_status rc = UM_OK;
+    UM_TRY(um_pgd_place(g, b, v, x, y, keep, n));
+    for (int64_t k = 0; k < steps; k++) {
+        if (may_stop)
+            UM_TRY(um_ranks_stop_check(g->config.comm, "between gradient steps"));
+        UM_TRY(um_pgd_step(g, n));
+    }
+    UM_TRY(um_pgd_fetch(g, v, n));
+done:
+    return rc;
+}
+
+um_status um_input_grad_aim(um_input_grad *g, const void *y, int64_t n)
+{
+    int64_t first, own;
+    um_ranks_slice(g->config.comm, n, &first, &own);
+    return own > 0 ? um_exec_upload(g->exec, g->y, (const char *)y + (size_t)first * target_bytes(g), own) : UM_OK;
+}
+
+um_status um_input_grad_there(um_input_grad *g, const um_view *v, um_view *dx)
+{
+    um_status rc = UM_OK;
+    um_batch batch = alone(v->n);
+    um_op_call copy = {.in = {*v}, .out = {um_exec_input(g->exec, g->x, v->n)}};
+    UM_TRY(g->backend->iface->run(g->backend, UM_OP_COPY, &copy));
+    if (g->means >= 0)
+        UM_TRY(um_exec_upload(g->exec, g->means, g->host_means, v->n));
+    UM_TRY(um_exec_run(g->exec, &batch, 0, g->n_grad));
+    *dx = um_exec_input(g->exec, g->dx, v->n);
 done:
     return rc;
 }

@@ -65,5 +65,16 @@ void um_ball_project(const um_ball *b, um_dtype real, void *v, const void *x, co
  * as it was. Not where config->wanted is set. */
 um_status um_pgd_run(um_input_grad *g, const um_ball *b, int64_t steps, void *v, const void *x, const void *y, const uint8_t *keep,
                      int64_t n, bool may_stop);
+/* The same piece by piece, so long as nobody else uses g: v to the backend, one step of it, and v back. fetch is collective. */
+um_status um_pgd_place(um_input_grad *g, const um_ball *b, const void *v, const void *x, const void *y, const uint8_t *keep,
+                       int64_t n);
+um_status um_pgd_step(um_input_grad *g, int64_t n);
+um_status um_pgd_fetch(um_input_grad *g, void *v, int64_t n);
+
+/* Gradients of images that stay with the backend, for methods that put several of them together: each rank has its own
+ * (um_ranks_slice) of the n of a batch. y as in um_input_grad_run, of all n; until the next call. v: [own][h][w][c] in the
+ * backend's memory. dx: until the next run. */
+um_status um_input_grad_aim(um_input_grad *g, const void *y, int64_t n);
+um_status um_input_grad_there(um_input_grad *g, const um_view *v, um_view *dx);
 
 #endif

@@ -99,7 +99,7 @@ done:
     return rc;
 }
 
-um_status um_share_run(um_exec *e, const um_graph *g, const um_share *share, um_comm *comm)
+um_status um_share_begin(um_exec *e, const um_graph *g, const um_share *share, um_comm *comm)
 {
     um_status rc = UM_OK;
     um_reducer *r = um_comm_reducer(comm, um_exec_backend(e));
@@ -110,6 +110,17 @@ um_status um_share_run(um_exec *e, const um_graph *g, const um_share *share, um_
     UM_TRY(um_exec_run(e, &share->batch, 0, g->n_local));
     UM_TRY(sum_gradients(g, comm));
     UM_TRY(um_exec_run(e, &share->batch, g->n_local, -1));
+done:
+    return rc;
+}
+
+um_status um_share_run(um_exec *e, const um_graph *g, const um_share *share, um_comm *comm)
+{
+    um_status rc = UM_OK;
+    um_reducer *r = um_comm_reducer(comm, um_exec_backend(e));
+    UM_TRY(um_share_begin(e, g, share, comm));
+    if (r)
+        UM_TRY(um_reducer_settle(r));
 done:
     return rc;
 }

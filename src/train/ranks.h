@@ -43,6 +43,8 @@ um_status um_spread_device(um_reducer **out, const um_run_options *run, um_comm 
 
 /* Runs a training graph on a share, and sums the gradients over the ranks before what is derived from them. */
 um_status um_share_run(um_exec *e, const um_graph *g, const um_share *share, um_comm *comm);
+/* The same, but what it leaves on a device may wait for other ranks there: who waits for the device does it by um_reducer_wait. */
+um_status um_share_begin(um_exec *e, const um_graph *g, const um_share *share, um_comm *comm);
 
 /* Work on single images, without sums: rank r does items [first, first + n) of n_items, and um_ranks_collect brings the results of all
  * together, `bytes` per item, in data. */

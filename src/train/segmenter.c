@@ -1,9 +1,12 @@
 #include "train/segmenter.h"
 
 #include <math.h>
+#include <string.h>
 
 #include "base/log.h"
 #include "base/mem.h"
+
+enum { LOSS_BYTES = 3 * sizeof(double) };
 
 static um_status build_train(um_segmenter *s)
 {
@@ -90,8 +93,10 @@ um_status um_segmenter_create(um_segmenter **out, um_backend *backend, const um_
     um_status rc = UM_OK;
     um_segmenter *s = NULL;
     UM_TRY(describe(&s, backend, config));
-    if (s->train_graph)
+    if (s->train_graph) {
         UM_TRY(make_train(s));
+        UM_TRY(um_outlet_open(&s->losses, backend, LOSS_BYTES, 1));
+    }
     UM_TRY(um_exec_create(&s->eval, s->eval_graph, backend));
     *out = s;
     s = NULL;
@@ -119,6 +124,8 @@ void um_segmenter_free(um_segmenter *s)
 {
     if (!s)
         return;
+    um_outlet_close(&s->losses);
+    um_predict_line_free(s->predict);
     um_exec_free(s->train);
     um_exec_free(s->eval);
     um_graph_free(s->train_graph);
@@ -150,7 +157,13 @@ size_t um_segmenter_target_bytes(const um_segmenter *s)
     return (c->model->classifier ? 1 : (size_t)(c->h * c->w)) * um_dtype_bytes(s->backend->real);
 }
 
-um_status um_segmenter_step(um_segmenter *s, const void *x, const void *y, int64_t n, double loss[3])
+size_t um_segmenter_logit_bytes(const um_segmenter *s)
+{
+    const um_segmenter_config *c = &s->config;
+    return (size_t)((c->model->classifier ? 1 : c->h * c->w) * c->net.out_ch) * um_dtype_bytes(s->backend->real);
+}
+
+um_status um_segmenter_begin(um_segmenter *s, const void *x, const void *y, int64_t n)
 {
     um_status rc = UM_OK;
     um_share share;
@@ -162,16 +175,59 @@ um_status um_segmenter_step(um_segmenter *s, const void *x, const void *y, int64
         UM_TRY(um_exec_upload(s->train, s->y, y, share.n));
     }
     UM_TRY(um_params_next(s->params, s->config.adam.lr));
-    UM_TRY(um_share_run(s->train, s->train_graph, &share, s->config.spread.comm));
-    UM_TRY(um_exec_download(s->train, s->loss, loss, 1));
+    s->under_way[s->params->adam_step % UM_TRANSIT_SLOTS] = n;
+    UM_TRY(um_share_begin(s->train, s->train_graph, &share, s->config.spread.comm));
+    UM_TRY(um_outlet_send(&s->losses, s->train, s->loss, 1));
+done:
+    return rc;
+}
+
+um_status um_segmenter_feed(um_segmenter *s, um_inlet *in, int64_t n)
+{
+    um_status rc = UM_OK;
+    if (!in->queue) /* an upload of a batch may wait for the steps under way */
+        UM_TRY(um_segmenter_settle(s));
+    UM_TRY(um_inlet_feed(in, s->train, (const um_tid[]){s->x, s->y}, n));
+done:
+    return rc;
+}
+
+um_status um_segmenter_end(um_segmenter *s, double loss[3])
+{
+    um_status rc = UM_OK;
+    const void *found = NULL;
+    int64_t step = s->params->adam_step - s->losses.n + 1;
+    UM_TRY(um_outlet_take(&s->losses, um_comm_reducer(s->config.spread.comm, s->backend), &found));
+    memcpy(loss, found, LOSS_BYTES);
     for (int k = 0; s->config.model->classifier && k < 3; k++)
-        loss[k] /= (double)n;
+        loss[k] /= (double)s->under_way[step % UM_TRANSIT_SLOTS];
     if (!isfinite(loss[0])) {
         rc = um_fail(UM_E_NUMERIC, "the loss of %s is not a number at step %ld; lower the learning rate", s->config.model->name,
-                     (long)s->params->adam_step);
+                     (long)step);
         goto done;
     }
     s->params->bn_batches++;
+done:
+    return rc;
+}
+
+um_status um_segmenter_settle(um_segmenter *s)
+{
+    um_reducer *r = um_comm_reducer(s->config.spread.comm, s->backend);
+    return r && s->losses.n > 0 ? um_reducer_settle(r) : UM_OK;
+}
+
+void um_segmenter_forget(um_segmenter *s)
+{
+    um_outlet_forget(&s->losses);
+}
+
+um_status um_segmenter_step(um_segmenter *s, const void *x, const void *y, int64_t n, double loss[3])
+{
+    um_status rc = UM_OK;
+    UM_REQUIRE(s->losses.n == 0);
+    UM_TRY(um_segmenter_begin(s, x, y, n));
+    UM_TRY(um_segmenter_end(s, loss));
 done:
     return rc;
 }
@@ -188,20 +244,25 @@ done:
     return rc;
 }
 
-um_status um_segmenter_margin(um_segmenter *s, const void *x, int64_t n, float *margin)
+void um_segmenter_margin_of(const um_segmenter *s, const void *logits, int64_t n, float *margin)
 {
-    um_status rc = UM_OK;
-    int64_t c = s->config.net.out_ch, pixels = n * s->config.h * s->config.w;
-    void *logits = NULL;
-    UM_TRY(um_alloc(&logits, (size_t)(pixels * c), um_dtype_bytes(s->backend->real)));
-    UM_TRY(um_segmenter_logits(s, x, n, logits));
-    for (int64_t i = 0; i < pixels; i++) {
-        const double *d = logits;
-        const float *f = logits;
-        bool wide = s->backend->real == UM_F64;
+    int64_t c = s->config.net.out_ch;
+    const double *d = logits;
+    const float *f = logits;
+    bool wide = s->backend->real == UM_F64;
+    for (int64_t i = 0; i < n * s->config.h * s->config.w; i++) {
         double z = wide ? d[i * c] : f[i * c];
         margin[i] = (float)(c == 1 ? z : (wide ? d[i * c + 1] : f[i * c + 1]) - z);
     }
+}
+
+um_status um_segmenter_margin(um_segmenter *s, const void *x, int64_t n, float *margin)
+{
+    um_status rc = UM_OK;
+    void *logits = NULL;
+    UM_TRY(um_alloc(&logits, (size_t)n, um_segmenter_logit_bytes(s)));
+    UM_TRY(um_segmenter_logits(s, x, n, logits));
+    um_segmenter_margin_of(s, logits, n, margin);
 done:
     um_free(logits);
     return rc;

@@ -326,6 +326,23 @@ static void beside_the_cpu(void **state)
     assert_true(d.most <= 1 && d.changed * 100 <= moved.changed);
 }
 
+/* Wherever in a unit they stand: 14 images of 12 sizes are 12 runs; and in shards of their own the two pairs get the same
+ * pixels. */
+static void images_of_one_size_travel_together(void **state)
+{
+    (void)state;
+    make_state("umed", in("state.h5"));
+    write_source(in("one"), 1, 8, false);
+    write_source(in("seven"), 7, 8, false);
+    um_host_count.sends = 0;
+    protect_into("umed", in("one"), "together", UM_OK);
+    assert_int_equal(um_host_count.sends, 12);
+    um_host_count.sends = 0;
+    protect_into("umed", in("seven"), "apart", UM_OK);
+    assert_int_equal(um_host_count.sends, IMAGES);
+    assert_same_images(in("together"), in("apart"), true);
+}
+
 #else /* of other protectors, and what has nothing to do with a backend */
 
 static void umed_8(void **state) { (void)state; any_split_and_back("umed", 8); }
@@ -501,6 +518,7 @@ int main(void)
 #ifdef UM_CUDA_HOST /* a stand-in for a device is slow */
     const struct CMUnitTest tests[] = {
         ARCHIVE_TEST(resampled), ARCHIVE_TEST(any_units), ARCHIVE_TEST(like_protect), ARCHIVE_TEST(beside_the_cpu),
+        ARCHIVE_TEST(images_of_one_size_travel_together),
     };
 #else
     const struct CMUnitTest tests[] = {

@@ -345,7 +345,8 @@ static void a_step_is_one_recording(void **state)
     assert_int_equal(um_host_count.launches + um_host_count.captures, 0);
     assert_int_equal(um_host_count.allocs + um_host_count.frees + um_host_count.syncs, 0);
     assert_int_equal(um_host_count.uploads, 4); /* images, masks, learning rate, what dropout draws from */
-    assert_int_equal(um_host_count.downloads, 1);
+    assert_int_equal(um_host_count.downloads, 0);
+    assert_int_equal(um_host_count.fetches, 1);
     um_segmenter_free(s);
     um_backend_free(b);
 }

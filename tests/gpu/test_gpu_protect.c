@@ -102,8 +102,15 @@ static void umed_steps_are_replays(void **state)
     (void)state;
     enum { CYCLES = 3, EPOCHS = CYCLES * 3, STEPS_IN_ALL = EPOCHS * STEPS };
     fitted f;
+    char order[sizeof um_host_traced.text] = "";
     um_host_count = (um_host_counts){0};
+    um_host_traced = (um_host_trace){.on = true};
     fit_on(&f, "cuda", UM_F32, "umed", 8);
+    for (int i = 0, n = 0; i < um_host_traced.n; i++)
+        if (strchr("rW", um_host_traced.text[i]))
+            order[n++] = um_host_traced.text[i];
+    um_host_traced = (um_host_trace){0};
+    assert_non_null(strstr(order, "rrWWrrWW")); /* an epoch's second step has begun before the first one's loss is waited for */
     size_t data = (size_t)IMAGES * SIDE * SIDE * 4 + (size_t)TRAINED * SIDE * SIDE * 2 * sizeof(float), weights = 0;
     const um_umed *u = f.p.state;
     const um_params *const nets[] = {u->contour, u->texture, u->surrogate};
@@ -113,6 +120,44 @@ static void umed_steps_are_replays(void **state)
     assert_true(um_host_count.replays >= STEPS_IN_ALL - 4 && um_host_count.captures <= 8);
     assert_true(um_host_count.uploaded < data + weights + 100000);
     unfit(&f);
+}
+/* What a fit of an attack asks of the device when one of its options has this value. */
+static um_host_counts traffic(const char *protector, const char *set)
+{
+    const char *const sets[] = {set, NULL};
+    fitted f = {0};
+    assert_ok(um_backend_open(&f.b, "cuda", UM_F32, UM_PRECISION_FP32));
+    protection_open(&f.p, f.b, protector, 1, 8, sets);
+    um_host_count = (um_host_counts){0};
+    protection_fit(&f.p);
+    um_host_counts counts = um_host_count;
+    unfit(&f);
+    return counts;
+}
+
+/* More gradient steps are more runs, and no image travels for them; SEP's take the means of their checkpoint with them. */
+static void steps_of_attacks_stay_on_the_device(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name, *few, *many;
+        int gradients; /* more of them, in both batches */
+    } cases[] = {{"em", "em.T=2", "em.T=8", 2 * 2 * 6},
+                 {"tap", "tap.steps=3", "tap.steps=9", 2 * 6},
+                 {"sep", "sep.T=2", "sep.T=5", 2 * 3 * 5},
+                 {"sep", "sep.M=3", "sep.M=8", 2 * 2 * 5}};
+    for (size_t i = 0; i < UM_COUNT(cases); i++) {
+        um_host_counts few = traffic(cases[i].name, cases[i].few), many = traffic(cases[i].name, cases[i].many);
+        size_t means = (size_t)BATCH * 2 * 2 * sizeof(float); /* of both classes, two channels, for every image */
+        print_message("%s, %s: %d runs more, %zu bytes to the device\n", cases[i].name, cases[i].many, many.replays - few.replays,
+                      many.uploaded - few.uploaded);
+        assert_true(many.replays - few.replays >= cases[i].gradients);
+        assert_true(many.uploaded - few.uploaded <= (size_t)cases[i].gradients * (strcmp(cases[i].name, "sep") ? 0 : means));
+        assert_int_equal(many.downloads, few.downloads);
+        assert_int_equal(many.fetches, few.fetches);
+        assert_int_equal(many.allocs - many.frees, few.allocs - few.frees);
+        assert_int_equal(many.syncs, few.syncs);
+    }
 }
 #endif
 
@@ -124,6 +169,7 @@ int main(void)
         FIXTURE_TEST(attacks),
 #ifdef UM_CUDA_HOST
         FIXTURE_TEST(umed_steps_are_replays),
+        FIXTURE_TEST(steps_of_attacks_stay_on_the_device),
 #endif
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

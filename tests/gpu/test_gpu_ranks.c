@@ -264,6 +264,51 @@ static void check_sums(um_reduce_path path, bool fast)
     um_reducer_close(r);
 }
 
+#if defined(UM_CUDA_HOST) && UM_TEST_NCCL
+/* Small sums have a communicator, buckets another one; there are small sums behind buckets of the same step; and all calls come
+ * in one order on all ranks. */
+static void small_sums_do_not_wait_for_buckets(void **state)
+{
+    (void)state;
+    um_spread together = {.comm = world, .lanes = um_comm_size(world), .fast = true};
+    double loss;
+    if (um_comm_size(world) == 1)
+        skip();
+    um_host_count = (um_host_counts){.pinned = um_host_count.pinned};
+    um_reducer *r = open_path(UM_REDUCE_NCCL, true);
+    um_segmenter *s = make(gpu, "unet", &together);
+    um_grad_bucket *b = NULL;
+    int n = 0, small = 0, buckets = 0;
+    assert_ok(um_grad_buckets(&b, &n, s->train_graph, BUCKET));
+    assert_int_equal(um_host_count.nccl_comms, 2);
+    assert_ok(try_step(s, 0, &loss));
+    um_host_traced = (um_host_trace){.on = true};
+    assert_ok(try_step(s, 0, &loss));
+    um_host_traced.on = false;
+    const char *first_bucket = strchr(um_host_traced.text, '1'), *last_small = strrchr(um_host_traced.text, '0');
+    for (int i = 0; i < um_host_traced.n; i++)
+        small += um_host_traced.text[i] == '0', buckets += um_host_traced.text[i] == '1';
+    assert_int_equal(buckets, n);
+    assert_true(small > 10 && first_bucket && last_small && last_small > first_bucket);
+    assert_ok(um_comm_same(world, um_host_traced.text, (size_t)um_host_traced.n, "order of the sums"));
+    um_free(b);
+    um_segmenter_free(s);
+    um_reducer_close(r);
+}
+
+/* A library that does not keep several communicators in order gets one. */
+static void an_old_library_has_one_communicator(void **state)
+{
+    (void)state;
+    um_host_nccl_version = 22599;
+    um_host_count.nccl_comms = 0;
+    check_sums(UM_REDUCE_NCCL, true);
+    check_sums(UM_REDUCE_NCCL, false);
+    assert_int_equal(um_host_count.nccl_comms, 2); /* of two reducers */
+    um_host_nccl_version = 22809;
+}
+#endif
+
 static void sums_are_exact(void **state)
 {
     (void)state;
@@ -411,6 +456,10 @@ int main(void)
         cmocka_unit_test(buckets_cover_what_is_complete),
         cmocka_unit_test(nccl_starts),
         cmocka_unit_test(sums_are_exact),
+#if defined(UM_CUDA_HOST) && UM_TEST_NCCL
+        cmocka_unit_test(small_sums_do_not_wait_for_buckets),
+        cmocka_unit_test(an_old_library_has_one_communicator),
+#endif
         cmocka_unit_test(every_path_in_order_gives_one_result),
         cmocka_unit_test(every_path_in_any_order_is_close),
         cmocka_unit_test(umed_fits_on_several_ranks),

@@ -301,6 +301,13 @@ static void derive_ball(um_op_call *call)
     {"ball step " name " " #n " " #h "x" #w "x" #c, UM_OP_BALL_STEP,                                                           \
      {IMG(n, h, w, c, 0, FILL_POSITIVE), IMG(n, h, w, c, 0, FILL_ANY), free_, PACE}, {IMG(n, h, w, c, 0, FILL_ANY)}, {.gather = {1}}, derive_ball}
 
+#define GROUP_MEAN_CASE(n, h, w, groups, c, g)                                                                                 \
+    {"group mean " #n " " #h "x" #w " " #groups " of " #c, UM_OP_GROUP_MEAN, {IMG(n, h, w, groups * c, g, FILL_ANY)},          \
+     {IMG(n, h, w, c, 0, FILL_ANY)}}
+#define VR_ADD_CASE(n, h, w, c, g)                                                                                             \
+    {"vr add " #n " " #h "x" #w "x" #c, UM_OP_VR_ADD,                                                                          \
+     {IMG(n, h, w, c, 0, FILL_ANY), IMG(n, h, w, c, g, FILL_ANY), IMG(n, h, w, c, 0, FILL_ANY)}, {IMG(n, h, w, c, 0, FILL_ANY)}}
+
 #define ADAM_CASE(a, b, c, d, step_, decay)                                                                                    \
     {"adam step " #step_ " decay " #decay, UM_OP_ADAM, {PAR(a, b, c, d, FILL_ANY), PACE},                                      \
      {PAR(a, b, c, d, FILL_ANY), PAR(a, b, c, d, FILL_ANY), PAR(a, b, c, d, FILL_POSITIVE)},                                   \
@@ -479,6 +486,12 @@ const op_case op_cases[] = {
     GATHER_CASE("real", 4, 9, 24, 30, 3, 3, 'r', 0),
     BALL_CASE("anywhere", 3, 7, 5, 3, NONE),
     BALL_CASE("where it may", 4, 40, 50, 3, IMG(4, 40, 50, 1, 0, FILL_MASK)),
+    GROUP_MEAN_CASE(1, 1, 1, 1, 1, 0),
+    GROUP_MEAN_CASE(3, 7, 5, 15, 3, 2),
+    GROUP_MEAN_CASE(4, 40, 50, 2, 4, 0),
+    VR_ADD_CASE(1, 1, 1, 1, 0),
+    VR_ADD_CASE(3, 7, 5, 3, 42),
+    VR_ADD_CASE(4, 40, 50, 4, 4),
     ADAM_CASE(3, 3, 5, 7, 1, 0),
     ADAM_CASE(3, 3, 33, 65, 7, 0.01),
     {"sgd with momentum", UM_OP_ADAM, {PAR(3, 3, 33, 65, FILL_ANY), PACE},

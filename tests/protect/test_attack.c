@@ -320,6 +320,16 @@ static double align_loss(um_sep *s, int64_t k, const double *v, double *h)
     return sum;
 }
 
+/* Gradient of checkpoint k at the n images v; the backend is the host. */
+static void sep_gradient(um_sep *s, int64_t k, const void *v, int64_t n, void *g)
+{
+    um_view at = s->w, dx = {0};
+    at.n = n;
+    memcpy(at.data, v, (size_t)n * s->a.image_bytes);
+    assert_ok(um_sep_gradient(s, k, &at, &dx));
+    memcpy(g, dx.data, (size_t)n * s->a.image_bytes);
+}
+
 static void sep_aligns_with_each_checkpoints_own_means(void **state)
 {
     (void)state;
@@ -333,10 +343,10 @@ static void sep_aligns_with_each_checkpoints_own_means(void **state)
     assert_ok(um_sep_open(&s, &p.job, &p.curves));
     assert_ok(um_sep_learn(&s, &p.curves));
     assert_ok(UM_NEW_ARRAY(h, VALUES * um_input_grad_channels(s.a.grad)));
-    um_sep_take_batch(&s, 0);
+    assert_ok(um_sep_place(&s, um_sep_take_batch(&s, 0)));
     double *v = (double *)(void *)s.a.x;
     for (int64_t k = 0; k < 2; k++) {
-        assert_ok(um_sep_gradient(&s, k, s.a.x, 1, (char *)g));
+        sep_gradient(&s, k, s.a.x, 1, g);
         for (int i = 0; i < 30; i++) {
             int at = i * 97 % VALUES;
             double was = v[at], step = 1e-6, up, down;
@@ -370,12 +380,12 @@ static void sep_steps_by_definition(void **state)
         assert_ok(um_sep_learn(&s, &p.curves));
         for (int64_t k = 0; vr && k < 2; k++)
             check_means(&s, k, h);
-        um_sep_take_batch(&s, 0);
+        assert_ok(um_sep_place(&s, um_sep_take_batch(&s, 0)));
         memcpy(x, s.a.x, sizeof x);
         memcpy(v, x, sizeof v);
         for (int t = 0; t < 2; t++) {
             for (int64_t k = 0; k < 2; k++)
-                assert_ok(um_sep_gradient(&s, k, (char *)v, 1, (char *)gk[k]));
+                sep_gradient(&s, k, v, 1, gk[k]);
             for (int i = 0; i < VALUES; i++)
                 gm[i] = dir[i] = (float)(((double)gk[0][i] + (double)gk[1][i]) / 2);
             memcpy(w, v, sizeof w);
@@ -383,7 +393,7 @@ static void sep_steps_by_definition(void **state)
                 dir[i] = 0;
             for (int m = 0; vr && m < 3; m++) {
                 int64_t k = um_sep_draw(&s, t, m);
-                assert_ok(um_sep_gradient(&s, k, (char *)w, 1, (char *)g));
+                sep_gradient(&s, k, w, 1, g);
                 for (int i = 0; i < VALUES; i++)
                     dir[i] = (float)((double)dir[i] + (double)g[i] - ((double)gk[k][i] - (double)gm[i]));
                 naive_step(w, x, dir, -1.0 / 255);
@@ -440,17 +450,21 @@ static um_status halting_run(um_backend *b, um_op op, const um_op_call *call)
     return h->cpu->iface->run(h->cpu, op, call);
 }
 
+static void halting_open(halting_backend *h)
+{
+    *h = (halting_backend){.backend = *backend, .iface = *backend->iface, .cpu = backend};
+    h->iface.run = halting_run;
+    h->backend.iface = &h->iface;
+}
+
 static void stopped_fits_release_the_same(void **state)
 {
     (void)state;
     static const char *const names[] = {"em", "tap", "sep"}, *const sets[] = {
                                                                  WIDE,          "run.checkpoint_s=1000", "tap.restarts=2",
                                                                  "tap.steps=6", "em.max_rounds=6",       NULL};
-    halting_backend h = {.cpu = backend};
-    h.backend = *backend;
-    h.iface = *backend->iface;
-    h.iface.run = halting_run;
-    h.backend.iface = &h.iface;
+    halting_backend h;
+    halting_open(&h);
     for (size_t i = 0; i < UM_COUNT(names); i++) {
         protection alone, part;
         int runs = 0;
@@ -479,6 +493,36 @@ static void stopped_fits_release_the_same(void **state)
         protection_close(&alone);
         assert_true(um_file_exists(at("attack.h5")));
         um_saver_remove(at("attack.h5"));
+    }
+}
+
+/* A stop in the middle of the steps of a batch goes on before them, not behind. */
+static void stopped_steps_are_made_again(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"em", "sep"};
+    static const char *const sets[] = {WIDE, "run.checkpoint_s=1000", "em.max_rounds=1", "em.T=4", NULL};
+    halting_backend h;
+    halting_open(&h);
+    for (size_t i = 0; i < UM_COUNT(names); i++) {
+        protection alone, part;
+        protection_open(&alone, &h.backend, names[i], 1, 8, sets);
+        protection_fit(&alone);
+        for (long stop = 5; stop <= 10; stop++) { /* behind the training of the surrogate, 3 or 4 */
+            protection_open(&part, &h.backend, names[i], 1, 8, sets);
+            part.job.checkpoint = at("attack.h5");
+            h.left = stop;
+            assert_int_equal(part.def->fit(&part.job, &part.state, &part.curves), UM_E_STOPPED);
+            um_stop_clear();
+            protection_close(&part);
+            protection_open(&part, &h.backend, names[i], 1, 8, sets);
+            part.job.checkpoint = at("attack.h5");
+            protection_fit(&part);
+            assert_memory_equal(table_of(&part)->delta, table_of(&alone)->delta, TRAINED * VALUES * sizeof(float));
+            protection_close(&part);
+            um_saver_remove(at("attack.h5"));
+        }
+        protection_close(&alone);
     }
 }
 
@@ -514,6 +558,7 @@ int main(void)
         BACKEND_TEST(em_lowers_the_loss_and_stops),  BACKEND_TEST(tap_by_definition),
         BACKEND_TEST(tap_restarts_and_augmentation), BACKEND_TEST(sep_aligns_with_each_checkpoints_own_means),
         BACKEND_TEST(sep_steps_by_definition),       BACKEND_TEST(sep_checkpoints_are_equally_spaced),
+        BACKEND_TEST(stopped_steps_are_made_again),
         BACKEND_TEST(stopped_fits_release_the_same), BACKEND_TEST(seeds_threads_and_strangers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -58,6 +58,8 @@ static const um_ref_fn table[UM_OP_COUNT] = {
     [UM_OP_ALIGN_BWD] = um_ref_align_bwd,
     [UM_OP_GATHER] = um_ref_gather,
     [UM_OP_BALL_STEP] = um_ref_ball_step,
+    [UM_OP_GROUP_MEAN] = um_ref_group_mean,
+    [UM_OP_VR_ADD] = um_ref_vr_add,
     [UM_OP_ADAM] = um_ref_adam,
 };
 

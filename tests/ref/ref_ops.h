@@ -87,6 +87,8 @@ void um_ref_align_sums(const um_op_call *call);
 void um_ref_align_bwd(const um_op_call *call);
 void um_ref_gather(const um_op_call *call);
 void um_ref_ball_step(const um_op_call *call);
+void um_ref_group_mean(const um_op_call *call);
+void um_ref_vr_add(const um_op_call *call);
 void um_ref_adam(const um_op_call *call);
 
 #endif

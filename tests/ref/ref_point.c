@@ -96,6 +96,29 @@ void um_ref_ball_step(const um_op_call *call)
     }
 }
 
+void um_ref_group_mean(const um_op_call *call)
+{
+    const um_view *x = &call->in[0], *y = &call->out[0];
+    int64_t groups = x->c / y->c;
+    REF_FOR(y, i, r, c, k)
+    {
+        double sum = 0;
+        for (int64_t g = 0; g < groups; g++)
+            sum += *ref_at(x, i, r, c, g * y->c + k);
+        *ref_at(y, i, r, c, k) = sum / (double)groups;
+    }
+}
+
+void um_ref_vr_add(const um_op_call *call)
+{
+    const um_view *s = &call->out[0];
+    REF_FOR(s, i, r, c, k)
+    {
+        double d = *ref_at(&call->in[0], i, r, c, k), g = *ref_at(&call->in[1], i, r, c, k), m = *ref_at(&call->in[2], i, r, c, k);
+        *ref_at(s, i, r, c, k) += d - g + m;
+    }
+}
+
 void um_ref_adam(const um_op_call *call)
 {
     const um_adam_attr *a = &call->attr.adam;

@@ -1,4 +1,5 @@
-/* Images on their way into a network: rows of a dataset, and steps in a ball around them (ops.h GATHER, BALL_STEP). */
+/* Images on their way into a network: rows of a dataset, steps in a ball around them, and directions made of several gradients
+ * (ops.h GATHER, BALL_STEP, GROUP_MEAN, VR_ADD). */
 #include "kernels/ball.h"
 #include "kernels/cpu/columns.h"
 #include "kernels/cpu/span.h"
@@ -51,5 +52,39 @@ static void ball_span(const um_op_call *call, int64_t begin, int64_t end)
 um_status UM_FN(um_cpu_ball_step)(const um_op_call *call)
 {
     um_span_run(call, um_view_pixels(&call->in[0]), 4 * call->in[0].c, ball_span);
+    return UM_OK;
+}
+
+static void group_mean_span(const um_op_call *call, int64_t begin, int64_t end)
+{
+    const um_view *x = &call->in[0], *y = &call->out[0];
+    for (int64_t p = begin; p < end; p++)
+        for (int64_t k = 0; k < y->c; k++) {
+            double sum = 0;
+            for (int64_t g = k; g < x->c; g += y->c)
+                sum += (double)pixel_at(x, p)[g];
+            pixel_at(y, p)[k] = (real)(sum / (double)(x->c / y->c));
+        }
+}
+
+um_status UM_FN(um_cpu_group_mean)(const um_op_call *call)
+{
+    um_span_run(call, um_view_pixels(&call->in[0]), call->in[0].c, group_mean_span);
+    return UM_OK;
+}
+
+static void vr_add_span(const um_op_call *call, int64_t begin, int64_t end)
+{
+    const um_view *d = &call->in[0], *g = &call->in[1], *m = &call->in[2], *s = &call->out[0];
+    for (int64_t p = begin; p < end; p++)
+        for (int64_t k = 0; k < s->c; k++) {
+            double off = (double)pixel_at(g, p)[k] - (double)pixel_at(m, p)[k];
+            pixel_at(s, p)[k] = (real)((double)pixel_at(s, p)[k] + (double)pixel_at(d, p)[k] - off);
+        }
+}
+
+um_status UM_FN(um_cpu_vr_add)(const um_op_call *call)
+{
+    um_span_run(call, um_view_pixels(&call->out[0]), 4 * call->out[0].c, vr_add_span);
     return UM_OK;
 }

@@ -335,6 +335,8 @@ UM_CPU_OP(class_sums);
 UM_CPU_OP(class_bwd);
 UM_CPU_OP(gather);
 UM_CPU_OP(ball_step);
+UM_CPU_OP(group_mean);
+UM_CPU_OP(vr_add);
 UM_CPU_OP(adam);
 
 #endif

@@ -63,5 +63,7 @@ const um_cpu_op UM_FN(um_cpu_table)[UM_OP_COUNT] = {
     [UM_OP_CLASS_BWD] = RUN(class_bwd),
     [UM_OP_GATHER] = RUN(gather),
     [UM_OP_BALL_STEP] = RUN(ball_step),
+    [UM_OP_GROUP_MEAN] = RUN(group_mean),
+    [UM_OP_VR_ADD] = RUN(vr_add),
     [UM_OP_ADAM] = RUN(adam),
 };

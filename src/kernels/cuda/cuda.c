@@ -76,6 +76,8 @@ const um_cuda_op um_cuda_table[UM_OP_COUNT] = {
     [UM_OP_CLASS_BWD] = RUN(class_bwd),
     [UM_OP_GATHER] = RUN(gather),
     [UM_OP_BALL_STEP] = RUN(ball_step),
+    [UM_OP_GROUP_MEAN] = RUN(group_mean),
+    [UM_OP_VR_ADD] = RUN(vr_add),
     [UM_OP_ADAM] = PREPARED(adam),
 };
 

@@ -1,4 +1,5 @@
-/* Images on their way into a network: rows of a dataset, and steps in a ball around them (ops.h GATHER, BALL_STEP). */
+/* Images on their way into a network: rows of a dataset, steps in a ball around them, and directions made of several gradients
+ * (ops.h GATHER, BALL_STEP, GROUP_MEAN, VR_ADD). */
 #include "kernels/ball.h"
 #include "kernels/cuda/device.cuh"
 
@@ -35,6 +36,28 @@ struct ball_step {
     }
 };
 
+struct group_mean {
+    um_view x, y;
+    UM_HD void operator()(int64_t i) const
+    {
+        um_split at(i, y.c);
+        double sum = 0;
+        for (int64_t g = at.b; g < x.c; g += y.c)
+            sum += (double)um_get(x, at.a, g);
+        um_put(y, at.a, at.b, (float)(sum / (double)(x.c / y.c)));
+    }
+};
+
+struct vr_add {
+    um_view d, g, m, s;
+    UM_HD void operator()(int64_t i) const
+    {
+        um_split at(i, s.c);
+        double off = (double)um_get(g, at.a, at.b) - (double)um_get(m, at.a, at.b);
+        um_put(s, at.a, at.b, (float)((double)um_get(s, at.a, at.b) + (double)um_get(d, at.a, at.b) - off));
+    }
+};
+
 }
 
 UM_CUDA_OP(gather)
@@ -51,4 +74,16 @@ UM_CUDA_OP(ball_step)
     ball_step f = {(const float *)x->data, (const float *)call->in[1].data, (const float *)call->in[2].data,
                    (const double *)call->in[3].data, (float *)call->out[0].data, x->c};
     return um_each(cu, "ball_step", um_view_count(x), f);
+}
+
+UM_CUDA_OP(group_mean)
+{
+    group_mean f = {call->in[0], call->out[0]};
+    return um_each(cu, "group_mean", um_view_count(&f.y), f);
+}
+
+UM_CUDA_OP(vr_add)
+{
+    vr_add f = {call->in[0], call->in[1], call->in[2], call->out[0]};
+    return um_each(cu, "vr_add", um_view_count(&f.s), f);
 }

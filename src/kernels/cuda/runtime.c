@@ -33,6 +33,7 @@ struct um_dev {
 static um_status fail_cuda(const char *file, int line, cudaError_t e, const char *what)
 {
     um_status code = e == cudaErrorMemoryAllocation ? UM_E_MEMORY : UM_E_DEVICE;
+    (void)cudaGetLastError(); /* told here; the next launch is not to find it */
     return um_fail_at(file, line, code, "CUDA: %s: %s (%s)", what, cudaGetErrorString(e), cudaGetErrorName(e));
 }
 

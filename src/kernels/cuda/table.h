@@ -105,6 +105,8 @@ UM_CUDA_OP(class_sums);
 UM_CUDA_OP(class_bwd);
 UM_CUDA_OP(gather);
 UM_CUDA_OP(ball_step);
+UM_CUDA_OP(group_mean);
+UM_CUDA_OP(vr_add);
 UM_CUDA_PREPARED(adam);
 
 /* ---- moves between layouts, for the glue to libraries (layout.cu) ---- */

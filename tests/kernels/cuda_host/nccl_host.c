@@ -12,15 +12,17 @@ enum { MOST = 16 };
 struct ncclComm {
     MPI_Comm comm;
     int unready; /* times that it says so */
+    char name;   /* in the trace */
 };
 
 um_nccl_library um_nccl_call;
 static MPI_Request pending[MOST];
 static int n_pending, in_group;
+int um_host_nccl_version = 22809;
 
 static ncclResult_t get_version(int *v)
 {
-    *v = 22809;
+    *v = um_host_nccl_version;
     return ncclSuccess;
 }
 
@@ -40,6 +42,7 @@ static ncclResult_t init(ncclComm_t *out, int n_ranks, ncclUniqueId id, int rank
     if (n_ranks != world || rank != own || UM_NEW(*out) != UM_OK)
         return ncclInvalidArgument;
     (*out)->unready = 2;
+    (*out)->name = (char)('0' + um_host_count.nccl_comms++);
     MPI_Comm_dup(MPI_COMM_WORLD, &(*out)->comm);
     return ncclInProgress;
 }
@@ -80,6 +83,7 @@ static ncclResult_t all_reduce(const void *from, void *to, size_t n, ncclDataTyp
     if (from != to || op != ncclSum || (type != ncclFloat64 && type != ncclFloat32))
         return ncclInvalidArgument;
     um_host_count.nccl_sums++;
+    um_host_note(c->name);
     return MPI_Allreduce(MPI_IN_PLACE, to, (int)n, type == ncclFloat64 ? MPI_DOUBLE : MPI_FLOAT, MPI_SUM, c->comm) == MPI_SUCCESS
                ? ncclSuccess
                : ncclSystemError;
@@ -91,6 +95,7 @@ static ncclResult_t send(const void *from, size_t n, ncclDataType_t type, int pe
     if (!in_group || type != ncclInt8 || n_pending == MOST)
         return ncclInvalidUsage;
     um_host_count.nccl_messages++;
+    um_host_note(c->name);
     return MPI_Isend(from, (int)n, MPI_BYTE, peer, 0, c->comm, &pending[n_pending++]) == MPI_SUCCESS ? ncclSuccess : ncclSystemError;
 }
 

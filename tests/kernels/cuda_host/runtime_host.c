@@ -42,7 +42,15 @@ struct um_dev {
 
 static recorded *current; /* the capture that is on */
 um_host_counts um_host_count;
+um_host_trace um_host_traced;
 bool um_host_one_device;
+
+void um_host_note(char event)
+{
+    um_host_trace *t = &um_host_traced;
+    if (t->on && t->n + 1 < (int)sizeof t->text)
+        t->text[t->n++] = event;
+}
 
 int um_cuda_devices(void)
 {
@@ -134,12 +142,15 @@ void um_dev_unpin(um_dev *d, void *p)
 um_status um_dev_fetch(um_dev *d, void *pinned, const void *from, size_t bytes)
 {
     um_host_count.fetches++;
+    um_host_note('f');
     return hold(d, (move){pinned, from, bytes, 0});
 }
 
 um_status um_dev_send(um_dev *d, void *to, const void *pinned, size_t bytes)
 {
     um_host_count.sends++;
+    um_host_count.uploaded += bytes;
+    um_host_note('s');
     return hold(d, (move){to, pinned, bytes, 0});
 }
 
@@ -160,6 +171,7 @@ um_status um_dev_mark(um_dev *d, int i)
 
 um_status um_dev_wait(um_dev *d, int i)
 {
+    um_host_note(d->branch ? 'W' : 'w');
     do_held(d, d->marks[i]);
     return UM_OK;
 }
@@ -225,6 +237,7 @@ done:
 um_status um_dev_upload(um_dev *d, void *to, const void *host, size_t bytes)
 {
     um_host_count.uploads++;
+    um_host_note('u');
     um_host_count.uploaded += bytes;
     return copy_by_host(d, to, host, bytes);
 }
@@ -232,6 +245,7 @@ um_status um_dev_upload(um_dev *d, void *to, const void *host, size_t bytes)
 um_status um_dev_download(um_dev *d, void *host, const void *from, size_t bytes)
 {
     um_host_count.downloads++;
+    um_host_note('d');
     return copy_by_host(d, host, from, bytes);
 }
 
@@ -308,6 +322,7 @@ um_status um_dev_graph_launch(um_dev *d, void *graph)
     const recorded *r = graph;
     (void)d;
     um_host_count.replays++;
+    um_host_note('r');
     for (int i = 0; i < r->n; i++)
         r->list[i].run(r->list[i].job);
     return UM_OK;
