@@ -42,6 +42,9 @@ struct um_dev {
 
 static recorded *current; /* the capture that is on */
 um_host_counts um_host_count;
+
+/* Threads of their own sum over ranks, and carry images. */
+#define COUNT(what, n) ((void)__atomic_fetch_add(&um_host_count.what, (n), __ATOMIC_RELAXED))
 um_host_trace um_host_traced;
 bool um_host_one_device;
 
@@ -128,28 +131,28 @@ done:
 um_status um_dev_pin(um_dev *d, void **out, size_t bytes)
 {
     (void)d;
-    um_host_count.pinned++;
+    COUNT(pinned, 1);
     return um_alloc(out, bytes, 1);
 }
 
 void um_dev_unpin(um_dev *d, void *p)
 {
     (void)d;
-    um_host_count.pinned -= p != NULL;
+    COUNT(pinned, -(p != NULL));
     um_free(p);
 }
 
 um_status um_dev_fetch(um_dev *d, void *pinned, const void *from, size_t bytes)
 {
-    um_host_count.fetches++;
+    COUNT(fetches, 1);
     um_host_note('f');
     return hold(d, (move){pinned, from, bytes, 0});
 }
 
 um_status um_dev_send(um_dev *d, void *to, const void *pinned, size_t bytes)
 {
-    um_host_count.sends++;
-    um_host_count.uploaded += bytes;
+    COUNT(sends, 1);
+    COUNT(uploaded, bytes);
     um_host_note('s');
     return hold(d, (move){to, pinned, bytes, 0});
 }
@@ -192,7 +195,7 @@ um_status um_dev_alloc(um_dev *d, void **out, size_t bytes)
 {
     um_status rc = UM_OK;
     UM_REQUIRE(!d->capturing);
-    um_host_count.allocs++;
+    COUNT(allocs, 1);
     if (um_host_count.room && bytes > um_host_count.room)
         return um_fail(UM_E_MEMORY, "no room for %zu bytes", bytes);
     UM_TRY(um_alloc(out, bytes + 256, 1));
@@ -203,7 +206,7 @@ done:
 void um_dev_free(um_dev *d, void *p)
 {
     (void)d;
-    um_host_count.frees += p != NULL;
+    COUNT(frees, p != NULL);
     um_free(p);
 }
 
@@ -236,15 +239,15 @@ done:
 
 um_status um_dev_upload(um_dev *d, void *to, const void *host, size_t bytes)
 {
-    um_host_count.uploads++;
+    COUNT(uploads, 1);
     um_host_note('u');
-    um_host_count.uploaded += bytes;
+    COUNT(uploaded, bytes);
     return copy_by_host(d, to, host, bytes);
 }
 
 um_status um_dev_download(um_dev *d, void *host, const void *from, size_t bytes)
 {
-    um_host_count.downloads++;
+    COUNT(downloads, 1);
     um_host_note('d');
     return copy_by_host(d, host, from, bytes);
 }
@@ -276,7 +279,7 @@ um_status um_dev_fill(um_dev *d, void *to, int byte, size_t bytes)
 um_status um_dev_sync(um_dev *d)
 {
     um_status rc = UM_OK;
-    um_host_count.syncs++;
+    COUNT(syncs, 1);
     UM_REQUIRE(!d->capturing);
 done:
     return rc;
@@ -306,7 +309,7 @@ um_status um_dev_capture_end(um_dev *d, void **out)
     *out = current;
     current = NULL;
     d->capturing = false;
-    um_host_count.captures++;
+    COUNT(captures, 1);
     return UM_OK;
 }
 
@@ -321,7 +324,7 @@ um_status um_dev_graph_launch(um_dev *d, void *graph)
 {
     const recorded *r = graph;
     (void)d;
-    um_host_count.replays++;
+    COUNT(replays, 1);
     um_host_note('r');
     for (int i = 0; i < r->n; i++)
         r->list[i].run(r->list[i].job);
@@ -331,7 +334,7 @@ um_status um_dev_graph_launch(um_dev *d, void *graph)
 void um_dev_graph_free(um_dev *d, void *graph)
 {
     (void)d;
-    um_host_count.forgotten += graph != NULL;
+    COUNT(forgotten, graph != NULL);
     drop(graph);
 }
 
@@ -354,6 +357,6 @@ void *um_dev_stream(const um_dev *d)
 um_status um_dev_launched(const char *op)
 {
     (void)op;
-    um_host_count.launches++;
+    COUNT(launches, 1);
     return UM_OK;
 }
