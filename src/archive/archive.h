@@ -26,7 +26,7 @@ typedef enum um_archive_apply { UM_ARCHIVE_NATIVE, UM_ARCHIVE_RESAMPLED } um_arc
 /* Group "archive". */
 typedef struct um_archive_options {
     int apply;    /* um_archive_apply */
-    int64_t size; /* side of the images that the protector sees under resampled */
+    int64_t size; /* side of the images that the protector sees under resampled; 0: that of its fit */
     int64_t ssim_every;          /* SSIM of one image in so many, chosen by id; 0: none. Of all: `verify` */
     int64_t slots, map_workers, pack_workers; /* units on the way; threads for the maps (0: by the backend), and that compress */
     double lease_s;

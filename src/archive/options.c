@@ -4,7 +4,7 @@
 static const um_opt rows[] = {
     UM_OPT_ENUM_ROW(S, apply, "apply", "native", "native resampled",
                     "protect images at their own size, or at archive.size with the perturbation carried back"),
-    UM_OPT_INT_ROW(S, size, "size", "224", 16, 4096, "pixels", "side at which `resampled` protects: that of the fit"),
+    UM_OPT_INT_ROW(S, size, "size", "0", 0, 4096, "pixels", "side at which `resampled` protects; 0: that of the fit"),
     {"ssim_every", UM_OPT_T_INT, offsetof(S, ssim_every), "64", 0, 1e9, NULL, "images",
      "the manifest has the SSIM of one image in so many; 0: of none", true},
     {"slots", UM_OPT_T_INT, offsetof(S, slots), "4", 2, 64, NULL, "units",

@@ -2,21 +2,45 @@
 
 #include <string.h>
 
+#include "base/log.h"
 #include "base/mem.h"
 #include "image/enlarge.h"
 #include "image/resize.h"
+#include "train/checkpoint.h"
 
 enum { SMALLEST = 16 }; /* side that every network takes */
+
+/* The side at which resampled images are perturbed. Networks that see lesions at another scale than in their fit protect little. */
+static um_status choose_side(um_perturber *p, const um_archive_options *o, const char *state)
+{
+    um_status rc = UM_OK;
+    int64_t h, w;
+    p->side = o->size;
+    if (!p->resampled)
+        return UM_OK;
+    if (o->size > 0 && o->size < SMALLEST)
+        return um_fail(UM_E_CONFIG, "archive.size = %ld: networks need %d pixels", (long)o->size, SMALLEST);
+    UM_TRY(um_training_extent(state, &h, &w));
+    if (o->size == 0 && (h == 0 || h != w)) {
+        rc = um_fail(UM_E_CONFIG, "archive.size = 0: %s does not say one size that it was fitted at; set archive.size", state);
+        goto done;
+    }
+    if (o->size > 0 && h > 0 && o->size != h)
+        um_log(UM_LOG_WARN, "archive.size is %ld, and %s was fitted on images of %ldx%ld: lesions of another size protect little", (long)o->size, state,
+               (long)h, (long)w);
+    p->side = o->size > 0 ? o->size : h;
+done:
+    return rc;
+}
 
 um_status um_perturber_open(um_perturber *out, const um_archive_job *job, int64_t c)
 {
     um_status rc = UM_OK;
     const um_archive_options *o = um_settings_get(job->settings, "archive");
     const um_export_options *e = um_settings_get(job->settings, "export");
-    um_perturber p = {.settings = job->settings, .c = c, .resampled = o->apply == UM_ARCHIVE_RESAMPLED, .side = o->size,
+    um_perturber p = {.settings = job->settings, .c = c, .resampled = o->apply == UM_ARCHIVE_RESAMPLED,
                       .scale = e->eps_scale};
     um_rows none = {0};
-    um_dataset like = {.h = p.resampled ? o->size : SMALLEST, .w = p.resampled ? o->size : SMALLEST, .c = c, .bits = 8};
     UM_TRY(um_protector_find(&p.def, job->protector));
     if (!p.def->load) {
         rc = um_fail(UM_E_UNSUPPORTED, "protector '%s' cannot be applied to images that its fit never saw, and so not to an archive; "
@@ -27,6 +51,8 @@ um_status um_perturber_open(um_perturber *out, const um_archive_job *job, int64_
         rc = um_fail(UM_E_UNSUPPORTED, "export.dtype = f32: released files hold integers; use \"u8\"");
         goto done;
     }
+    UM_TRY(choose_side(&p, o, job->state));
+    um_dataset like = {.h = p.resampled ? p.side : SMALLEST, .w = p.resampled ? p.side : SMALLEST, .c = c, .bits = 8};
     um_protect_job fit = {.settings = job->settings, .backend = job->backend, .data = &like, .rows = &none, .label = p.def->name};
     UM_TRY(p.def->load(&fit, job->state, &p.state));
     p.carries = p.def->carries && p.def->carries(p.state);

@@ -13,11 +13,12 @@ typedef struct um_perturber {
     void *state;
     int64_t c;        /* channels of the images that it takes */
     bool resampled;
-    int64_t side;     /* under resampled */
+    int64_t side;     /* of what it sees under resampled */
     double scale;     /* export.eps_scale */
 } um_perturber;
 
-/* c: channels of the archive's images. Errors: UM_E_UNSUPPORTED naming a protector that cannot be applied to new images; those of
+/* c: channels of the archive's images. Warns when the networks will see images of another size than in their fit. Errors: UM_E_CONFIG when archive.size is
+ * 0 and the state does not say what it was fitted on; UM_E_UNSUPPORTED naming a protector that cannot be applied to new images; those of
  * loading the state. */
 um_status um_perturber_open(um_perturber *out, const um_archive_job *job, int64_t c);
 void um_perturber_close(um_perturber *p);

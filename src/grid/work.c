@@ -13,7 +13,7 @@ static um_status save_state(const um_protect_work *w, void *state)
     if (!w->def->save)
         return um_fail(UM_E_UNSUPPORTED, "--state %s: protector '%s' has nothing to keep; leave the option out", w->state_out,
                        w->def->name);
-    return w->def->save(state, w->state_out);
+    return w->def->save(state, w->clean, w->state_out);
 }
 
 static um_status measure(um_protect_outcome *o, const um_protect_work *w)

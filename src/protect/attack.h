@@ -90,7 +90,7 @@ um_status um_attack_state_of_fit(um_attack_state **out, const char *name, const 
 um_status um_attack_state_load(um_attack_state **out, const char *name, const char *groups, um_attack_fn *attack,
                                const um_protect_job *job, const um_attack_options *o, um_input_loss kind, bool balance, const char *path,
                                int (*lengths)(const um_attack_state *s, um_training_array array[2]));
-um_status um_attack_state_save(void *state, const char *path);
+um_status um_attack_state_save(void *state, const um_dataset *fitted, const char *path);
 void um_attack_state_free(void *state);
 um_status um_attack_state_bytes(void *state, int64_t h, int64_t w, int64_t c, double *out); /* um_protector_def.apply_bytes */
 

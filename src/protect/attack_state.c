@@ -75,12 +75,13 @@ static um_training_state stored(um_attack_state *s, um_params *params, double se
     return t;
 }
 
-um_status um_attack_state_save(void *state, const char *path)
+um_status um_attack_state_save(void *state, const um_dataset *fitted, const char *path)
 {
     um_attack_state *s = state;
     um_curves none = {0};
     double seed[2] = {(double)(s->job.seed >> 32), (double)(s->job.seed & 0xffffffff)};
     um_training_state t = stored(s, s->surrogate ? s->surrogate->params : s->params, seed, &none);
+    t.h = fitted->h, t.w = fitted->w;
     return um_training_save(&t, path);
 }
 

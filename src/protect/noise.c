@@ -206,12 +206,13 @@ static um_training_state stored(const um_noise *s, double values[N_STORED], doub
                                          {.name = "process", .dtype = UM_F64, .data = numbers, .n = s->kind->n_numbers}}};
 }
 
-um_status um_noise_save(void *state, const char *path)
+um_status um_noise_save(void *state, const um_dataset *fitted, const char *path)
 {
     um_noise *s = state;
     um_curves none = {0};
     double values[N_STORED] = {s->rms, (double)(s->seed >> 32), (double)(s->seed & 0xffffffff)};
     um_training_state t = stored(s, values, s->kind->numbers ? s->kind->numbers(s->maker) : NULL, &none);
+    t.h = fitted->h, t.w = fitted->w;
     return um_training_save(&t, path);
 }
 

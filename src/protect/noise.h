@@ -56,7 +56,7 @@ typedef struct um_noise {
 /* The part of a fit that both share: finds the rms, logs it with the l2 and l-infinity norms it gives. state: receives an um_noise. */
 um_status um_noise_fit(const um_protect_job *job, const um_noise_kind *kind, const um_noise_bound *bound, bool per_region, void **state);
 /* A state as a file (`--state`): seed, rms and the maker's numbers. */
-um_status um_noise_save(void *state, const char *path);
+um_status um_noise_save(void *state, const um_dataset *fitted, const char *path);
 um_status um_noise_load(const um_protect_job *job, const um_noise_kind *kind, const um_noise_bound *bound, bool per_region,
                         const char *path, void **state);
 um_status um_noise_apply(void *state, const um_dataset *d, const int64_t *rows, int64_t n, float *delta);

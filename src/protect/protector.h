@@ -57,7 +57,9 @@ typedef struct um_protector_def {
     /* Largest |delta| this protector declares, in [0,1] units (the tests hold it to that); INFINITY: it bounds something else. */
     double (*bound)(const um_settings *settings);
     const char *(*bound_name)(const um_settings *settings); /* what is bounded where `bound` is INFINITY: "psnr" */
-    um_status (*save)(void *state, const char *path);       /* `--state`; NULL: nothing to keep. Replaces no file (io/checkpoint.h) */
+    /* `--state`; NULL: nothing to keep. fitted: what it was fitted on; the file says the size of its images. Replaces no file
+     * (io/checkpoint.h). */
+    um_status (*save)(void *state, const um_dataset *fitted, const char *path);
     um_status (*load)(const um_protect_job *job, const char *path, void **state); /* NULL likewise */
     void (*free)(void *state);
     um_status (*cost)(const um_protect_job *job, um_cost *out); /* of a whole fit + apply, for plans; NULL: negligible */

@@ -257,11 +257,12 @@ static um_training_state networks(um_umed *u, um_curves *curves)
                                .net = {u->contour, u->texture}, .curves = curves};
 }
 
-static um_status save(void *state, const char *path)
+static um_status save(void *state, const um_dataset *fitted, const char *path)
 {
     um_curves none = {0};
     um_training_state s = networks(state, &none);
     s.keep = true;
+    s.h = fitted->h, s.w = fitted->w;
     return um_training_save(&s, path);
 }
 

@@ -114,14 +114,29 @@ um_status um_training_save(const um_training_state *s, const char *path)
     for (int i = 0; i < s->n_arrays; i++)
         history[N_FIXED + i] = (um_named_tensor){.name = s->array[i].name, .dtype = type_of(&s->array[i]), .ndim = 1,
                                                  .shape = {s->array[i].n}, .data = s->array[i].data};
-    um_checkpoint_attr attrs[] = {{"arch", "training", 0}, {"fingerprint", s->fingerprint, 0}, {"curves", um_text_get(&names), 0}};
+    um_checkpoint_attr attrs[] = {{"arch", "training", 0}, {"fingerprint", s->fingerprint, 0}, {"curves", um_text_get(&names), 0},
+                                  {"fit_h", NULL, s->h}, {"fit_w", NULL, s->w}};
     um_checkpoint c = {.state = t.list, .n_state = t.n, .adam_m = t.m, .adam_v = t.v, .n_adam = t.n_adam, .history = history,
-                       .n_history = (size_t)(N_FIXED + s->n_arrays), .keep = s->keep, .attrs = attrs, .n_attrs = UM_COUNT(attrs)};
+                       .n_history = (size_t)(N_FIXED + s->n_arrays), .keep = s->keep, .attrs = attrs, .n_attrs = UM_COUNT(attrs) - (s->h > 0 ? 0 : 2)};
     UM_TRY(um_checkpoint_save(path, &c));
 done:
     um_free(points);
     um_text_free(&names);
     um_net_tensors_free(&t);
+    return rc;
+}
+
+um_status um_training_extent(const char *path, int64_t *h, int64_t *w)
+{
+    um_status rc = UM_OK;
+    bool said = false;
+    *h = *w = 0;
+    UM_TRY(um_checkpoint_has_attr(path, "fit_h", &said));
+    if (!said)
+        return UM_OK;
+    UM_TRY(um_checkpoint_int(path, "fit_h", h));
+    UM_TRY(um_checkpoint_int(path, "fit_w", w));
+done:
     return rc;
 }
 

@@ -33,7 +33,11 @@ typedef struct um_training_state {
     um_curves *curves; /* borrowed */
     double seconds;    /* wall time that went into it, over all runs */
     bool keep;         /* saving: a file of that name stays (io/checkpoint.h) */
+    int64_t h, w;      /* saving: of the images that it was fitted on, for um_training_extent; 0: not said */
 } um_training_state;
+
+/* The size of the images that a state was fitted on; 0 x 0 where its file does not say it. */
+um_status um_training_extent(const char *path, int64_t *h, int64_t *w);
 
 um_status um_training_save(const um_training_state *s, const char *path);
 /* found: false when there is no file or it belongs to another run (then nothing changed). Errors: UM_E_DATA for a broken file. */

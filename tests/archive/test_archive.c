@@ -235,6 +235,14 @@ static void resampled(void **state)
     assert_good(um_settings_assign(settings, "archive.apply=resampled", "test"));
     assert_good(um_settings_assign(settings, "archive.size=32", "test"));
     any_split_and_back("umed", 16);
+    assert_good(um_settings_assign(settings, "archive.size=0", "test")); /* the state says 32 */
+    protect_into("umed", in("one"), "fitted", UM_OK);
+    assert_same_images(in("a"), in("fitted"), true);
+    assert_good(um_settings_assign(settings, "archive.size=48", "test"));
+    protect_into("umed", in("one"), "other", UM_OK);
+    assert_same_images(in("a"), in("other"), false);
+    assert_good(um_settings_assign(settings, "archive.size=15", "test"));
+    protect_into("umed", in("one"), "tiny", UM_E_CONFIG);
 }
 
 /* However many units are on the way, and whatever batches the networks see. */

@@ -167,7 +167,7 @@ static void saved_states_release_the_same(void **state)
         protection_open(&p, backend, "umed", 1, 8, variants[v]);
         protection_fit(&p);
         protection_release(&p, NULL);
-        assert_ok(p.def->save(p.state, at("state.h5")));
+        assert_ok(p.def->save(p.state, p.job.data, at("state.h5")));
         protection_open(&loaded, backend, "umed", 1, 8, variants[v]);
         assert_ok(p.def->load(&loaded.job, at("state.h5"), &loaded.state));
         protection_release(&loaded, NULL);
@@ -196,7 +196,7 @@ static void foreign_states_are_refused(void **state)
                              *const ones[] = {"umed.lbp.map=ones", NULL}, *const longer[] = {"umed.schedule.cycles=7", NULL};
     protection p, other;
     fit_once(&p, 1, 5);
-    assert_ok(p.def->save(p.state, at("state.h5")));
+    assert_ok(p.def->save(p.state, p.job.data, at("state.h5")));
     assert_refused(&p, wider, "state.h5", UM_E_DATA,
                    "state.h5 was fitted under umed.gen.base_width=2, now it is umed.gen.base_width=4");
     assert_refused(&p, louder, "state.h5", UM_E_DATA, "was fitted under umed.eps=4/255, now it is umed.eps=8/255");
@@ -206,9 +206,9 @@ static void foreign_states_are_refused(void **state)
     assert_ok(p.def->load(&other.job, at("state.h5"), &other.state));
     protection_close(&other);
     fit_once(&other, 1, 6);
-    assert_int_equal(p.def->save(other.state, at("state.h5")), UM_E_USAGE);
+    assert_int_equal(p.def->save(other.state, other.job.data, at("state.h5")), UM_E_USAGE);
     assert_non_null(strstr(um_error_text(), "state.h5 exists and holds other weights"));
-    assert_ok(p.def->save(p.state, at("state.h5")));
+    assert_ok(p.def->save(p.state, p.job.data, at("state.h5")));
     protection_close(&p);
     protection_close(&other);
 }
