@@ -2,7 +2,7 @@
 
 #define S um_archive_options
 static const um_opt rows[] = {
-    UM_OPT_ENUM_ROW(S, apply, "apply", "native", "native resampled",
+    UM_OPT_ENUM_ROW(S, apply, "apply", "resampled", "native resampled",
                     "protect images at their own size, or at archive.size with the perturbation carried back"),
     UM_OPT_INT_ROW(S, size, "size", "0", 0, 4096, "pixels", "side at which `resampled` protects; 0: that of the fit"),
     {"ssim_every", UM_OPT_T_INT, offsetof(S, ssim_every), "64", 0, 1e9, NULL, "images",

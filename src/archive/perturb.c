@@ -85,6 +85,17 @@ done:
     return rc;
 }
 
+/* A lesion that falls between the pixels that were chosen: all that hold some of it. */
+static void keep_lesion(uint8_t *small, int64_t side, const uint8_t *mask, int64_t h, int64_t w)
+{
+    for (int64_t i = 0; i < side * side; i++)
+        if (small[i])
+            return;
+    for (int64_t i = 0; i < h * w; i++)
+        if (mask[i])
+            small[i / w * side / h * side + i % w * side / w] = mask[i];
+}
+
 /* The images and masks of a view at the size of the fit. */
 static um_status shrink(um_dataset **out, const um_perturber *p, const um_dataset *view)
 {
@@ -98,6 +109,7 @@ static um_status shrink(um_dataset **out, const um_perturber *p, const um_datase
                          view->bits, UM_RESIZE_BILINEAR));
         UM_TRY(um_resize(d->masks + i * p->side * p->side, p->side, p->side, um_dataset_mask(view, i), view->h, view->w, 1, 8,
                          UM_RESIZE_NEAREST));
+        keep_lesion(d->masks + i * p->side * p->side, p->side, um_dataset_mask(view, i), view->h, view->w);
     }
     *out = d;
     d = NULL;

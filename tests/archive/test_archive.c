@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "archive/archive.h"
+#include "archive/perturb.h"
 #include "base/log.h"
 #include "grid/work.h"
 #include "io/delta_file.h"
@@ -28,7 +29,7 @@ static um_backend *backend, *cpu; /* of the job, and of fits */
 static int setup(void **state)
 {
     static const char *const small[] = {"umed.gen.base_width=" NARROWEST, "model.base_width=" NARROWEST, "umed.schedule.cycles=1", "umed.batch=4",
-                                        "umed.adam.lr=1e-2", "archive.psnr_min=20", "archive.ssim_min=0", "tap.clean_epochs=1",
+                                        "umed.adam.lr=1e-2", "archive.apply=native", "archive.psnr_min=20", "archive.ssim_min=0", "tap.clean_epochs=1",
                                         "tap.steps=2", "tap.batch=4", "sep.clean_epochs=2", "sep.n=2", "sep.T=1", "sep.M=2",
                                         "sep.batch=4"};
     if (fixture_setup(state) || um_backend_create(&cpu, "cpu", UM_F32) != UM_OK ||
@@ -244,6 +245,36 @@ static void resampled(void **state)
     assert_good(um_settings_assign(settings, "archive.size=15", "test"));
     protect_into("umed", in("one"), "tiny", UM_E_CONFIG);
 }
+
+#ifndef UM_CUDA_HOST
+/* One pixel of lesion in an image of 90x70, of which every third row and column is looked at when it shrinks. */
+static void specks_are_not_lost(void **state)
+{
+    (void)state;
+    um_perturber p = {0};
+    um_perturbation x = {0};
+    um_dataset *d = NULL;
+    make_state("umed", in("state.h5"));
+    assert_good(um_settings_assign(settings, "archive.apply=resampled", "test"));
+    um_archive_job job = job_of("umed", in("state.h5"), in("src"), in("a"), in("a.private"));
+    assert_good(um_perturber_open(&p, &job, 1));
+    assert_int_equal(p.side, 32);
+    for (int64_t at = 0; at < 90 * 70; at += 61) {
+        int n = 0;
+        assert_good(um_dataset_create(&d, 1, 90, 70, 1, 8));
+        assert_good(um_strdup(&d->ids[0], "speck"));
+        d->masks[at] = 1;
+        assert_good(um_perturbation_prepare(&x, &p, d));
+        for (int i = 0; i < 32 * 32; i++)
+            n += x.small->masks[i];
+        assert_int_equal(n, 1);
+        um_perturbation_clear(&x, &p);
+        um_dataset_free(d);
+        d = NULL;
+    }
+    um_perturber_close(&p);
+}
+#endif
 
 /* However many units are on the way, and whatever batches the networks see. */
 static void any_units(void **state)
@@ -532,7 +563,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         ARCHIVE_TEST(umed_8),       ARCHIVE_TEST(umed_16),    ARCHIVE_TEST(lsp_16),       ARCHIVE_TEST(ar_8),
         ARCHIVE_TEST(tap_8),        ARCHIVE_TEST(sep_16),
-        ARCHIVE_TEST(resampled),    ARCHIVE_TEST(any_units),  ARCHIVE_TEST(like_protect), ARCHIVE_TEST(without_masks),
+        ARCHIVE_TEST(resampled),    ARCHIVE_TEST(any_units),  ARCHIVE_TEST(like_protect), ARCHIVE_TEST(without_masks), ARCHIVE_TEST(specks_are_not_lost),
         ARCHIVE_TEST(refusals),     ARCHIVE_TEST(another_source), ARCHIVE_TEST(flipped_bytes), ARCHIVE_TEST(broken_inside),
         ARCHIVE_TEST(broken_at_its_head),
     };
