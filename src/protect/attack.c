@@ -119,6 +119,14 @@ static double clip01(double v)
     return v < 0 ? 0 : v > 1 ? 1 : v;
 }
 
+int64_t um_attack_pick(um_attack *a, int64_t first, int64_t *pick)
+{
+    a->n_picked = um_rows_in_batch(a->job->rows, first, a->o.batch);
+    for (int64_t i = 0; i < a->n_picked; i++)
+        pick[i] = first + i;
+    return a->n_picked;
+}
+
 void um_attack_load_clean(um_attack *a, const int64_t *pick, int64_t n)
 {
     const um_protect_job *job = a->job;

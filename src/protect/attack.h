@@ -52,6 +52,7 @@ typedef struct um_attack {
     um_delta_table *table;
     char *x, *y, *v, *dx; /* one batch: clean images, masks, perturbed images, gradients */
     uint8_t *keep;        /* one batch of pixel flags */
+    int64_t n_picked;     /* images of the batch at hand */
     um_training_state state;
     um_saver saver;
     char fingerprint[UM_SHA256_HEX];
@@ -118,6 +119,8 @@ static inline char *um_attack_image(const um_attack *a, char *batch, int64_t i)
     return batch + (size_t)i * a->image_bytes;
 }
 
+/* Fills pick with the positions of the batch that begins at `first`; returns how many, which stays in n_picked. */
+int64_t um_attack_pick(um_attack *a, int64_t first, int64_t *pick);
 /* Fills x and y with n images, given as positions in job->rows; um_attack_load also v with x + delta, clipped to [0,1]. */
 void um_attack_load_clean(um_attack *a, const int64_t *pick, int64_t n);
 void um_attack_load(um_attack *a, const int64_t *pick, int64_t n);

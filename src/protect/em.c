@@ -139,20 +139,11 @@ done:
     return rc;
 }
 
-/* Positions first .. first + n of the fitted rows. */
-static int64_t take(em *e, int64_t first)
-{
-    int64_t left = e->a.job->rows->n - first, n = left < e->a.o.batch ? left : e->a.o.batch;
-    for (int64_t i = 0; i < n; i++)
-        e->pick[i] = first + i;
-    return n;
-}
-
 static um_status noise_step(em *e, int64_t first)
 {
     um_status rc = UM_OK;
     um_ball ball = {.eps = e->a.o.eps, .step = -e->o->alpha};
-    int64_t n = take(e, first);
+    int64_t n = um_attack_pick(&e->a, first, e->pick);
     UM_TRY(load_batch(e, e->pick, n));
     rc = um_pgd_run(e->a.grad, &ball, e->o->t, e->a.v, e->a.x, e->a.y, e->o->mask == EM_ALL ? NULL : e->a.keep, n, true);
     UM_TRY(um_attack_save_stopped(&e->a, rc));

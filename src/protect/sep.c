@@ -148,9 +148,7 @@ done:
 int64_t um_sep_take_batch(um_sep *s, int64_t batch)
 {
     um_attack *a = &s->a;
-    int64_t first = batch * a->o.batch, left = a->job->rows->n - first, n = left < a->o.batch ? left : a->o.batch;
-    for (int64_t i = 0; i < n; i++)
-        s->picked[i] = first + i;
+    int64_t n = um_attack_pick(a, batch * a->o.batch, s->picked);
     um_attack_load_clean(a, s->picked, n);
     for (int64_t p = 0; p < n * a->pixels; p++)
         um_attack_put(a, s->target, p, 1 - um_attack_get(a, a->y, p));
@@ -267,17 +265,10 @@ done:
     return rc;
 }
 
-/* As um_saver_pause. */
-static um_status pause_for_saver(um_sep *s, int64_t n)
+static um_status settle(void *sep)
 {
-    um_status rc = UM_OK;
-    unsigned wanted = 0;
-    UM_TRY(um_saver_ask(&s->a.saver, &wanted));
-    if (wanted)
-        UM_TRY(fetch_images(s, n));
-    UM_TRY(um_saver_answer(&s->a.saver, wanted));
-done:
-    return rc;
+    um_sep *s = sep;
+    return fetch_images(s, s->a.n_picked);
 }
 
 /* Of a step that was stopped, the state before it is saved. */
@@ -302,7 +293,7 @@ static um_status attack_batch(um_sep *s)
         memcpy(a->v, a->x, (size_t)n * a->image_bytes);
     UM_TRY(um_sep_place(s, n));
     for (; p->step < s->o->t; p->step++) {
-        UM_TRY(pause_for_saver(s, n));
+        UM_TRY(um_saver_pause_after(&a->saver, settle, s));
         UM_TRY(save_stopped(s, n, step(s, p->step)));
     }
     UM_TRY(fetch_images(s, n));

@@ -179,26 +179,17 @@ done:
 
 static int64_t take_batch(tap *t, int64_t batch)
 {
-    int64_t first = batch * t->a.o.batch, left = t->a.job->rows->n - first, n = left < t->a.o.batch ? left : t->a.o.batch;
-    for (int64_t i = 0; i < n; i++)
-        t->picked[i] = first + i;
+    int64_t n = um_attack_pick(&t->a, batch * t->a.o.batch, t->picked);
     um_attack_load_clean(&t->a, t->picked, n);
     for (int64_t i = 0; i < n; i++)
         aim(t, t->a.y, t->target, i * t->a.pixels);
     return n;
 }
 
-/* As um_saver_pause. */
-static um_status pause_for_saver(tap *t, int64_t n)
+static um_status settle(void *payload)
 {
-    um_status rc = UM_OK;
-    unsigned wanted = 0;
-    UM_TRY(um_saver_ask(&t->a.saver, &wanted));
-    if (wanted)
-        UM_TRY(fetch_images(t, n, true));
-    UM_TRY(um_saver_answer(&t->a.saver, wanted));
-done:
-    return rc;
+    tap *t = payload;
+    return fetch_images(t, t->a.n_picked, true);
 }
 
 /* progress: epoch = batch, step = restart * steps + step. */
@@ -209,7 +200,7 @@ static um_status attack_batch(tap *t)
     um_progress_state *p = &a->state.progress;
     int64_t n = take_batch(t, p->epoch), total = t->o->restarts * t->o->steps;
     while (p->step < total) {
-        UM_TRY(pause_for_saver(t, n));
+        UM_TRY(um_saver_pause_after(&a->saver, settle, t));
         if (p->step % t->o->steps == 0)
             UM_TRY(draw_start(t, n, p->step / t->o->steps));
         UM_TRY(take_step(t, n, p->step));

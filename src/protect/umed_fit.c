@@ -123,8 +123,7 @@ static bool surrogate_learns(const fit *f, int64_t step)
 
 static int64_t batch_size(const fit *f, int64_t step)
 {
-    int64_t left = f->job->rows->n - step * f->u->o.batch;
-    return left < f->u->o.batch ? left : f->u->o.batch;
+    return um_rows_in_batch(f->job->rows, step * f->u->o.batch, f->u->o.batch);
 }
 
 static um_status begin_step(void *payload, int64_t step)

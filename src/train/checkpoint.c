@@ -363,17 +363,15 @@ static const char *stop_cause(void)
 
 enum { STOP = 1, SAVE = 2 }; /* what is wanted of a saver */
 
-um_status um_saver_ask(um_saver *s, unsigned *wanted)
-{
-    double wait = fmax(s->every_s, s->cost_s / LARGEST_SHARE);
-    bool due = s->path && um_comm_leads(s->comm) && um_now() - s->saved_at >= wait;
-    *wanted = (um_stop_requested() || um_comm_run_ends(s->comm) ? STOP : 0) | (due ? SAVE : 0);
-    return um_comm_any(s->comm, wanted);
-}
-
-um_status um_saver_answer(um_saver *s, unsigned wanted)
+um_status um_saver_pause_after(um_saver *s, um_status (*settle)(void *payload), void *payload)
 {
     um_status rc = UM_OK;
+    double wait = fmax(s->every_s, s->cost_s / LARGEST_SHARE);
+    bool due = s->path && um_comm_leads(s->comm) && um_now() - s->saved_at >= wait;
+    unsigned wanted = (um_stop_requested() || um_comm_run_ends(s->comm) ? STOP : 0) | (due ? SAVE : 0);
+    UM_TRY(um_comm_any(s->comm, &wanted));
+    if (wanted && settle)
+        UM_TRY(settle(payload));
     if (wanted)
         UM_TRY(um_saver_save(s));
     if (wanted & STOP)
@@ -385,12 +383,7 @@ done:
 
 um_status um_saver_pause(um_saver *s)
 {
-    um_status rc = UM_OK;
-    unsigned wanted = 0;
-    UM_TRY(um_saver_ask(s, &wanted));
-    UM_TRY(um_saver_answer(s, wanted));
-done:
-    return rc;
+    return um_saver_pause_after(s, NULL, NULL);
 }
 
 um_status um_ranks_stop_check(um_comm *comm, const char *where)

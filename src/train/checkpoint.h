@@ -65,10 +65,9 @@ um_status um_saver_save(um_saver *s);
 /* At a point from which the run could go on exactly: saves when it is time to. When a stop was asked for on any rank, saves and returns
  * UM_E_STOPPED on all of them. */
 um_status um_saver_pause(um_saver *s);
-/* The same in two halves, for who has steps under way and brings the state up to date only when it is wanted: wanted, the same
- * on all ranks, is 0 when there is nothing to do. */
-um_status um_saver_ask(um_saver *s, unsigned *wanted);
-um_status um_saver_answer(um_saver *s, unsigned wanted);
+/* The same for who has steps under way: settle brings the state up to date, and is called, on all ranks, only before something is
+ * saved. */
+um_status um_saver_pause_after(um_saver *s, um_status (*settle)(void *payload), void *payload);
 /* For points with nothing to save: UM_E_STOPPED on all ranks when a stop was asked for on any. where: "between gradient steps". */
 um_status um_ranks_stop_check(um_comm *comm, const char *where);
 /* Removes the checkpoints of a training that is over. */

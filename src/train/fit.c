@@ -20,8 +20,7 @@ typedef struct fit {
 
 static int64_t batch_size(const fit *f, int64_t step)
 {
-    int64_t left = f->rows->n - step * f->o->batch;
-    return left < f->o->batch ? left : f->o->batch;
+    return um_rows_in_batch(f->rows, step * f->o->batch, f->o->batch);
 }
 
 static void fill(const fit *f, char *x, char *y, int64_t n)

@@ -19,6 +19,12 @@ void um_rows_free(um_rows *r);
 /* Order of an epoch: a permutation of 0..rows->n-1 that depends on (seed, purpose, epoch, ids) only. out: [rows->n]. */
 um_status um_rows_order(int64_t *out, const um_rows *rows, uint64_t seed, um_rng_purpose purpose, int64_t epoch);
 
+/* Rows in a batch that begins at place `first` of an order. */
+static inline int64_t um_rows_in_batch(const um_rows *rows, int64_t first, int64_t batch)
+{
+    return rows->n - first < batch ? rows->n - first : batch;
+}
+
 /* Network input of one row: pixel / 255 (or / 65535) as real [h][w][c]; mask as real [h][w]. */
 void um_row_image(const um_dataset *d, int64_t row, um_dtype real, void *out);
 void um_row_mask(const um_dataset *d, int64_t row, um_dtype real, void *out);

@@ -7,7 +7,7 @@
 #include "train/checkpoint.h"
 
 typedef struct um_steps {
-    um_saver *saver; /* asked before every step (um_saver_ask); it finds all steps ended that have begun */
+    um_saver *saver; /* asked before every step (um_saver_pause_after); it finds all steps ended that have begun */
     um_backend *backend;
     int64_t first, n; /* steps [first, n) */
     /* For each step, in order: make what it needs, which no step changes that is under way; begin it; end it, which makes the

@@ -239,18 +239,25 @@ void um_dev_free(um_dev *d, void *p)
         (void)cudaFree(p); /* waits for the device */
 }
 
+/* A piece of a transfer, and the slot that it passes through. */
+typedef struct piece {
+    char *pinned;
+    size_t bytes;
+    cudaEvent_t done;
+} piece;
+
 static stage *stage_for(um_dev *d, size_t bytes)
 {
     return &d->stage[bytes > d->stage[0].bytes];
 }
 
-/* The slot whose turn it is, when its last copy is done. */
-static um_status take_slot(stage *s, int *slot)
+/* The next slot for what is left of a transfer, when its last copy is done. */
+static um_status take_slot(stage *s, size_t left, piece *out)
 {
     um_status rc = UM_OK;
-    *slot = s->next;
-    TRY_CUDA(cudaEventSynchronize(s->free[*slot]));
-    s->next = (*slot + 1) % s->n;
+    TRY_CUDA(cudaEventSynchronize(s->free[s->next]));
+    *out = (piece){s->base + (size_t)s->next * s->bytes, left < s->bytes ? left : s->bytes, s->free[s->next]};
+    s->next = (s->next + 1) % s->n;
 done:
     return rc;
 }
@@ -258,15 +265,12 @@ done:
 um_status um_dev_upload(um_dev *d, void *to, const void *host, size_t bytes)
 {
     um_status rc = UM_OK;
-    stage *s = stage_for(d, bytes);
-    for (size_t at = 0; at < bytes; at += s->bytes) {
-        int slot;
-        size_t n = bytes - at < s->bytes ? bytes - at : s->bytes;
-        UM_TRY(take_slot(s, &slot));
-        char *pinned = s->base + (size_t)slot * s->bytes;
-        memcpy(pinned, (const char *)host + at, n);
-        TRY_CUDA(cudaMemcpyAsync((char *)to + at, pinned, n, cudaMemcpyHostToDevice, d->stream));
-        TRY_CUDA(cudaEventRecord(s->free[slot], d->stream));
+    piece p = {0};
+    for (size_t at = 0; at < bytes; at += p.bytes) {
+        UM_TRY(take_slot(stage_for(d, bytes), bytes - at, &p));
+        memcpy(p.pinned, (const char *)host + at, p.bytes);
+        TRY_CUDA(cudaMemcpyAsync((char *)to + at, p.pinned, p.bytes, cudaMemcpyHostToDevice, d->stream));
+        TRY_CUDA(cudaEventRecord(p.done, d->stream));
     }
 done:
     return rc;
@@ -275,15 +279,12 @@ done:
 um_status um_dev_download(um_dev *d, void *host, const void *from, size_t bytes)
 {
     um_status rc = UM_OK;
-    stage *s = stage_for(d, bytes);
-    for (size_t at = 0; at < bytes; at += s->bytes) {
-        int slot;
-        size_t n = bytes - at < s->bytes ? bytes - at : s->bytes;
-        UM_TRY(take_slot(s, &slot));
-        char *pinned = s->base + (size_t)slot * s->bytes;
-        TRY_CUDA(cudaMemcpyAsync(pinned, (const char *)from + at, n, cudaMemcpyDeviceToHost, d->stream));
+    piece p = {0};
+    for (size_t at = 0; at < bytes; at += p.bytes) {
+        UM_TRY(take_slot(stage_for(d, bytes), bytes - at, &p));
+        TRY_CUDA(cudaMemcpyAsync(p.pinned, (const char *)from + at, p.bytes, cudaMemcpyDeviceToHost, d->stream));
         TRY_CUDA(cudaStreamSynchronize(d->stream));
-        memcpy((char *)host + at, pinned, n);
+        memcpy((char *)host + at, p.pinned, p.bytes);
     }
 done:
     return rc;
